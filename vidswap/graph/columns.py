@@ -1,8 +1,8 @@
 """The columns that operators share: shape, dtype and meaning.
 
-Conventions, for all columns and all code: images are RGB, height x width x 3; points are x, y in pixels with the centre
-of the first pixel at (0, 0); boxes are x0, y0, x1, y1 in the same coordinates; a frame is meant as it is displayed, that
-is after rotation and with square pixels.
+Conventions, for all columns and all code: images are RGB, height x width x 3; points are x, y in pixels with the
+centre of the first pixel at (0, 0); boxes are x0, y0, x1, y1 in the same coordinates; a frame is meant as it is
+displayed, that is after rotation and with square pixels.
 """
 
 from __future__ import annotations
@@ -55,19 +55,32 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("score", (), "float32", "confidence of the detector, 0..1"),
         Column("signature", (64,), "float32", "8x8 luma thumbnail of the whole frame, 0..1, tells shots apart"),
         Column("track", (), "int64", "face track within the shot; -1 before faces are joined into tracks"),
-        Column("landmarks", (478, 3), "float32", "MediaPipe topology, pixels of the displayed frame, z in the same scale"),
+        Column(
+            "landmarks", (478, 3), "float32", "MediaPipe topology, pixels of the displayed frame, z in the same scale"
+        ),
         Column("light", ("K", 3), "float32", "mean linear-light RGB, 0..1, of the skin samples of the face"),
         Column("matrix", (2, 3), "float64", "similarity from frame pixels to crop pixels"),
         Column("crop", ("S", "S", 3), "uint8", "aligned RGB crop", transient=True, ragged=True),
         Column("regions", ("S", "S"), "uint8", "region labels 0..11 of E4S", transient=True, ragged=True),
-        Column("person", ("S", "S"), "float32", "probability of the person against background", transient=True, ragged=True),
+        Column(
+            "person", ("S", "S"), "float32", "probability of the person against background", transient=True, ragged=True
+        ),
         Column("texture", ("T", "T", 3), "uint8", "appearance of the source face in the atlas of the mesh"),
         Column("texture_alpha", ("T", "T"), "float32", "how far the source shows the atlas pixel, 0..1"),
-        Column("shape", (478, 3), "float32", "landmarks of the face as it will be rendered, pixels of the displayed frame"),
+        Column(
+            "shape", (478, 3), "float32", "landmarks of the face as it will be rendered, pixels of the displayed frame"
+        ),
         Column("wplus", ("L", 512), "float32", "latent codes in W+"),
         Column("style", (9088,), "float32", "latent codes in S"),
         Column("regional", (12, 18, 512), "float32", "one W+ code per region"),
         Column("image", ("S", "S", 3), "uint8", "generated RGB crop", transient=True, ragged=True),
-        Column("alpha", ("S", "S"), "float32", "where the generated crop replaces the frame, 0..1", transient=True, ragged=True),
+        Column(
+            "alpha",
+            ("S", "S"),
+            "float32",
+            "where the generated crop replaces the frame, 0..1",
+            transient=True,
+            ragged=True,
+        ),
     )
 }

@@ -36,9 +36,7 @@ class StageError(VidswapError):
         return _rebuild_stage_error, (self.reason, self.stage, self.segment, self.frame, self.detail)
 
 
-def _rebuild_stage_error(
-    reason: str, stage: str, segment: int | None, frame: int | None, detail: str
-) -> StageError:
+def _rebuild_stage_error(reason: str, stage: str, segment: int | None, frame: int | None, detail: str) -> StageError:
     return StageError(reason, stage=stage, segment=segment, frame=frame, detail=detail)
 
 

@@ -1,7 +1,7 @@
 """Operator: the one class that a stage is made of. This is the page that the author of a stage reads.
 
-A stage names what it needs and gives, loads its model in `setup`, and turns a batch into a batch in `__call__`. It knows
-nothing of processes, clusters, files of the job or other stages. The smallest one:
+A stage names what it needs and gives, loads its model in `setup`, and turns a batch into a batch in `__call__`. It
+knows nothing of processes, clusters, files of the job or other stages. The smallest one:
 
     class Grayscale(Operator[NoOptions]):
         kind, each = "blend", "frame"
@@ -17,9 +17,10 @@ also after a failed `setup`. Batches come in presentation order, with all column
 per frame as `each` says. An operator is not called for a batch without rows. Frames (`picture`) are there only where
 `needs` names them; they stay in the worker that decoded them.
 
-What the engine asks: the result depends on the rows alone, not on how many came together or on what came before, so that
-segments of any length give the same frames. An operator that looks at neighbouring frames says how far (`context`), gets
-those neighbours' rows beside its own, and returns what it likes of them: the engine keeps the rows of its own frames.
+What the engine asks: the result depends on the rows alone, not on how many came together or on what came before, so
+that segments of any length give the same frames. An operator that looks at neighbouring frames says how far
+(`context`), gets those neighbours' rows beside its own, and returns what it likes of them: the engine keeps the rows of
+its own frames.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Operator(Generic[OptionsT]):
         each: what a row of the batch given to it stands for, a frame or a face.
         yields: what a row of the batch returned stands for; only detectors turn frames into faces.
         needs: columns that must be there.
+        uses: columns that it reads where they are there and does without where they are not.
         gives: columns that it adds or replaces.
         needs_source: columns that it reads of the source's batch, in `setup`.
         context: how many frames before and after its own it looks at. 0 for functions of the frame.
@@ -95,6 +97,7 @@ class Operator(Generic[OptionsT]):
     each: ClassVar[Row] = "face"
     yields: ClassVar[Row | None] = None
     needs: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[tuple[str, ...]] = ()
     needs_source: ClassVar[tuple[str, ...]] = ()
     context: int = 0
@@ -107,7 +110,7 @@ class Operator(Generic[OptionsT]):
         super().__init_subclass__(**kwargs)
         if "kind" in vars(cls) and cls.kind not in get_args(Kind):
             raise TypeError(f"{cls.__name__}.kind is {cls.kind!r}; it must be one of {', '.join(get_args(Kind))}")
-        for name in ("needs", "gives", "needs_source"):
+        for name in ("needs", "uses", "gives", "needs_source"):
             if isinstance(getattr(cls, name), str):
                 raise TypeError(f"{cls.__name__}.{name} is a string; write a tuple: ({getattr(cls, name)!r},)")
         if cls.each not in get_args(Row):

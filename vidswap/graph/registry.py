@@ -1,0 +1,88 @@
+"""The registry: from a name in YAML to an operator class or a pipeline file.
+
+Built-in operators are found as a stranger's are: by entry point of the group `vidswap.operators`, or as `module:Class`.
+Pipelines are YAML files in packages named by entry points of the group `vidswap.pipelines`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.resources
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .operator import Operator
+
+OPERATORS_GROUP = "vidswap.operators"
+PIPELINES_GROUP = "vidswap.pipelines"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A half-sentence for error messages: the nearest of `names`, or all of them when none is near."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there are: {', '.join(names)}" if names else "there are none"
+
+
+def operator_names() -> dict[str, importlib.metadata.EntryPoint]:
+    """All operators installed here, by name, without importing them."""
+    return {e.name: e for e in sorted(importlib.metadata.entry_points(group=OPERATORS_GROUP), key=lambda e: e.name)}
+
+
+def find_operator(name: str) -> type[Operator[Any]]:
+    """The operator class called `name`: an entry point's name, or `package.module:Class`.
+
+    Raises InputError for an unknown name (with the nearest one), for code that cannot be imported, and for something
+    that is no Operator.
+    """
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+        try:
+            found: Any = importlib.import_module(module_name)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InputError(
+                f"operator {name!r} cannot be imported: {error}; write it as package.module:Class"
+            ) from error
+    else:
+        names = operator_names()
+        if name not in names:
+            raise InputError(f"unknown operator {name!r}; {nearest(name, names)}")
+        try:
+            found = names[name].load()
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"operator {name!r} ({names[name].value}) cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Operator)):
+        raise InputError(f"operator {name!r} is {found!r}, which is no subclass of vidswap.graph.Operator")
+    return found
+
+
+def pipeline_files() -> dict[str, Path]:
+    """All pipelines installed here: name (the file's stem) to YAML file."""
+    files: dict[str, Path] = {}
+    for entry in importlib.metadata.entry_points(group=PIPELINES_GROUP):
+        package = importlib.resources.files(entry.value)
+        for item in package.iterdir():
+            if item.name.endswith((".yaml", ".yml")):
+                files.setdefault(item.name.rsplit(".", 1)[0], Path(str(item)))
+    return dict(sorted(files.items()))
+
+
+def find_pipeline(name: str | Path) -> Path:
+    """The YAML file of a pipeline given by path or by the name of an installed one. Raises InputError."""
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if path.is_file():
+            return path
+        raise InputError(f"no such pipeline file: {path}")
+    files = pipeline_files()
+    if str(name) not in files:
+        raise InputError(f"unknown pipeline {str(name)!r}; {nearest(str(name), files)}")
+    return files[str(name)]

@@ -1,0 +1,71 @@
+"""Cutting a video into segments: the unit of work, of retry and of resume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import InputError
+
+SHORTEST_SEGMENT_FRAMES = 5
+# Fewer segments than this leave cores idle on short clips; the cut must not depend on the number of workers (law 1),
+# because a lossy encoder's frames depend on where its segments start.
+SEGMENTS_WANTED = 8
+SHORTEST_AUTOMATIC_FRAMES = 48
+LONGEST_AUTOMATIC_FRAMES = 240
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """Frames [start, stop) of the video, presentation order; `index` counts segments from 0."""
+
+    index: int
+    start: int
+    stop: int
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return self.stop - self.start
+
+
+def cut(frame_count: int, keyframes: Sequence[int] = (), frames_per_segment: int | None = None) -> tuple[Segment, ...]:
+    """Cut [0, frame_count) into segments.
+
+    With `frames_per_segment` every segment has that many frames (the last may have fewer). Without, segments have 48 to
+    240 frames and start at a keyframe where one lies between half and twice the wanted length, so that readers need not
+    decode what they throw away. The cut is a function of the video alone.
+
+    Raises InputError when `frames_per_segment` is below 5.
+    """
+    if frames_per_segment is not None:
+        if frames_per_segment < SHORTEST_SEGMENT_FRAMES:
+            raise InputError(
+                f"segments of {frames_per_segment} frames are too short; give --segment-frames "
+                f"{SHORTEST_SEGMENT_FRAMES} or more"
+            )
+        starts = list(range(0, frame_count, frames_per_segment))
+    else:
+        wanted = min(max(frame_count // SEGMENTS_WANTED, SHORTEST_AUTOMATIC_FRAMES), LONGEST_AUTOMATIC_FRAMES)
+        starts = _automatic_starts(frame_count, sorted(set(keyframes)), wanted)
+    stops = [*starts[1:], frame_count]
+    return tuple(Segment(i, start, stop) for i, (start, stop) in enumerate(zip(starts, stops, strict=True)))
+
+
+def _automatic_starts(frame_count: int, keyframes: Sequence[int], wanted: int) -> list[int]:
+    starts = [0] if frame_count else []
+    while starts and frame_count - starts[-1] > 3 * wanted // 2:
+        here = starts[-1]
+        near = [k for k in keyframes if here + wanted // 2 <= k <= here + 2 * wanted and k < frame_count]
+        starts.append(min(near, key=lambda k: abs(k - here - wanted)) if near else here + wanted)
+    return starts
+
+
+def halo(segments: Sequence[Segment], index: int, context: int) -> range:
+    """Indices of the segments whose rows segment `index` needs for `context` frames to either side, itself included."""
+    first = last = index
+    while first > 0 and segments[index].start - segments[first].start < context:
+        first -= 1
+    while last + 1 < len(segments) and segments[last].stop - segments[index].stop < context:
+        last += 1
+    return range(first, last + 1)
