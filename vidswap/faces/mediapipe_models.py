@@ -1,0 +1,309 @@
+"""MediaPipe behind `FaceModel`: the only file that imports it.
+
+The wheel's graphs for video carry the last frame's face into the next one. Here each model runs in a graph of its own
+that has no loop and no smoothing, so that equal images give equal bits whatever came before. The models are BlazeFace
+(short and full range), Face Mesh with attention (478 points) and the selfie segmenter; each runs in one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidswap.graph.errors import InputError
+
+from .models import Detections, FaceModel, Mesh
+
+_CROP_SIZE = 192
+_NEAR_SIZE, _FAR_SIZE = 128, 192
+
+_DETECTION_GRAPH = """
+num_threads: 1
+input_stream: "image"
+output_stream: "detections"
+node {{
+  calculator: "{calculator}"
+  input_stream: "IMAGE:image"
+  output_stream: "DETECTIONS:detections"
+}}
+"""
+
+# As the wheel's FaceLandmarkCpu, but on the whole image instead of a region, and with the presence score led outside.
+_LANDMARK_GRAPH = """
+num_threads: 1
+input_stream: "image"
+output_stream: "landmarks"
+output_stream: "presence"
+node {
+  calculator: "ImageToTensorCalculator"
+  input_stream: "IMAGE:image"
+  output_stream: "TENSORS:pixels"
+  options { [mediapipe.ImageToTensorCalculatorOptions.ext] {
+    output_tensor_width: 192 output_tensor_height: 192 output_tensor_float_range { min: 0 max: 1 }
+  } }
+}
+node { calculator: "TfLiteCustomOpResolverCalculator" output_side_packet: "OP_RESOLVER:resolver" }
+node {
+  calculator: "InferenceCalculator"
+  input_stream: "TENSORS:pixels"
+  output_stream: "TENSORS:tensors"
+  input_side_packet: "OP_RESOLVER:resolver"
+  options { [mediapipe.InferenceCalculatorOptions.ext] {
+    model_path: "mediapipe/modules/face_landmark/face_landmark_with_attention.tflite"
+    delegate { xnnpack { num_threads: 1 } }
+  } }
+}
+node {
+  calculator: "SplitTensorVectorCalculator"
+  input_stream: "tensors"
+  output_stream: "mesh_tensors"
+  output_stream: "flag_tensors"
+  options { [mediapipe.SplitVectorCalculatorOptions.ext] { ranges { begin: 0 end: 6 } ranges { begin: 6 end: 7 } } }
+}
+node {
+  calculator: "TensorsToFloatsCalculator"
+  input_stream: "TENSORS:flag_tensors"
+  output_stream: "FLOAT:presence"
+  options { [mediapipe.TensorsToFloatsCalculatorOptions.ext] { activation: SIGMOID } }
+}
+node {
+  calculator: "TensorsToFaceLandmarksWithAttention"
+  input_stream: "TENSORS:mesh_tensors"
+  output_stream: "LANDMARKS:landmarks"
+}
+"""
+
+_SEGMENT_GRAPH = """
+num_threads: 1
+input_stream: "image"
+output_stream: "mask"
+node {
+  calculator: "SelfieSegmentationCpu"
+  input_stream: "IMAGE:image"
+  output_stream: "SEGMENTATION_MASK:mask"
+}
+"""
+
+
+def load_face_model(task: Path | None = None) -> FaceModel:
+    """The models of MediaPipe's wheel, or, for `task`, a FaceLandmarker bundle (`.task`) given by path.
+
+    Raises InputError when the path is no such bundle, or when the installed MediaPipe carries no models.
+    """
+    return WheelModel() if task is None else TaskModel(Path(task))
+
+
+class WheelModel:
+    """The models that the wheel of mediapipe 0.10.21 carries. One thread may call it at a time."""
+
+    crop_size = _CROP_SIZE
+
+    def __init__(self) -> None:
+        self._graphs: dict[str, _Graph] = {}
+
+    def detect(self, rgb: np.ndarray, *, far: bool = False, min_score: float = 0.5) -> Detections:
+        """See `FaceModel.detect`. The model sees the image scaled to 128 (near) or 192 (far) pixels on the longer side."""
+        name, calculator = ("far", "FaceDetectionFullRangeCpu") if far else ("near", "FaceDetectionShortRangeCpu")
+        graph = self._graph(name, lambda: _Graph(_DETECTION_GRAPH.format(calculator=calculator), ("detections",)))
+        found = graph(rgb)["detections"]
+        height, width = rgb.shape[:2]
+        return _detections([] if found is None else graph.getter.get_proto_list(found), width, height, min_score)
+
+    def landmarks(self, rgb: np.ndarray) -> Mesh | None:
+        """See `FaceModel.landmarks`; always answers, with a presence near 0 where there is no face."""
+        graph = self._graph("landmarks", lambda: _Graph(_LANDMARK_GRAPH, ("landmarks", "presence")))
+        out = graph(rgb)
+        points = _points(graph.getter.get_proto(out["landmarks"]).landmark, rgb.shape[1], rgb.shape[0])
+        return Mesh(points, float(graph.getter.get_float(out["presence"])))
+
+    def segment(self, rgb: np.ndarray) -> np.ndarray:
+        """See `FaceModel.segment`; the model works on 256 x 256 pixels."""
+        graph = self._graph("segment", lambda: _Graph(_SEGMENT_GRAPH, ("mask",)))
+        mask = graph.getter.get_image_frame(graph(rgb)["mask"]).numpy_view()
+        return np.array(mask, dtype=np.float32).reshape(rgb.shape[:2])
+
+    def close(self) -> None:
+        """Free the graphs."""
+        for graph in self._graphs.values():
+            graph.close()
+        self._graphs.clear()
+
+    def _graph(self, name: str, make: Callable[[], _Graph]) -> _Graph:
+        if name not in self._graphs:
+            self._graphs[name] = make()
+        return self._graphs[name]
+
+
+class TaskModel:
+    """A FaceLandmarker bundle in IMAGE mode. Its detector serves near and far alike.
+
+    Such a bundle has no person segmenter: the wheel's is taken where there is one, else every pixel counts as person.
+    Raises InputError when the file is missing or is no bundle that MediaPipe can read.
+    """
+
+    crop_size = 256
+
+    def __init__(self, path: Path, faces: int = 8) -> None:
+        if not path.is_file():
+            raise InputError(f"no FaceLandmarker bundle at {path}; give the path of a .task file, or none")
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path} is no FaceLandmarker bundle: a .task file is a zip archive of models")
+        mediapipe = _import_mediapipe()
+        vision, base = mediapipe.tasks.vision, mediapipe.tasks.BaseOptions
+        self._mediapipe = mediapipe
+        self._wheel: WheelModel | None = WheelModel()
+
+        def landmarker(count: int) -> Any:
+            options = vision.FaceLandmarkerOptions(
+                base_options=base(model_asset_path=str(path)),
+                running_mode=vision.RunningMode.IMAGE,
+                num_faces=count,
+            )
+            return vision.FaceLandmarker.create_from_options(options)
+
+        try:
+            with _quiet():
+                self._many, self._one = landmarker(faces), landmarker(1)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path} is no FaceLandmarker bundle that MediaPipe can read: {_line(error)}") from error
+
+    def detect(self, rgb: np.ndarray, *, far: bool = False, min_score: float = 0.5) -> Detections:
+        """See `FaceModel.detect`. A bundle tells no scores: each face has 1."""
+        meshes = self._run(self._many, rgb)
+        boxes = [np.r_[m[:, :2].min(0), m[:, :2].max(0)] for m in meshes]
+        # Iris centres, nose tip, middle of the inner lips, and the points of the oval beside the ears.
+        keypoints = [np.stack([m[468], m[473], m[1], (m[13] + m[14]) / 2, m[234], m[454]])[:, :2] for m in meshes]
+        return Detections(
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.ones(len(meshes), np.float32),
+            np.array(keypoints, np.float32).reshape(-1, 6, 2),
+        )
+
+    def landmarks(self, rgb: np.ndarray) -> Mesh | None:
+        """See `FaceModel.landmarks`. None where the bundle's own detector finds no face in the crop."""
+        meshes = self._run(self._one, rgb)
+        return Mesh(meshes[0], 1.0) if meshes else None
+
+    def segment(self, rgb: np.ndarray) -> np.ndarray:
+        """See `FaceModel.segment`."""
+        if self._wheel is not None:
+            try:
+                return self._wheel.segment(rgb)
+            except InputError:
+                self._wheel = None
+        return np.ones(rgb.shape[:2], np.float32)
+
+    def close(self) -> None:
+        """Free the models."""
+        self._many.close()
+        self._one.close()
+        if self._wheel is not None:
+            self._wheel.close()
+
+    def _run(self, landmarker: Any, rgb: np.ndarray) -> list[np.ndarray]:
+        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
+        return [_points(face, rgb.shape[1], rgb.shape[0]) for face in landmarker.detect(image).face_landmarks]
+
+
+class _Graph:
+    """One MediaPipe graph without memory: an image in, packets out."""
+
+    def __init__(self, config: str, outputs: tuple[str, ...]) -> None:
+        mediapipe = _import_mediapipe()
+        from mediapipe.python import packet_creator, packet_getter
+        from mediapipe.python._framework_bindings import calculator_graph, resource_util
+
+        self.getter = packet_getter
+        self._create, self._format = packet_creator.create_image_frame, mediapipe.ImageFormat.SRGB
+        self._outputs, self._clock = outputs, 0
+        self._out: dict[str, Any] = {}
+        # The graphs name their models relative to the folder that holds the package.
+        resource_util.set_resource_dir(str(Path(mediapipe.__file__).resolve().parents[1]))
+        try:
+            with _quiet():
+                self._graph = calculator_graph.CalculatorGraph(graph_config=config)
+                for name in outputs:
+                    self._graph.observe_output_stream(name, self._out.__setitem__, True)
+                self._graph.start_run()
+                self(np.zeros((64, 64, 3), np.uint8))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"the installed mediapipe {getattr(mediapipe, '__version__', '')} cannot load its face models "
+                f"({_line(error)}); install mediapipe==0.10.21 or give a FaceLandmarker .task bundle"
+            ) from error
+
+    def __call__(self, rgb: np.ndarray) -> dict[str, Any]:
+        """Packets by output name; None where the graph gave none for this image."""
+        self._clock += 1
+        self._out.clear()
+        image = self._create(np.ascontiguousarray(rgb), image_format=self._format)
+        self._graph.add_packet_to_input_stream("image", image.at(self._clock))
+        self._graph.wait_until_idle()
+        found = {name: self._out.get(name) for name in self._outputs}
+        return {name: None if packet is None or packet.is_empty() else packet for name, packet in found.items()}
+
+    def close(self) -> None:
+        self._graph.close_all_packet_sources()
+        self._graph.wait_until_done()
+
+
+def _points(landmarks: Any, width: int, height: int) -> np.ndarray:
+    """(478, 3) float32 pixels of normalised landmarks, whose 0 is the outer edge of the first pixel."""
+    points = np.array([(p.x, p.y, p.z) for p in landmarks], np.float32)
+    return points * np.array([width, height, width], np.float32) - np.array([0.5, 0.5, 0.0], np.float32)
+
+
+def _detections(found: list[Any], width: int, height: int, min_score: float) -> Detections:
+    found = sorted((d for d in found if d.score[0] >= min_score), key=lambda d: -d.score[0])
+    scale = np.array([width, height], np.float32)
+    corners, keypoints = [], []
+    for detection in found:
+        box = detection.location_data.relative_bounding_box
+        corners.append([(box.xmin, box.ymin), (box.xmin + box.width, box.ymin + box.height)])
+        keypoints.append([(p.x, p.y) for p in detection.location_data.relative_keypoints])
+    boxes = np.array(corners, np.float32).reshape(-1, 2, 2) * scale - 0.5
+    points = np.array(keypoints, np.float32).reshape(-1, 6, 2) * scale - 0.5
+    scores = np.array([d.score[0] for d in found], np.float32)
+    return Detections(boxes.reshape(-1, 4).astype(np.float32), scores, points.astype(np.float32))
+
+
+def _import_mediapipe() -> Any:
+    # Read by the C++ side when its library is loaded: errors only, as Python exceptions carry the rest.
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet():
+        import mediapipe
+    return mediapipe
+
+
+_quiet_lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what native libraries write to stderr while they load, and let it out if loading fails."""
+    with _quiet_lock, tempfile.TemporaryFile() as told:
+        kept = os.dup(2)
+        os.dup2(told.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            told.seek(0)
+            os.write(2, told.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
