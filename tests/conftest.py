@@ -20,7 +20,7 @@ def _read_rgb(path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of facts, fixtures and footage beside the repository, or $VIDSWAP_SHARED; the test is skipped without."""
+    """The folder of facts, fixtures and footage beside the repository, or $VIDSWAP_SHARED; without it, skip."""
     named = os.environ.get("VIDSWAP_SHARED")
     path = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
     if not path.is_dir():
@@ -30,7 +30,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def media(shared: Path) -> Path:
-    """Real footage and portraits (`shared/media`); the test is skipped without."""
+    """Real footage and portraits (`shared/media`); without them, skip."""
     path = shared / "media"
     if not path.is_dir():
         pytest.skip(f"no footage at {path}")

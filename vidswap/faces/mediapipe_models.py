@@ -110,7 +110,7 @@ class WheelModel:
         self._graphs: dict[str, _Graph] = {}
 
     def detect(self, rgb: np.ndarray, *, far: bool = False, min_score: float = 0.5) -> Detections:
-        """See `FaceModel.detect`. The model sees the image scaled to 128 (near) or 192 (far) pixels on the longer side."""
+        """See `FaceModel.detect`. The model sees the longer side as 128 (near) or 192 (far) pixels."""
         name, calculator = ("far", "FaceDetectionFullRangeCpu") if far else ("near", "FaceDetectionShortRangeCpu")
         graph = self._graph(name, lambda: _Graph(_DETECTION_GRAPH.format(calculator=calculator), ("detections",)))
         found = graph(rgb)["detections"]

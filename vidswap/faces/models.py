@@ -58,7 +58,7 @@ class FaceModel(Protocol):
         ...
 
     def landmarks(self, rgb: np.ndarray) -> Mesh | None:
-        """Landmarks of the face in an upright square crop that it fills by half to two thirds; None where there is none."""
+        """Landmarks of the face in an upright square crop that it fills by half to two thirds; None without a face."""
         ...
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
