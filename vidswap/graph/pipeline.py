@@ -2,8 +2,8 @@
 
 A part is a stretch of stages that one worker can run on one segment without waiting. A new part starts at every stage
 that needs other segments: one with `context` (its neighbours' columns) or an `ordered` one (what the segment before
-left). Pixels are read once in every part with a stage that needs `picture`: for a swap that is once for analysis and once for
-compositing. Nothing of this is written in YAML: it follows from what the operators declare.
+left). Pixels are read once in every part with a stage that needs `picture`: for a swap that is once for analysis and
+once for compositing. Nothing of this is written in YAML: it follows from what the operators declare.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Pipeline:
         self.stages = tuple(_make_stage(s.name, s.use, s.options) for s in specification.ordered_stages())
         _check_ends(self.stages)
         self.source_stages = _source_stages(self.stages)
-        self._target_stages = tuple(s for s in self.stages if not _only_for_sources(s, self.stages))
-        _check_columns(self._target_stages, self.source_stages, self.sources)
-        self.parts = _split(self._target_stages)
+        target_stages = _target_stages(self.stages, self.source_stages)
+        _check_columns(target_stages, self.source_stages, self.sources)
+        self.parts = _split(target_stages)
         _check_transient(self.parts)
 
     @classmethod
@@ -157,12 +157,13 @@ def _source_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return (stages[0], *reversed(chosen))
 
 
-def _only_for_sources(stage: Stage, stages: tuple[Stage, ...]) -> bool:
-    gives = set(stage.operator.gives)
-    asked_of_sources = any(gives.intersection(s.operator.needs_source) for s in stages)
-    later = stages[stages.index(stage) + 1 :]
-    asked_of_target = any(gives & _reads(s.operator) for s in later if s.operator.kind != "invert")
-    return asked_of_sources and not asked_of_target
+def _target_stages(stages: tuple[Stage, ...], source_stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    kept: list[Stage] = []
+    for stage in reversed(stages):
+        gives = set(stage.operator.gives)
+        if stage not in source_stages or any(gives & _reads(s.operator) for s in kept) or stage is stages[0]:
+            kept.append(stage)
+    return tuple(reversed(kept))
 
 
 def _check_columns(

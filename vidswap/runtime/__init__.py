@@ -1,0 +1,1 @@
+"""How a pipeline runs: the segment worker, the local executor over it, the journal. Knows no operator and no face."""

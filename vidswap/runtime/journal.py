@@ -1,0 +1,61 @@
+"""The journal of a job: one line of JSON per finished piece of work, synced to disk before it counts.
+
+One process, the driver, writes it. A line names a file, its size and its SHA-256: a piece of work is done when the line
+is there and the file fits it. A torn last line, as a crash leaves it, is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .store import file_digest
+
+
+class Journal:
+    """Finished work of one job, by key.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "part").write_text("columns")
+    >>> journal = Journal(folder)
+    >>> journal.record("0/3", "part", frames=12)
+    >>> Journal(folder).finished("0/3")["frames"]
+    12
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "journal.jsonl"
+        self._entries: dict[str, dict[str, Any]] = {}
+        if self.path.exists():
+            for line in self.path.read_bytes().split(b"\n"):
+                try:
+                    entry = json.loads(line)
+                    self._entries[entry["key"]] = entry
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+    def record(self, key: str, file: str, **facts: Any) -> None:
+        """Note that the work `key` is done and lies in `file` (relative to the job folder)."""
+        path = self.folder / file
+        entry = {"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts}
+        # A torn line of an earlier crash must not swallow this one.
+        torn = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
+        with self.path.open("ab") as out:
+            out.write((b"\n" if torn else b"") + json.dumps(entry).encode() + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        self._entries[key] = entry
+
+    def finished(self, key: str) -> dict[str, Any] | None:
+        """The entry of `key` when its file is there and whole, else None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        path = self.folder / entry["file"]
+        if not path.is_file() or path.stat().st_size != entry["size"] or file_digest(path) != entry["sha256"]:
+            return None
+        return entry

@@ -1,0 +1,87 @@
+"""WorkOrder: all that a worker, in this process or another, must know to run any part on any segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidswap.graph import Segment
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What is to be done, in small picklable data: a specification, paths and the index, never frames or models.
+
+    `pipeline` is the plain data of a PipelineSpecification; `video` is the target's index; `sources` maps names to
+    paths; `segments` is the cut; `folder` is the job folder; `threads` is per worker.
+    """
+
+    pipeline: dict[str, Any]
+    video: Any
+    segments: tuple[Segment, ...]
+    folder: Path
+    sources: dict[str, Path] = field(default_factory=dict)
+    source_face: str | None = None
+    threads: int = 1
+    device: str = "cpu"
+
+    def sidecar(self, part: int, segment: int) -> Path:
+        """Where the columns of a part of a segment are stored."""
+        return self.folder / f"{segment:06d}.part{part}.npz"
+
+    def encoded(self, segment: int, extension: str) -> Path:
+        """Where the encoded segment is stored."""
+        return self.folder / f"{segment:06d}{extension}"
+
+    def source_sidecar(self, name: str) -> Path:
+        """Where the batch of a source is stored."""
+        return self.folder / f"source.{name}.npz"
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """Run one part on one segment."""
+
+    part: int
+    segment: int
+
+    @property
+    def key(self) -> str:
+        """Name in the journal."""
+        return f"{self.part}/{self.segment}"
+
+
+@dataclass(frozen=True)
+class SourceTask:
+    """Send one source through its stages."""
+
+    source: str
+
+    @property
+    def key(self) -> str:
+        """Name in the journal."""
+        return f"source/{self.source}"
+
+
+Task = PartTask | SourceTask
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told by a worker every few frames: frames that a part has taken through its stages, seconds by stage."""
+
+    task: Task
+    frames: int
+    faces: int
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Done:
+    """Told at the end of a task: the file (relative to the job folder) and what is worth noting about it."""
+
+    task: Task
+    file: str
+    facts: dict[str, Any]
+    warnings: tuple[str, ...] = ()

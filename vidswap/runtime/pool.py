@@ -1,0 +1,188 @@
+"""Pools of segment workers behind one small interface: processes, or this very process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Protocol
+
+from vidswap.graph import VidswapError
+
+from .order import Done, Progress, Task, WorkOrder
+from .worker import SegmentWorker
+
+Reply = Done | Progress | VidswapError
+
+
+class WorkerDied(VidswapError):
+    """A worker process ended without an answer; carries the task that it held."""
+
+    def __init__(self, task: Task, how: str, log: Path) -> None:
+        self.task, self.how, self.log = task, how, log
+        super().__init__(f"the worker for {task} {how}; its output is in {log}")
+
+
+class Pool(Protocol):
+    """Takes tasks, gives replies. `submit` only while `idle` says so; `close` at the end, at any moment."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether another task may be submitted now."""
+        ...
+
+    def submit(self, task: Task) -> None:
+        """Start a task."""
+        ...
+
+    def replies(self) -> list[tuple[Task, Reply]]:
+        """Wait for at least one reply; each with the task that it is about."""
+        ...
+
+    def close(self) -> None:
+        """Stop all work at once and free what was taken."""
+        ...
+
+
+class InlinePool:
+    """Runs every task in this process, when its replies are asked for."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        self._progress: deque[Progress] = deque()
+        self._worker = SegmentWorker(order, report=self._progress.append)
+        self._tasks: deque[Task] = deque()
+
+    @property
+    def idle(self) -> bool:
+        """Whether another task may be submitted now."""
+        return not self._tasks
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+        self._tasks.append(task)
+
+    def replies(self) -> list[tuple[Task, Reply]]:
+        """Run the task that waits; its progress comes with its result."""
+        task = self._tasks.popleft()
+        result: Reply
+        try:
+            result = self._worker.run(task)
+        except VidswapError as error:
+            result = error
+        told: list[tuple[Task, Reply]] = [(task, p) for p in self._progress]
+        self._progress.clear()
+        return [*told, (task, result)]
+
+    def close(self) -> None:
+        """Tear down the worker."""
+        self._worker.close()
+
+
+class _Process:
+    def __init__(self, number: int, order: WorkOrder) -> None:
+        ours, theirs = socket.socketpair()
+        self.log = order.folder / f"worker-{number}.log"
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "vidswap.runtime.process", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,
+            )
+        theirs.close()
+        self.connection: Any = Connection(ours.detach())
+        self.connection.send(list(sys.path))
+        self.connection.send(order)
+        self.task: Task | None = None
+
+    def kill(self) -> None:
+        self.connection.close()
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait()
+
+
+class ProcessPool:
+    """Segment workers in processes of their own. A process that dies is replaced; its task comes back as WorkerDied."""
+
+    def __init__(self, order: WorkOrder, workers: int) -> None:
+        self._order = order
+        self._workers = workers
+        self._started = 0
+        self._processes: list[_Process] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether another task may be submitted now."""
+        return len(self._processes) < self._workers or any(p.task is None for p in self._processes)
+
+    def submit(self, task: Task) -> None:
+        """Hand a task to an idle process; processes start as they are needed."""
+        process = next((p for p in self._processes if p.task is None), None)
+        if process is None:
+            process = _Process(self._started, self._order)
+            self._started += 1
+            self._processes.append(process)
+        process.task = task
+        # A process that died while idle is found by `replies`, which reports the task as lost.
+        with contextlib.suppress(OSError):
+            process.connection.send(task)
+
+    def replies(self) -> list[tuple[Task, Reply]]:
+        """Wait for any process."""
+        ready = set(wait([p.connection for p in self._processes if p.task is not None]))
+        told: list[tuple[Task, Reply]] = []
+        for process in [p for p in self._processes if p.connection in ready]:
+            assert process.task is not None
+            try:
+                message = process.connection.recv()
+            except (EOFError, OSError):
+                process.popen.wait()
+                self._processes.remove(process)
+                message = WorkerDied(process.task, _how_it_died(process.popen.returncode), process.log)
+                told.append((process.task, message))
+                process.kill()
+                continue
+            told.append((process.task, message))
+            if not isinstance(message, Progress):
+                process.task = None
+        return told
+
+    def close(self) -> None:
+        """Kill all processes; files that they were writing are temporary ones."""
+        for process in self._processes:
+            process.kill()
+        self._processes.clear()
+
+
+def make_pool(order: WorkOrder, workers: int) -> Pool:
+    """A pool of that many processes, or an in-process one for 0."""
+    return ProcessPool(order, workers) if workers else InlinePool(order)
+
+
+MakePool = Callable[[WorkOrder, int], Pool]
+
+
+def _environment() -> dict[str, str]:
+    # Workers already fill the cores; libraries that start a thread per core in each would only fight.
+    quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **quiet}
+
+
+def _how_it_died(code: int) -> str:
+    if code < 0:
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,106 @@
+"""Schedule: which task may run next. Pure bookkeeping; knows no process, no file and no clock.
+
+A part of a segment may run when the part before it is done on all segments within its context, an ordered one also when
+the segment before it is. Later parts come first, so that segments are finished as a wave, not after a barrier; the
+analysis may be only a bounded number of segments ahead of what is finished, so that nothing grows with the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vidswap.graph import Part, Segment, halo
+
+from .order import PartTask, SourceTask, Task
+
+
+class Schedule:
+    """The tasks of one run.
+
+    `window` is how many segments may be in flight beyond the first unfinished one, at least what the contexts need.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], segments: Sequence[Segment], sources: Iterable[str] = (), window: int = 4
+    ) -> None:
+        self.parts, self.segments = parts, segments
+        self._sources_left = {SourceTask(s) for s in sources}
+        self._sources_pending = sorted(self._sources_left, key=lambda t: t.source)
+        reach = 0
+        for part in parts:
+            reach += _segments_ahead(segments, part.context)
+        self.window = window + reach
+        self._done: list[set[int]] = [set() for _ in parts]
+        self._taken: list[set[int]] = [set() for _ in parts]
+        # Below this segment everything of a part has been taken or done: keeps the search for the next task short.
+        self._floor = [0 for _ in parts]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is done."""
+        return not self._sources_left and all(len(done) == len(self.segments) for done in self._done)
+
+    def next(self) -> Task | None:
+        """Take the next task that may run, or None when none may at present."""
+        if self._sources_pending:
+            return self._sources_pending.pop(0)
+        for part in reversed(self.parts):
+            found = self._next_of(part)
+            if found is not None:
+                self._taken[part.index].add(found)
+                return PartTask(part.index, found)
+        return None
+
+    def finish(self, task: Task) -> None:
+        """Note that a task is done (taken before or, on resume, not)."""
+        if isinstance(task, SourceTask):
+            self._sources_left.discard(task)
+            if task in self._sources_pending:
+                self._sources_pending.remove(task)
+            return
+        self._taken[task.part].add(task.segment)
+        self._done[task.part].add(task.segment)
+
+    def put_back(self, task: Task) -> None:
+        """Note that a task that was taken has failed and may be tried again."""
+        if isinstance(task, SourceTask):
+            self._sources_pending.append(task)
+            return
+        self._taken[task.part].discard(task.segment)
+        self._floor[task.part] = min(self._floor[task.part], task.segment)
+
+    def _next_of(self, part: Part) -> int | None:
+        if part.needs_sources and self._sources_left:
+            return None
+        taken, done_last = self._taken[part.index], self._done[-1]
+        while self._floor[part.index] in taken:
+            self._floor[part.index] += 1
+        first_unfinished = 0 if not done_last else _first_missing(done_last, len(self.segments))
+        stop = min(len(self.segments), first_unfinished + self.window)
+        for segment in range(self._floor[part.index], stop):
+            if segment not in taken and self._ready(part, segment):
+                return segment
+            if part.ordered and segment not in taken:
+                return None
+        return None
+
+    def _ready(self, part: Part, segment: int) -> bool:
+        if part.ordered and segment > 0 and segment - 1 not in self._done[part.index]:
+            return False
+        if part.index == 0:
+            return True
+        before = self._done[part.index - 1]
+        return all(s in before for s in halo(self.segments, segment, part.context))
+
+
+def _segments_ahead(segments: Sequence[Segment], context: int) -> int:
+    """How many segments beyond its own a context reaches at most, near enough: the shortest inner segment decides."""
+    if not context:
+        return 0
+    inner = [s.frames for s in segments[:-1]] or [context]
+    return -(-context // min(inner)) + 1
+
+
+def _first_missing(done: set[int], count: int) -> int:
+    missing = next((i for i in range(count) if i not in done), count)
+    return missing

@@ -1,0 +1,50 @@
+"""RunSettings: how a pipeline is run, as opposed to what it does. None of these change a frame of the result."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RunSettings(BaseModel):
+    """Settings of a run, from the command line, a profile or Python.
+
+    Attributes:
+        executor: where it runs.
+        workers: segment workers; 0 runs everything in this process; None takes one per core.
+        segment_frames: frames per segment; None cuts at keyframes, 48 to 240 frames.
+        job: the job folder; None puts it beside the output and removes it after success.
+        overwrite: replace an output that exists.
+        fresh: forget what an interrupted run of the same job has done.
+        strict: treat warnings as errors.
+        source_face: which face of a source with several: largest, left, right, or an index from the left, from 0.
+        device: device of learned stages, such as "cpu" or "cuda:0".
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    executor: Literal["local"] = "local"
+    workers: int | None = Field(default=None, ge=0, le=1024)
+    segment_frames: int | None = Field(default=None, ge=5)
+    job: Path | None = None
+    overwrite: bool = False
+    fresh: bool = False
+    strict: bool = False
+    source_face: str | None = None
+    device: str = "cpu"
+
+    def worker_count(self, tasks: int) -> int:
+        """Workers to start for that many tasks."""
+        if self.workers is not None:
+            return min(self.workers, max(tasks, 1))
+        return max(1, min(available_cores(), tasks))
+
+
+def available_cores() -> int:
+    """Cores that this process may use (its affinity, not the machine's count)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

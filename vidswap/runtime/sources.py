@@ -1,0 +1,82 @@
+"""Sources: a portrait goes through the pipeline's own stages once, and exactly one face of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidswap.graph import Batch, InputError, Stage, object_column
+
+SMALL_FACE_PIXELS = 96
+Caller = tuple[Stage, Callable[[Batch], Batch]]
+
+
+def prepare_source(
+    name: str, path: Path, decoder: Any, stages: Sequence[Caller], choice: str | None
+) -> tuple[Batch, list[str]]:
+    """Run the source's stages on the first frame of `path`; returns one row of columns, and warnings.
+
+    Raises InputError when no face is found, or several and `choice` does not say which.
+    """
+    video = decoder.probe(path)
+    batch = Batch()
+    faces = False
+    for picture in decoder.read(video, 0, 1):
+        batch = Batch(
+            frame=np.array([picture.frame], np.int64),
+            pts=np.array([picture.pts], np.int64),
+            picture=object_column([picture]),
+        )
+    if not len(batch):
+        raise InputError(f"{name} {path}: it holds no picture that can be decoded; give another portrait")
+    picture = batch["picture"][0]
+    warnings: list[str] = []
+    for stage, call in stages:
+        if "picture" not in batch:
+            batch = batch.with_columns(picture=object_column([picture] * len(batch)))
+        batch = call(batch)
+        if stage.operator.yields == "face" and not faces:
+            faces = True
+            if not len(batch):
+                raise InputError(
+                    f"{name} {path}: no face found in it; give a portrait where the face is upright and well visible"
+                )
+            batch, more = choose_face(batch, choice, f"{name} {path}")
+            warnings += more
+    return batch, warnings
+
+
+def choose_face(faces: Batch, choice: str | None, where: str) -> tuple[Batch, list[str]]:
+    """Keep one face by `choice`: largest, left, right, or an index counted from the left, from 0.
+
+    >>> boxes = np.array([[50, 0, 90, 40], [0, 0, 20, 20]], np.float32)
+    >>> choose_face(Batch(frame=np.zeros(2, np.int64), box=boxes), "left", "portrait.png")[0]["box"][0, 2]
+    20.0
+    """
+    boxes = faces["box"]
+    heights = boxes[:, 3] - boxes[:, 1]
+    from_left = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
+    if choice is None and len(faces) > 1:
+        sizes = ", ".join(f"{i}: {heights[row]:.0f} px high" for i, row in enumerate(from_left))
+        raise InputError(
+            f"{where}: {len(faces)} faces found (from the left, {sizes}); "
+            "choose with --source-face largest, left, right or an index"
+        )
+    if choice in (None, "largest"):
+        row = int(np.argmax(heights))
+    elif choice in ("left", "right"):
+        row = int(from_left[0 if choice == "left" else -1])
+    elif choice is not None and choice.isdecimal() and int(choice) < len(faces):
+        row = int(from_left[int(choice)])
+    else:
+        raise InputError(f"{where}: --source-face {choice!r} is none of largest, left, right, 0..{len(faces) - 1}")
+    warnings = []
+    if heights[row] < SMALL_FACE_PIXELS:
+        warnings.append(
+            f"{where}: the face is only {heights[row]:.0f} pixels high; the result will be soft, "
+            "a portrait with a larger face gives a sharper one"
+        )
+    return faces.take(slice(row, row + 1)), warnings

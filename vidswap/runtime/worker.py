@@ -1,0 +1,310 @@
+"""SegmentWorker: runs parts of a pipeline on segments of a video. Knows nothing of processes, order or retries.
+
+It decodes the segment itself, streams it through the stages in small batches and stores the columns that later parts
+need, or the encoded segment. What it holds at a time is one small batch of frames.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidswap.graph import (
+    Batch,
+    Operator,
+    Pipeline,
+    Segment,
+    Setting,
+    Stage,
+    StageError,
+    VidswapError,
+    halo,
+    object_column,
+)
+from vidswap.graph.columns import STANDARD_COLUMNS
+from vidswap.graph.specification import PipelineSpecification
+
+from .order import Done, PartTask, Progress, SourceTask, WorkOrder
+from .sources import prepare_source
+from .store import Tables, load_joined, load_tables, save_tables, written_whole
+
+LARGEST_BATCH_BYTES = 64 << 20
+Observer = Callable[[str, Batch], None]
+
+
+class SegmentWorker:
+    """Runs tasks of one work order; keeps set-up operators between tasks.
+
+    `report` is called every few frames with a Progress; `observe` (for previews) with the name of every stage and the
+    batch that it returned. Raises StageError with stage, segment and frame for failures inside operators, and
+    VidswapError as operators raise it.
+    """
+
+    def __init__(
+        self, order: WorkOrder, report: Callable[[Progress], None] | None = None, observe: Observer | None = None
+    ) -> None:
+        self.order = order
+        self.pipeline = Pipeline(PipelineSpecification.checked(order.pipeline, "pipeline"))
+        self._report = report or (lambda _: None)
+        self._observe = observe
+        self._operators: dict[tuple[str, bool], Operator[Any]] = {}
+        self._seconds: dict[str, float] = {}
+
+    def run(self, task: PartTask | SourceTask) -> Done:
+        """Run one task and store its result, atomically, in the job folder."""
+        if isinstance(task, SourceTask):
+            return self._run_source(task)
+        return self._run_part(task)
+
+    def close(self) -> None:
+        """Tear down all operators."""
+        for operator in self._operators.values():
+            operator.teardown()
+        self._operators.clear()
+
+    def operator(self, stage: Stage, *, for_source: bool = False) -> Operator[Any]:
+        """The operator of a stage, made and set up at first use."""
+        key = (stage.name, for_source)
+        if key not in self._operators:
+            operator = stage.make()
+            sources = {}
+            if stage.operator.needs_source:
+                sources = {n: load_tables(self.order.source_sidecar(n))["face"] for n in self.order.sources}
+            video = None if for_source else self.order.video
+            self._operators[key] = operator
+            with self._blame(stage, None):
+                operator.setup(Setting(sources, video, self.order.threads, self.order.device))
+        return self._operators[key]
+
+    def _run_source(self, task: SourceTask) -> Done:
+        stages = self.pipeline.source_stages
+        decoder = self.operator(stages[0], for_source=True)
+        callers = [
+            (s, lambda batch, s=s: self._call(s, self.operator(s, for_source=True), batch, None)) for s in stages[1:]
+        ]
+        path = self.order.sources[task.source]
+        batch, warnings = prepare_source(task.source, path, decoder, callers, self.order.source_face)
+        sidecar = self.order.source_sidecar(task.source)
+        save_tables(sidecar, {"face": stored(batch, batch.names)})
+        return Done(task, sidecar.name, {"faces": len(batch)}, tuple(warnings))
+
+    def _run_part(self, task: PartTask) -> Done:
+        part = self.pipeline.parts[task.part]
+        segment = self.order.segments[task.segment]
+        tables = self._inputs(task)
+        if not part.reads:
+            for stage in part.stages:
+                tables = self._apply(stage, tables, segment)
+            return self._finish(task, tables)
+        stages = list(part.stages)
+        if part.context:
+            tables = self._apply(stages.pop(0), tables, segment)
+        encoder = None
+        if stages[-1].operator.kind == "encode":
+            encoder = self.operator(stages[-1])
+            path = self.order.encoded(task.segment, encoder.extension)  # type: ignore[attr-defined]
+            with written_whole(path) as temporary:
+                facts = self._encode(task, stages, tables, encoder, temporary)
+            return Done(task, path.name, facts)
+        collected = list(self._stream(task, stages, tables))
+        return self._finish(task, {t: Batch.concat([c[t] for c in collected]) for t in ("frame", "face")})
+
+    def _encode(self, task: PartTask, stages: list[Stage], tables: Tables, encoder: Any, path: Path) -> dict[str, Any]:
+        faces = frames_with_faces = 0
+        finished = False
+        stage = stages[-1]
+        with self._blame(stage, task.segment):
+            encoder.begin(path, self.order.video, self.order.threads)
+        try:
+            for streamed in self._stream(task, stages[:-1], tables):
+                given = streamed["face"]
+                faces += len(given)
+                frames_with_faces += len(np.unique(given["frame"])) if len(given) else 0
+                with self._timed(stage.name):
+                    for picture in streamed["frame"]["picture"]:
+                        with self._blame(stage, task.segment, picture.frame):
+                            encoder.write(picture)
+            with self._timed(stage.name), self._blame(stage, task.segment):
+                facts = encoder.finish()
+            finished = True
+        finally:
+            if not finished:
+                encoder.abort()
+        wanted = self.order.segments[task.segment].frames
+        if facts["frames"] != wanted:
+            raise StageError(f"wrote {facts['frames']} of {wanted} frames", stage=stage.name, segment=task.segment)
+        return {"frames": facts["frames"], "faces": faces, "frames_with_faces": frames_with_faces}
+
+    def _inputs(self, task: PartTask) -> Tables:
+        segment = self.order.segments[task.segment]
+        if task.part == 0:
+            return {"frame": frames_of(self.order.video, segment), "face": Batch()}
+        context = self.pipeline.parts[task.part].context
+        neighbours = halo(self.order.segments, task.segment, context)
+        tables = load_joined(self.order.sidecar(task.part - 1, s) for s in neighbours)
+        low, high = max(0, segment.start - context), segment.stop + context
+        return {t: b.frames_between(low, high) if "frame" in b else b for t, b in tables.items()}
+
+    def _stream(self, task: PartTask, stages: list[Stage], tables: Tables) -> Iterator[Tables]:
+        segment = self.order.segments[task.segment]
+        part = self.pipeline.parts[task.part]
+        decoder: Any = self.operator(self.pipeline.decoder)
+        pictures = iter(decoder.read(self.order.video, segment.start, segment.stop))
+        count = self._batch_frames(stages)
+        while True:
+            self._seconds = {}
+            with self._timed(self.pipeline.decoder.name), self._blame(self.pipeline.decoder, task.segment):
+                chunk = list(islice(pictures, count))
+            if not chunk:
+                return
+            inside = _attach(tables, chunk)
+            for stage in stages:
+                inside = self._apply(stage, inside, segment)
+            yield inside if part.index == len(self.pipeline.parts) - 1 else _shed(inside, part.stores)
+            self._report(Progress(task, len(chunk), len(inside["face"]), dict(self._seconds)))
+
+    def _batch_frames(self, stages: Iterable[Stage]) -> int:
+        wanted = max([8, *(self.operator(s).batch_size for s in stages)])
+        frame_bytes = self.order.video.width * self.order.video.height * 3
+        return max(1, min(wanted, LARGEST_BATCH_BYTES // max(1, frame_bytes)))
+
+    def _apply(self, stage: Stage, tables: Tables, segment: Segment) -> Tables:
+        operator = self.operator(stage)
+        given = tables[operator.each]
+        if not len(given):
+            return tables
+        with self._timed(stage.name):
+            result = self._call(stage, operator, given, segment.index)
+        if operator.context:
+            result = result.frames_between(segment.start, segment.stop)
+            tables = {t: b.frames_between(segment.start, segment.stop) if len(b) else b for t, b in tables.items()}
+        if self._observe is not None:
+            self._observe(stage.name, result)
+        return {**tables, operator.yields or operator.each: result}
+
+    def _call(self, stage: Stage, operator: Operator[Any], batch: Batch, segment: int | None) -> Batch:
+        try:
+            result = operator(batch)
+        except VidswapError:
+            raise
+        except Exception as error:
+            frame = _failing_frame(operator, batch)
+            raise _stage_error(error, stage, segment, frame) from error
+        problem = contract_broken(operator, batch, result)
+        if problem:
+            raise StageError(problem, stage=stage.name, segment=segment)
+        return result
+
+    def _finish(self, task: PartTask, tables: Tables) -> Done:
+        part = self.pipeline.parts[task.part]
+        kept = _shed(tables, part.stores)
+        sidecar = self.order.sidecar(task.part, task.segment)
+        save_tables(sidecar, kept)
+        faces = kept["face"]
+        frames_with_faces = len(np.unique(faces["frame"])) if len(faces) else 0
+        return Done(task, sidecar.name, {"faces": len(faces), "frames_with_faces": frames_with_faces})
+
+    def _blame(self, stage: Stage, segment: int | None, frame: int | None = None) -> _Blame:
+        return _Blame(stage, segment, frame)
+
+    def _timed(self, name: str) -> _Timed:
+        return _Timed(self._seconds, name)
+
+
+class _Timed:
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + time.perf_counter() - self._began
+
+
+class _Blame:
+    """Turns exceptions that are bugs or foreign into a StageError that says where."""
+
+    def __init__(self, stage: Stage, segment: int | None, frame: int | None) -> None:
+        self._stage, self._segment, self._frame = stage, segment, frame
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, VidswapError):
+            raise _stage_error(error, self._stage, self._segment, self._frame) from error
+
+
+def _stage_error(error: Exception, stage: Stage, segment: int | None, frame: int | None) -> StageError:
+    told = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+    return StageError(reason, stage=stage.name, segment=segment, frame=frame, detail=traceback.format_exc())
+
+
+def _failing_frame(operator: Operator[Any], batch: Batch) -> int | None:
+    """The first frame whose rows alone make the operator fail, or the first of the batch when none does alone."""
+    frames = np.unique(batch["frame"])
+    if operator.context or len(frames) == 1:
+        return int(frames[0]) if len(frames) == 1 else None
+    for frame in frames:
+        try:
+            operator(batch.take(batch["frame"] == frame))
+        except Exception:
+            return int(frame)
+    return int(frames[0])
+
+
+def contract_broken(operator: Operator[Any], given: Batch, result: object) -> str | None:
+    """How a result breaks the contract of its operator, in one line for the author of the stage, or None."""
+    name = type(operator).__name__
+    if not isinstance(result, Batch):
+        return f"{name} must return a Batch, got {type(result).__name__}"
+    if operator.yields is None and operator.each == "frame" and len(result) != len(given):
+        return f"{name} was given {len(given)} frames and returned {len(result)}; frames are never added or dropped"
+    if not len(result):
+        return None
+    for column in ("frame", *operator.gives):
+        if column not in result:
+            return f"{name} declares that it gives {column!r}, but its batch has {', '.join(result.names)}"
+        known = STANDARD_COLUMNS.get(column)
+        problem = known.check(result[column]) if known else None
+        if problem:
+            return f"{name}: {problem}"
+    return None
+
+
+def stored(batch: Batch, names: Iterable[str]) -> Batch:
+    """The columns among `names` that may be stored: neither transient nor made of objects."""
+    keep = {}
+    for name in names:
+        known = STANDARD_COLUMNS.get(name)
+        if name in batch and batch[name].dtype != object and not (known and known.transient):
+            keep[name] = batch[name]
+    return Batch(keep)
+
+
+def _shed(tables: Tables, names: Iterable[str]) -> Tables:
+    return {table: stored(batch, names) for table, batch in tables.items()}
+
+
+def frames_of(video: Any, segment: Segment) -> Batch:
+    """The frames table of a segment: frame and pts."""
+    frame = np.arange(segment.start, segment.stop, dtype=np.int64)
+    return Batch(frame=frame, pts=np.asarray(video.pts, np.int64)[segment.start : segment.stop])
+
+
+def _attach(tables: Tables, pictures: list[Any]) -> Tables:
+    first, last = pictures[0].frame, pictures[-1].frame
+    frames = tables["frame"].frames_between(first, last + 1).with_columns(picture=object_column(pictures))
+    faces = tables["face"]
+    if len(faces):
+        faces = faces.frames_between(first, last + 1)
+        faces = faces.with_columns(picture=object_column(pictures[f - first] for f in faces["frame"]))
+    return {"frame": frames, "face": faces}
