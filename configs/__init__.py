@@ -1,0 +1,1 @@
+"""Run profiles in YAML, installed as vidswap.configs."""

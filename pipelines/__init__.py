@@ -1,0 +1,1 @@
+"""Stage graphs in YAML, installed as vidswap.pipelines."""

@@ -211,6 +211,8 @@ def _missing(stage: Stage, column: str, of_what: str) -> str:
             continue
     if givers:
         remedy = f"put a stage before it that does, such as {' or '.join(givers)}"
+    elif column in STANDARD_COLUMNS:
+        remedy = "no operator installed here gives it"
     else:
         remedy = nearest(column, STANDARD_COLUMNS)
     what = f"column {column!r} {of_what}".rstrip()

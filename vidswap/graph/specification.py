@@ -108,12 +108,14 @@ def read_yaml(path: Path) -> Any:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}:{place} is not YAML: {getattr(error, 'problem', None) or error}") from None
-    except RecursionError:
+        reason = getattr(error, "problem", None) or _one_line(error)
+        raise InputError(f"{path}:{place} is not YAML: {reason}") from None
+    except (RecursionError, OmegaConfBaseException) as error:
+        if isinstance(error, OmegaConfBaseException) and "recursi" not in str(error).lower():
+            raise InputError(f"{path}: {_one_line(error)}") from None
         raise InputError(f"{path}: its ${{...}} interpolations go in a cycle") from None
-    except (OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: {reason}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {_one_line(error)}") from None
 
 
 def apply_overrides(specification: PipelineSpecification, overrides: Iterable[str]) -> PipelineSpecification:
@@ -129,7 +131,7 @@ def apply_overrides(specification: PipelineSpecification, overrides: Iterable[st
         try:
             parsed = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
         except (OmegaConfBaseException, YAMLError) as error:
-            raise InputError(f"{override!r} cannot be read: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{override!r} cannot be read: {_one_line(error)}") from None
         assert isinstance(parsed, dict)
         stage = stages[stage_name]
         merged = OmegaConf.merge(OmegaConf.create(stage.options), OmegaConf.create(parsed[stage_name]))
@@ -137,9 +139,14 @@ def apply_overrides(specification: PipelineSpecification, overrides: Iterable[st
     return specification.model_copy(update={"stages": tuple(stages[s.name] for s in specification.stages)})
 
 
+def _one_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
 def explain(error: ValidationError, fields: Mapping[str, Any]) -> str:
     """The first complaint of pydantic in one line: where, what, and for unknown keys the nearest known one."""
-    first = error.errors()[0]
+    # An unknown key says more than the missing one that it was meant to be.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     place = ".".join(str(p) for p in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -1,0 +1,40 @@
+"""Cutting into segments, and which neighbours a context needs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidswap.graph import InputError, cut, halo
+
+
+@given(st.integers(1, 3000), st.one_of(st.none(), st.integers(5, 400)), st.lists(st.integers(0, 3000), max_size=40))
+def test_segments_tile_the_video_without_gap_or_overlap(frames, length, keyframes):
+    segments = cut(frames, keyframes, length)
+    assert [s.index for s in segments] == list(range(len(segments)))
+    assert segments[0].start == 0 and segments[-1].stop == frames
+    assert all(a.stop == b.start for a, b in zip(segments, segments[1:], strict=False))
+    assert all(s.frames > 0 for s in segments)
+
+
+def test_automatic_segments_start_at_keyframes_near_the_wanted_length():
+    assert [s.start for s in cut(1000, range(0, 1000, 50))] == [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]
+
+
+def test_a_video_without_frames_has_no_segments():
+    assert cut(0) == ()
+
+
+def test_too_short_segments_are_refused():
+    with pytest.raises(InputError, match="give --segment-frames 5 or more"):
+        cut(100, (), 4)
+
+
+@given(st.integers(1, 300), st.integers(5, 50), st.integers(0, 40))
+def test_halo_covers_the_context_and_no_segment_more(frames, length, context):
+    segments = cut(frames, (), length)
+    for segment in segments:
+        near = halo(segments, segment.index, context)
+        assert segments[near[0]].start <= max(0, segment.start - context)
+        assert segments[near[-1]].stop >= min(frames, segment.stop + context)
+        if len(near) > 1 and near[0] < segment.index:
+            assert segments[near[0] + 1].start > segment.start - context or near[0] + 1 == segment.index
