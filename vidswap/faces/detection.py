@@ -57,7 +57,7 @@ class DetectionOptions:
     min_presence: float = 0.5
     min_face: float = 60.0
     tiles: str = "alone"
-    refine: int = 1
+    refine: int = 2
     max_faces: int = 32
 
 
@@ -82,10 +82,16 @@ _TILE_FACE = 16.0  # px of a face in the far detector's 192 px input below which
 _ROI_SCALE = 1.5  # side of the landmark model's crop, in longer sides of the face: what it was trained on
 
 
-def find_faces(picture: PictureLike, model: FaceModel, options: DetectionOptions | None = None) -> Faces:
-    """All faces of a frame that the options ask for. A function of the picture: equal pictures give equal bits."""
+def find_faces(
+    picture: PictureLike, model: FaceModel, options: DetectionOptions | None = None, small: np.ndarray | None = None
+) -> Faces:
+    """All faces of a frame that the options ask for. A function of the picture: equal pictures give equal bits.
+
+    `small` is the picture's `overview`, where it is at hand already.
+    """
     options = options or DetectionOptions()
-    found = suppress(_look_at_whole(picture, model, options.min_score))
+    small = overview(picture) if small is None else small
+    found = suppress(_look_at_whole(picture, small, model, options.min_score))
     meshes = _meshes(picture, model, found, options)
     if options.min_face > 0 and (options.tiles == "always" or not meshes):
         meshes += _meshes(picture, model, suppress(_look_at_tiles(picture, model, options)), options)
@@ -178,10 +184,20 @@ def _same(box: np.ndarray, others: np.ndarray, overlap: float) -> bool:
     return bool(np.any(iou(box, others) > overlap) or np.any(shared > 0.7 * np.maximum(smaller, 1e-6)))
 
 
-def _look_at_whole(picture: PictureLike, model: FaceModel, min_score: float) -> Detections:
+def overview(picture: PictureLike) -> np.ndarray:
+    """The frame as the detector sees it: (h, w, 3) uint8 RGB, 192 pixels on the longer side."""
     scale = _WHOLE_SIDE / max(picture.width, picture.height)
-    width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    rgb = picture.rgb(width, height)
+    return picture.rgb(max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+
+
+def signature(small: np.ndarray) -> np.ndarray:
+    """(64,) float32 thumbnail, 0..1, that tells shots apart: 8 x 8 means of the BT.601 luma of an `overview`."""
+    luma = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(cv2.resize(luma, (8, 8), interpolation=cv2.INTER_AREA), np.float32).reshape(64) / np.float32(255)
+
+
+def _look_at_whole(picture: PictureLike, rgb: np.ndarray, model: FaceModel, min_score: float) -> Detections:
+    height, width = rgb.shape[:2]
     to_frame = np.array([picture.width / width, picture.height / height], np.float32)
     half = cv2.resize(rgb, (max(1, width * 2 // 3), max(1, height * 2 // 3)), interpolation=cv2.INTER_AREA)
     to_frame_half = np.array([picture.width / half.shape[1], picture.height / half.shape[0]], np.float32)

@@ -1,0 +1,112 @@
+"""Detect: frames become rows of faces; faces of successive frames become tracks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from vidswap.faces.detection import DetectionOptions, find_faces, overview, signature
+from vidswap.faces.models import FaceModel
+from vidswap.faces.selection import SelectionOptions, SelectionState, check_face, choose
+from vidswap.faces.tracking import TrackingOptions, TrackState, advance
+from vidswap.graph.batch import Batch
+from vidswap.graph.errors import InputError
+from vidswap.graph.operator import Operator, Options, Setting
+
+
+class DetectOptions(Options):
+    """How hard to look for faces; see `vidswap.faces.detection.DetectionOptions`."""
+
+    min_score: float = Field(0.5, ge=0.5, le=1, description="least score of the detector")
+    min_presence: float = Field(0.5, ge=0, le=1, description="least probability by the landmark model of a face")
+    min_face: float = Field(
+        60, ge=0, le=4096, description="height in px of the smallest face to look for in tiles; 0: none"
+    )
+    tiles: Literal["alone", "always"] = Field("alone", description="tiles where the frame shows no face, or always")
+    refine: int = Field(2, ge=0, le=8, description="further passes of the landmark model")
+    max_faces: int = Field(32, ge=1, le=256, description="at most so many faces per frame, best first")
+    task: Path | None = Field(None, description="a FaceLandmarker .task bundle instead of MediaPipe's own models")
+
+
+class DetectMediaPipe(Operator[DetectOptions]):
+    """Faces of each frame by itself: detector on the scaled frame, landmarks on crops of native pixels."""
+
+    kind, each, yields = "detect", "frame", "face"
+    needs = ("picture",)
+    gives = ("box", "score", "landmarks", "signature", "track")
+    Options = DetectOptions
+
+    def setup(self, setting: Setting) -> None:
+        """Load the models."""
+        from vidswap.faces.mediapipe_models import load_face_model
+
+        self._model: FaceModel = load_face_model(self.options.task)
+        told = self.options.model_dump(exclude={"task"})
+        self._how = DetectionOptions(**told)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """One row per face, left to right within a frame; frames without faces have none."""
+        small = [overview(picture) for picture in batch["picture"]]
+        found = [find_faces(p, self._model, self._how, s) for p, s in zip(batch["picture"], small, strict=True)]
+        counts = [len(faces) for faces in found]
+        rows = np.repeat(np.arange(len(batch)), counts)
+        return batch.take(rows).with_columns(
+            box=np.concatenate([f.boxes for f in found]),
+            score=np.concatenate([f.scores for f in found]),
+            landmarks=np.concatenate([f.landmarks for f in found]),
+            signature=np.stack([signature(s) for s in small])[rows],
+            track=np.full(len(rows), -1, np.int64),
+        )
+
+    def teardown(self) -> None:
+        """Free the models."""
+        if hasattr(self, "_model"):
+            self._model.close()
+
+
+class TracksOptions(Options):
+    """How faces are joined and which are kept; see `vidswap.faces.tracking` and `vidswap.faces.selection`."""
+
+    face: str = Field("largest", description="largest, all, left, right, or a number: 0 is the leftmost face")
+    max_gap: int = Field(5, ge=0, le=100, description="frames that a face may be missing without its track ending")
+    cut: float = Field(0.05, gt=0, le=1, description="least change of the luma thumbnail that is a shot cut")
+    hold: int = Field(12, ge=0, le=1000, description="frames on end after which another face takes the choice over")
+    patience: int = Field(24, ge=0, le=1000, description="frames to wait for a lost face before another is taken")
+
+    @field_validator("face", mode="before")
+    @classmethod
+    def _known(cls, face: Any) -> str:
+        try:
+            return check_face(str(face))
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
+
+class DetectTracks(Operator[TracksOptions]):
+    """Joins faces into tracks, in order, from boxes alone, and drops the faces that were not asked for."""
+
+    kind = "detect"
+    needs = ("box", "signature")
+    gives = ("track",)
+    ordered = True
+    Options = TracksOptions
+
+    def scan(self, batch: Batch, carry: dict[str, Any] | None) -> tuple[Batch, dict[str, Any] | None]:
+        """Tracks of the rows of one segment; the carry is plain lists and numbers."""
+        if not len(batch):
+            return batch, carry
+        tracks = TrackState.from_dict(carry["tracks"]) if carry else TrackState()
+        selection = SelectionState.from_dict(carry["selection"]) if carry else SelectionState()
+        joining = TrackingOptions(max_gap=self.options.max_gap, cut=self.options.cut)
+        choosing = SelectionOptions(self.options.face, self.options.hold, self.options.patience)
+        frame, box, thumbnail = batch["frame"], batch["box"], batch["signature"]
+        numbers, kept = np.full(len(batch), -1, np.int64), np.zeros(len(batch), bool)
+        starts = np.flatnonzero(np.r_[True, frame[1:] != frame[:-1]])
+        for start, stop in zip(starts, np.r_[starts[1:], len(batch)], strict=True):
+            numbers[start:stop] = advance(tracks, int(frame[start]), box[start:stop], thumbnail[start], joining)
+            kept[start:stop] = np.isin(numbers[start:stop], choose(selection, tracks, choosing))
+        result = batch.with_columns(track=numbers).take(kept)
+        return result, {"tracks": tracks.to_dict(), "selection": selection.to_dict()}

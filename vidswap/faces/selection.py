@@ -1,0 +1,127 @@
+"""Which of a frame's faces are worked on: `largest`, `all`, `left`, `right` or a number, as part of the causal scan.
+
+The choice sticks to a track. `left`, `right` and a number (0 is the leftmost) go by the order in which people stood
+when they first met in the shot: crossing does not change it. Another face takes the choice over only after it has had
+the better claim for `hold` frames on end (for `largest`, by a clear margin). When the chosen face is lost, a face that
+was there beside it is not taken instead for `patience` frames, while a new one is: the lost one coming back, as a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vidswap.graph.errors import InputError
+
+from .tracking import Track, TrackState, centre_and_size
+
+NAMES = ("largest", "all", "left", "right")
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """face: `largest`, `all`, `left`, `right` or a number as text; hold and patience in frames, margin of areas."""
+
+    face: str = "largest"
+    hold: int = 12
+    patience: int = 24
+    margin: float = 1.5
+
+    def __post_init__(self) -> None:
+        check_face(self.face)
+
+
+@dataclass
+class SelectionState:
+    """What one frame leaves for the next: the order of the tracks, the chosen one, who claims its place since when."""
+
+    shot: int = -1
+    order: list[int] = field(default_factory=list)
+    chosen: int = -1
+    lost: int = -1
+    rivals: list[int] = field(default_factory=list)
+    claimant: int = -1
+    claims: int = -1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers."""
+        return asdict(self)
+
+    def start(self, shot: int) -> None:
+        """Forget all that was: a new shot."""
+        self.shot, self.order, self.rivals = shot, [], []
+        self.chosen = self.lost = self.claimant = self.claims = -1
+
+    @staticmethod
+    def from_dict(stored: dict[str, Any]) -> SelectionState:
+        """The state that `to_dict` told."""
+        return SelectionState(**stored)
+
+
+def check_face(face: str) -> str:
+    """The choice as given, or InputError that lists what may be said."""
+    if face in NAMES or (face.isascii() and face.isdigit()):
+        return face
+    raise InputError(f"face is {face!r}; it must be one of {', '.join(NAMES)} or a number, 0 being the leftmost face")
+
+
+def choose(state: SelectionState, tracks: TrackState, options: SelectionOptions) -> list[int]:
+    """Numbers of the tracks chosen in the frame that `tracks` has just been brought up to; `state` follows.
+
+    May name a track that is missing in this frame and may still come back.
+    """
+    if options.face == "all":
+        return [t.number for t in tracks.tracks]
+    frame = tracks.frame
+    if state.shot != tracks.shot:
+        state.start(tracks.shot)
+    living = {t.number: t for t in tracks.tracks}
+    _keep_order(state, tracks.tracks)
+    if state.chosen >= 0 and state.chosen not in living:
+        state.rivals = [n for n in state.order if n != state.chosen]
+        state.lost, state.chosen = frame, -1
+    state.order = [n for n in state.order if n in living]
+    if state.chosen < 0:
+        barred = state.rivals if state.lost >= 0 and frame - state.lost < options.patience else []
+        # A place in the order counts all who stand there; the largest is sought among those who may be taken.
+        open_to = [n for n in state.order if options.face != "largest" or n not in barred]
+        best = _best([living[n] for n in open_to], options.face)
+        state.chosen, state.claimant = (-1 if best in barred else best), -1
+        return [state.chosen] if state.chosen >= 0 else []
+    best = _best([living[n] for n in state.order], options.face)
+    if best < 0 or best == state.chosen or not _clearly(living[best], living[state.chosen], options):
+        state.claimant = -1
+    elif best != state.claimant:
+        state.claimant, state.claims = best, frame
+    elif frame - state.claims >= options.hold:
+        state.chosen, state.claimant = best, -1
+    return [state.chosen]
+
+
+def _keep_order(state: SelectionState, tracks: Sequence[Track]) -> None:
+    """Set new tracks into the order, each before the first one that is now to the right of it."""
+    known = {t.number: centre_and_size(t.box)[0] for t in tracks}
+    for track in sorted((t for t in tracks if t.number not in state.order), key=lambda t: known[t.number]):
+        x = known[track.number]
+        place = next((i for i, n in enumerate(state.order) if n in known and known[n] > x), len(state.order))
+        state.order.insert(place, track.number)
+
+
+def _best(tracks: Sequence[Track], face: str) -> int:
+    """The track that the rule takes of those given in their order, -1 where there is none."""
+    if not tracks:
+        return -1
+    if face == "largest":
+        return max(tracks, key=_area).number
+    place = {"left": 0, "right": len(tracks) - 1}.get(face)
+    place = int(face) if place is None else place
+    return tracks[place].number if place < len(tracks) else -1
+
+
+def _clearly(one: Track, other: Track, options: SelectionOptions) -> bool:
+    return options.face != "largest" or _area(one) > options.margin * _area(other)
+
+
+def _area(track: Track) -> float:
+    return (track.box[2] - track.box[0]) * (track.box[3] - track.box[1])
