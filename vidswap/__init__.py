@@ -1,0 +1,54 @@
+"""Face swapping, reenactment and editing over long videos.
+
+>>> import vidswap
+>>> callable(vidswap.swap)
+True
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import Pipeline, swap
+    from .graph import InputError, Interrupted, StageError, VidswapError
+    from .runtime.local import Report
+    from .runtime.settings import RunSettings
+
+try:
+    __version__ = version("vidswap")
+except PackageNotFoundError:
+    __version__ = "0+uninstalled"
+
+__all__ = [
+    "InputError",
+    "Interrupted",
+    "Pipeline",
+    "Report",
+    "RunSettings",
+    "StageError",
+    "VidswapError",
+    "__version__",
+    "swap",
+]
+
+_HOMES = {
+    "Pipeline": "vidswap.api",
+    "swap": "vidswap.api",
+    "InputError": "vidswap.graph",
+    "Interrupted": "vidswap.graph",
+    "StageError": "vidswap.graph",
+    "VidswapError": "vidswap.graph",
+    "Report": "vidswap.runtime.local",
+    "RunSettings": "vidswap.runtime.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names at their first use, so that `import vidswap` and `vidswap --help` stay quick."""
+    import importlib  # noqa: PLC0415
+
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'vidswap' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""The command `vidswap`."""
+
+from .app import main
+
+__all__ = ["main"]

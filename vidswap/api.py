@@ -1,0 +1,163 @@
+"""The same from Python as from the command line: `vidswap.swap(...)` and `vidswap.Pipeline`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import __version__, graph
+from .graph import InputError
+from .graph.registry import find_operator, find_pipeline
+from .graph.specification import PipelineSpecification, StageSpecification, apply_overrides, load_specification
+from .runtime.local import Listener, Report, run
+from .runtime.settings import RunSettings
+from .runtime.store import file_digest
+
+PathLike = str | Path
+
+
+class Pipeline(graph.Pipeline):
+    """A checked pipeline that can be run.
+
+    >>> Pipeline.from_yaml("swap-mesh").encoder.use
+    'encode.pyav'
+    """
+
+    @classmethod
+    def prepared(
+        cls,
+        name: PathLike,
+        *,
+        overrides: Iterable[str] = (),
+        shared: Mapping[str, Any] | None = None,
+        disclose: str | None = None,
+    ) -> Pipeline:
+        """Load a pipeline and set options on it.
+
+        `shared` options (face, regions, strength, codec ...) are set on every stage that has them, None leaves the
+        default; `overrides` are `stage.option=value` strings and win; `disclose` is a text drawn into every frame.
+
+        Raises InputError for unknown names and values, and for a shared option that no stage has.
+        """
+        specification = load_specification(find_pipeline(name))
+        if disclose is not None:
+            specification = with_label(specification, disclose)
+        specification = spread(specification, {k: v for k, v in (shared or {}).items() if v is not None})
+        return cls(apply_overrides(specification, overrides))
+
+    def run(
+        self,
+        target: PathLike,
+        output: PathLike,
+        *,
+        sources: Mapping[str, PathLike] | None = None,
+        listener: Listener | None = None,
+        **settings: Any,
+    ) -> Report:
+        """Run on one video.
+
+        `settings` are those of RunSettings (workers, segment_frames, overwrite, ...). Raises InputError for bad input
+        before any work, StageError when a stage fails, Interrupted on Ctrl-C.
+        """
+        bound = {name: Path(path) for name, path in (sources or {}).items()}
+        run_settings = RunSettings(**settings)
+        notes = provenance(self, bound)
+        return run(self, Path(target), Path(output), bound, run_settings, listener=listener, metadata=notes)
+
+
+def swap(
+    source: PathLike,
+    target: PathLike,
+    output: PathLike,
+    *,
+    pipeline: PathLike = "swap-mesh",
+    options: Iterable[str] = (),
+    face: str | None = None,
+    regions: str | None = None,
+    strength: float | None = None,
+    disclose: str | None = None,
+    codec: str | None = None,
+    crf: float | None = None,
+    preset: str | None = None,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Report:
+    """Put the face of `source` onto the faces of `target` and write `output`.
+
+    Args:
+        source: portrait of the person who will be seen.
+        target: the video.
+        output: the video to write; its suffix chooses the container.
+        pipeline: name of an installed pipeline, or a YAML file.
+        options: `stage.option=value` strings for everything that has no argument of its own.
+        face: which faces of the target: largest (default), all, left, right, or an index from the left, from 0.
+        regions: regions of the face that change, separated by commas (default: all).
+        strength: how far they change, 0..1 (default 1).
+        disclose: a text drawn into a corner of every frame, such as "AI-altered".
+        codec, crf, preset: of the encoder.
+        listener: called with progress events.
+        settings: those of RunSettings: workers, segment_frames, overwrite, source_face, strict, job ...
+
+    Raises InputError for bad input before any work, StageError when a stage fails, Interrupted on Ctrl-C.
+    """
+    shared = {
+        "face": face,
+        "regions": regions,
+        "strength": strength,
+        "codec": codec,
+        "crf": crf,
+        "preset": preset,
+    }
+    ready = Pipeline.prepared(pipeline, overrides=options, shared=shared, disclose=disclose)
+    return ready.run(target, output, sources={"source": source}, listener=listener, **settings)
+
+
+def spread(specification: PipelineSpecification, values: Mapping[str, Any]) -> PipelineSpecification:
+    """Set options on all stages that have them. Raises InputError for one that no stage has."""
+    for option, value in values.items():
+        having = [s.name for s in specification.stages if option in find_operator(s.use).Options.model_fields]
+        if not having:
+            raise InputError(f"pipeline {specification.name} has no stage with an option {option!r}; leave it out")
+        stages = tuple(
+            s.model_copy(update={"options": {**s.options, option: value}}) if s.name in having else s
+            for s in specification.stages
+        )
+        specification = specification.model_copy(update={"stages": stages})
+    return specification
+
+
+def with_label(specification: PipelineSpecification, text: str) -> PipelineSpecification:
+    """The pipeline with a visible text drawn into every frame, just before the encoder."""
+    *stages, encode = specification.stages
+    label = StageSpecification(use="blend.label", name="label", options={"text": text}, after=(stages[-1].name,))
+    after = (*encode.after, "label") if encode.after is not None else ("label",)
+    changed = (*stages, label, encode.model_copy(update={"after": after}))
+    return specification.model_copy(update={"stages": changed})
+
+
+def provenance(pipeline: graph.Pipeline, sources: Mapping[str, Path]) -> dict[str, str]:
+    """What the container's metadata say of the change: that faces were changed, by what, and with which settings.
+
+    `comment` is for people, `vidswap` is JSON for machines: version, pipeline, options that differ from the defaults,
+    SHA-256 of the sources.
+    """
+    changed = {}
+    for stage in pipeline.stages:
+        given = stage.options.model_dump(mode="json")
+        defaults = {n: f.default for n, f in type(stage.options).model_fields.items()}
+        differing = {n: v for n, v in given.items() if v != defaults.get(n)}
+        if differing:
+            changed[stage.name] = differing
+    facts = {
+        "version": __version__,
+        "pipeline": pipeline.name,
+        "stages": [s.use for s in pipeline.stages],
+        "options": changed,
+        "sources": {n: f"sha256:{file_digest(p)}" for n, p in sources.items() if p.is_file()},
+    }
+    return {
+        "comment": f"Faces in this video were changed by vidswap {__version__} (method {pipeline.name}).",
+        "vidswap": json.dumps(facts, sort_keys=True),
+    }

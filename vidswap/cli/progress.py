@@ -1,0 +1,72 @@
+"""Live progress in the terminal: one line per stage with frames, frames per second and time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vidswap.graph import Pipeline
+from vidswap.runtime.local import Event, Started
+from vidswap.runtime.order import Done, PartTask
+from vidswap.runtime.order import Progress as Step
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:6.1f} frames/s", style="progress.data.speed")
+
+
+class StageProgress:
+    """A listener for runs; use as a context manager. Draws on stderr, and nothing where that is no terminal."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.completed:>6.0f}/{task.total:.0f}"),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            speed_estimate_period=20,
+        )
+        self._rows: dict[str, Any] = {}
+        self._seen: dict[tuple[int, int], int] = {}
+        self._frames: list[int] = []
+
+    def __enter__(self) -> StageProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event of the run."""
+        if isinstance(event, Started):
+            for name in event.stages:
+                self._rows[name] = self._bars.add_task(name, total=event.video.frame_count)
+        elif isinstance(event, Step) and isinstance(event.task, PartTask):
+            key = (event.task.part, event.task.segment)
+            self._seen[key] = self._seen.get(key, 0) + event.frames
+            self._advance(event.task.part, event.frames)
+        elif isinstance(event, Done) and isinstance(event.task, PartTask):
+            # Parts on columns alone report no steps: their frames are counted when the segment is done.
+            key = (event.task.part, event.task.segment)
+            done = event.facts.get("frames", self._seen.get(key, 0))
+            self._advance(event.task.part, max(0, done - self._seen.pop(key, 0)))
+
+    def _advance(self, part: int, frames: int) -> None:
+        reads = self._pipeline.parts[part].reads
+        names = [s.name for s in self._pipeline.parts[part].stages]
+        if reads and part == max(p.index for p in self._pipeline.parts if p.reads):
+            names.append(self._pipeline.decoder.name)
+        for name in names:
+            if name in self._rows:
+                self._bars.advance(self._rows[name], frames)
