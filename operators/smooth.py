@@ -1,0 +1,105 @@
+"""Smooth: fill short gaps of tracks and take the noise out of landmarks and light."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from vidswap.faces import alignment, smoothing
+from vidswap.faces.detection import box_of_landmarks
+from vidswap.graph.batch import Batch
+from vidswap.graph.operator import Operator, Options, Setting
+
+
+class SmoothOptions(Options):
+    """How landmarks, crop axes and light are smoothed over time; all in frames. 0 leaves a thing as it is."""
+
+    landmarks: Literal["adaptive", "gaussian", "five-tap", "none"] = Field(
+        "adaptive", description="adaptive smooths head motion and expression apart; the others treat all points alike"
+    )
+    sigma: float = Field(1.0, ge=0.3, le=8, description="of the Gaussian over landmarks")
+    axes_sigma: float = Field(3.0, ge=0, le=12, description="of the Gaussian over scale and roll of the crop")
+    light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over the light on the face")
+    gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
+
+
+class SmoothLandmarks(Operator[SmoothOptions]):
+    """Landmarks, crop axes and light of each track, smoothed without lag; faces missing for a few frames come back.
+
+    `quad_axes` are the rows c, x, y of FFHQ alignment: c of the smoothed landmarks, x and y smoothed for longer.
+    """
+
+    kind = "smooth"
+    needs = ("track", "box", "landmarks")
+    gives = ("box", "landmarks", "quad_axes")
+    Options = SmoothOptions
+
+    def __init__(self, options: SmoothOptions) -> None:
+        super().__init__(options)
+        radii = [_landmark_radius(options), math.ceil(4 * options.axes_sigma), math.ceil(4 * options.light_sigma)]
+        # A filled row at the rim of a filter hangs on the row beyond its gap.
+        self.context = max(radii) + options.gap
+
+    def setup(self, setting: Setting) -> None:
+        """Take the timestamps of the frames in which faces are filled in."""
+        self._pts = None if setting.video is None else np.asarray(setting.video.pts, np.int64)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Rows of all tracks, filled and smoothed, by frame and from left to right."""
+        tracks = [self._filled(batch.take(batch["track"] == t)) for t in np.unique(batch["track"])]
+        result = Batch.concat([self._smoothed(track) for track in tracks])
+        middle = result["box"][:, 0] + result["box"][:, 2]
+        return result.take(np.lexsort((result["track"], middle, result["frame"])))
+
+    def _filled(self, track: Batch) -> Batch:
+        frame = track["frame"]
+        added = smoothing.missing(frame, self.options.gap)
+        if not added:
+            return track
+        columns: dict[str, Any] = {}
+        for name, values in track.to_dict().items():
+            new = np.stack([smoothing.between(values, row, share) for _, row, share in added])
+            columns[name] = np.concatenate([values, new.astype(values.dtype)])
+        columns["frame"][len(frame) :] = [number for number, _, _ in added]
+        if "pts" in columns:
+            columns["pts"][len(frame) :] = [self._pts_of(track, *where) for where in added]
+        return Batch(columns).take(np.argsort(columns["frame"], kind="stable"))
+
+    def _pts_of(self, track: Batch, frame: int, row: int, share: float) -> int:
+        if self._pts is not None:
+            return int(self._pts[frame])
+        before, after = (int(p) for p in track["pts"][row : row + 2])
+        return before + round(share * (after - before))
+
+    def _smoothed(self, track: Batch) -> Batch:
+        frame, raw = track["frame"], track["landmarks"]
+        landmarks = self._landmarks(frame, raw).astype(np.float32)
+        axes = alignment.ffhq_axes(landmarks)
+        axes[:, 1:] = _gaussian(frame, alignment.ffhq_axes(raw)[:, 1:], self.options.axes_sigma)
+        columns = {"landmarks": landmarks, "box": box_of_landmarks(landmarks), "quad_axes": axes}
+        if "light" in track:
+            columns["light"] = _gaussian(frame, track["light"], self.options.light_sigma).astype(np.float32)
+        return track.with_columns(**columns)
+
+    def _landmarks(self, frame: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        how = self.options.landmarks
+        if how == "adaptive":
+            return smoothing.smooth_landmarks(frame, raw)
+        if how == "gaussian":
+            return _gaussian(frame, raw, self.options.sigma)
+        if how == "five-tap":
+            return smoothing.smooth(frame, raw, *smoothing.five_tap())
+        return raw
+
+
+def _gaussian(frame: np.ndarray, values: np.ndarray, sigma: float) -> np.ndarray:
+    return smoothing.smooth(frame, values, *smoothing.gaussian(sigma)) if sigma > 0 else np.asarray(values, np.float64)
+
+
+def _landmark_radius(options: SmoothOptions) -> int:
+    if options.landmarks == "gaussian":
+        return math.ceil(4 * options.sigma)
+    return {"adaptive": smoothing.AdaptiveOptions().radius, "five-tap": 2, "none": 0}[options.landmarks]
