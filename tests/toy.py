@@ -1,6 +1,6 @@
 """A pipeline without pixels of the real world: every number can be checked by hand.
 
-A picture is one integer, its frame number; the toy video is a text file with the number of frames, and "blind" if it has no faces. Frames with a number
+A picture is one number; the toy video is a text file with the number of frames, and "blind" if it has no faces. Frames
 that leave 3 when divided by 7 have no face. The encoder writes numbers as text; joining concatenates.
 """
 

@@ -33,7 +33,7 @@ def test_a_source_goes_through_what_its_readers_ask_for_alone():
     ("uses", "says"),
     [
         (["toy:Decode", "toy:Smooth", "toy:Encode"], "works on faces, but no stage before it finds any"),
-        (["toy:Decode", "toy:Detect", "toy:Smooth", "toy:Encode"], "needs column 'track', which no stage before it gives; put a stage before it that does, such as detect.tracks"),
+        (["toy:Decode", "toy:Detect", "toy:Smooth", "toy:Encode"], "needs column 'track', which no stage before it gives; put a stage before it that does, such as "),
         (["toy:Detect", "toy:Encode"], "the first stage must be of kind decode"),
         (["toy:Decode", "toy:Detect"], "the last stage must be of kind encode"),
         (["decode.pyva", "toy:Encode"], "unknown operator 'decode.pyva'; did you mean 'decode.pyav'?"),

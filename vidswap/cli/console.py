@@ -51,8 +51,8 @@ VOICE = Voice()
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table for people."""
-    from rich.console import Console  # noqa: PLC0415 - help must answer fast
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for i, column in enumerate(columns):

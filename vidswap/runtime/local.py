@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidswap.graph import Batch, InputError, Interrupted, Pipeline, Setting, StageError, VidswapError, cut
+from vidswap.graph import Batch, InputError, Interrupted, Part, Pipeline, Setting, StageError, VidswapError, cut
 
 from .job import Job
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
@@ -104,8 +105,7 @@ class _Run:
         self.metadata = dict(metadata or {})
         self.pool_maker = pool_maker
         self.report = Report(pipeline.name, str(target), str(output))
-        self._carry: dict[str, Any] = {}
-        self._scans: dict[str, Any] = {}
+        self._scans: dict[str, tuple[Any, Any]] = {}
 
     def go(self) -> Report:
         began = time.monotonic()
@@ -197,7 +197,11 @@ class _Run:
         while not schedule.finished:
             while pool.idle and (task := schedule.next()) is not None:
                 if isinstance(task, PartTask) and self.pipeline.parts[task.part].ordered:
-                    self._scan(order, task)
+                    began = time.perf_counter()
+                    faces = scan_part(order, self.pipeline.parts[task.part], task, self._scans)
+                    frames = self.segments[task.segment].frames
+                    stage = self.pipeline.parts[task.part].stages[0].name
+                    self._progress(Progress(task, frames, faces, {stage: time.perf_counter() - began}))
                     schedule.finish(task)
                     continue
                 tries[task] = tries.get(task, 0) + 1
@@ -207,9 +211,7 @@ class _Run:
                 raise RuntimeError("nothing runs and nothing may run: the schedule is stuck")
             for task, reply in pool.replies() if running else ():
                 if isinstance(reply, Progress):
-                    for stage, seconds in reply.seconds.items():
-                        self.report.stage_s[stage] = self.report.stage_s.get(stage, 0.0) + seconds
-                    self.listener(reply)
+                    self._progress(reply)
                     continue
                 running.discard(task)
                 if isinstance(reply, Done):
@@ -228,36 +230,10 @@ class _Run:
                 else:
                     raise reply
 
-    def _scan(self, order: WorkOrder, task: PartTask) -> None:
-        """Run the ordered stages of a part on one segment, here, and store what they give."""
-        part = self.pipeline.parts[task.part]
-        if task.part:
-            tables = load_tables(order.sidecar(task.part - 1, task.segment))
-        else:
-            tables = {"frame": frames_of(self.video, self.segments[task.segment]), "face": Batch()}
-        for stage in part.stages:
-            if stage.name not in self._scans:
-                self._scans[stage.name] = stage.make()
-                self._scans[stage.name].setup(Setting(video=self.video))
-            operator = self._scans[stage.name]
-            given = tables[operator.each]
-            if not len(given):
-                continue
-            began = time.perf_counter()
-            try:
-                result, self._carry[stage.name] = operator.scan(given, self._carry.get(stage.name))
-            except VidswapError:
-                raise
-            except Exception as error:
-                raise StageError(f"{type(error).__name__}: {error}", stage=stage.name, segment=task.segment) from error
-            problem = contract_broken(operator, given, result)
-            if problem:
-                raise StageError(problem, stage=stage.name, segment=task.segment)
-            tables = {**tables, operator.each: result}
-            spent = time.perf_counter() - began
-            self.report.stage_s[stage.name] = self.report.stage_s.get(stage.name, 0.0) + spent
-            self.listener(Progress(task, self.segments[task.segment].frames, len(result), {stage.name: spent}))
-        save_tables(order.sidecar(task.part, task.segment), {t: stored(b, part.stores) for t, b in tables.items()})
+    def _progress(self, step: Progress) -> None:
+        for stage, seconds in step.seconds.items():
+            self.report.stage_s[stage] = self.report.stage_s.get(stage, 0.0) + seconds
+        self.listener(step)
 
     def _count(self, task: Task, facts: Mapping[str, Any]) -> None:
         if isinstance(task, PartTask) and task.part == len(self.pipeline.parts) - 1:
@@ -285,6 +261,40 @@ class _Run:
             else:
                 notes = {} if untouched else self.metadata
                 self._warn(*self.encoder.join(self.video, paths, temporary, notes))
+
+
+def scan_part(order: WorkOrder, part: Part, task: PartTask, scans: dict[str, tuple[Any, Any]]) -> int:
+    """Run the ordered stage of a part on one segment, here, and store what it gives; returns the number of faces.
+
+    `scans` holds, by stage, the operator and what the segments before left; segments must come in order.
+    """
+    (stage,) = part.stages
+    if task.part:
+        tables = load_tables(order.sidecar(task.part - 1, task.segment))
+    else:
+        tables = {"frame": frames_of(order.video, order.segments[task.segment]), "face": Batch()}
+    if stage.name not in scans:
+        operator = stage.make()
+        operator.setup(Setting(video=order.video))
+        scans[stage.name] = (operator, None)
+    operator, carry = scans[stage.name]
+    given = tables[operator.each]
+    if len(given):
+        try:
+            result, carry = operator.scan(given, carry)
+        except VidswapError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            detail = traceback.format_exc()
+            raise StageError(reason, stage=stage.name, segment=task.segment, detail=detail) from error
+        problem = contract_broken(operator, given, result)
+        if problem:
+            raise StageError(problem, stage=stage.name, segment=task.segment)
+        scans[stage.name] = (operator, carry)
+        tables = {**tables, operator.each: result}
+    save_tables(order.sidecar(task.part, task.segment), {t: stored(b, part.stores) for t, b in tables.items()})
+    return len(tables["face"])
 
 
 def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:

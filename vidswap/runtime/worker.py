@@ -97,32 +97,27 @@ class SegmentWorker:
     def _run_part(self, task: PartTask) -> Done:
         part = self.pipeline.parts[task.part]
         segment = self.order.segments[task.segment]
-        tables = self._inputs(task)
         if not part.reads:
+            tables = self._inputs(task)
             for stage in part.stages:
                 tables = self._apply(stage, tables, segment)
             return self._finish(task, tables)
-        stages = list(part.stages)
-        if part.context:
-            tables = self._apply(stages.pop(0), tables, segment)
-        encoder = None
-        if stages[-1].operator.kind == "encode":
-            encoder = self.operator(stages[-1])
-            path = self.order.encoded(task.segment, encoder.extension)  # type: ignore[attr-defined]
+        if part.stages[-1].operator.kind == "encode":
+            encoder: Any = self.operator(part.stages[-1])
+            path = self.order.encoded(task.segment, encoder.extension)
             with written_whole(path) as temporary:
-                facts = self._encode(task, stages, tables, encoder, temporary)
+                facts = self._encode(task, part.stages[-1], encoder, temporary)
             return Done(task, path.name, facts)
-        collected = list(self._stream(task, stages, tables))
+        collected = list(self.stream(task))
         return self._finish(task, {t: Batch.concat([c[t] for c in collected]) for t in ("frame", "face")})
 
-    def _encode(self, task: PartTask, stages: list[Stage], tables: Tables, encoder: Any, path: Path) -> dict[str, Any]:
+    def _encode(self, task: PartTask, stage: Stage, encoder: Any, path: Path) -> dict[str, Any]:
         faces = frames_with_faces = 0
         finished = False
-        stage = stages[-1]
         with self._blame(stage, task.segment):
             encoder.begin(path, self.order.video, self.order.threads)
         try:
-            for streamed in self._stream(task, stages[:-1], tables):
+            for streamed in self.stream(task):
                 given = streamed["face"]
                 faces += len(given)
                 frames_with_faces += len(np.unique(given["frame"])) if len(given) else 0
@@ -151,9 +146,17 @@ class SegmentWorker:
         low, high = max(0, segment.start - context), segment.stop + context
         return {t: b.frames_between(low, high) if "frame" in b else b for t, b in tables.items()}
 
-    def _stream(self, task: PartTask, stages: list[Stage], tables: Tables) -> Iterator[Tables]:
+    def stream(self, task: PartTask) -> Iterator[Tables]:
+        """Take the frames of a segment through a part's stages, a few at a time; the encoder is left to the caller.
+
+        Yields the tables of those frames, pictures included in the last part. Needs the part before to be stored.
+        """
         segment = self.order.segments[task.segment]
         part = self.pipeline.parts[task.part]
+        stages = [s for s in part.stages if s.operator.kind != "encode"]
+        tables = self._inputs(task)
+        if part.context:
+            tables = self._apply(stages.pop(0), tables, segment)
         decoder: Any = self.operator(self.pipeline.decoder)
         pictures = iter(decoder.read(self.order.video, segment.start, segment.stop))
         count = self._batch_frames(stages)
@@ -208,7 +211,9 @@ class SegmentWorker:
         save_tables(sidecar, kept)
         faces = kept["face"]
         frames_with_faces = len(np.unique(faces["frame"])) if len(faces) else 0
-        return Done(task, sidecar.name, {"faces": len(faces), "frames_with_faces": frames_with_faces})
+        frames = self.order.segments[task.segment].frames
+        facts = {"frames": frames, "faces": len(faces), "frames_with_faces": frames_with_faces}
+        return Done(task, sidecar.name, facts)
 
     def _blame(self, stage: Stage, segment: int | None, frame: int | None = None) -> _Blame:
         return _Blame(stage, segment, frame)

@@ -1,0 +1,250 @@
+"""The typer application, its common options, and how every command ends: exit codes 0, 1, 2 and 130."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import demo, looking, preview, running
+from .console import VOICE
+
+app = typer.Typer(
+    name="vidswap",
+    help="Face swapping, reenactment and editing over long videos. Start with: vidswap demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="The video to write; its suffix chooses the container.")]
+Source = Annotated[
+    list[str] | None,
+    typer.Option("--source", "-s", help="Portrait of the person who will be seen (NAME=FILE if there are several)."),
+]
+Target = Annotated[Path, typer.Option("--target", "-t", help="The video whose faces change.")]
+SourceFace = Annotated[
+    str | None,
+    typer.Option("--source-face", help="Which face of a portrait with several: largest, left, right, or an index."),
+]
+Face = Annotated[
+    str | None,
+    typer.Option(
+        "--face", help="Which faces of the video: largest (default), all, left, right, or an index from the left."
+    ),
+]
+Regions = Annotated[
+    str | None,
+    typer.Option("--regions", help="Regions that change, with commas: brows,eyes,nose,mouth,skin. Default: all."),
+]
+Strength = Annotated[float | None, typer.Option("--strength", help="How far they change, from 0 to 1. Default: 1.")]
+Disclose = Annotated[
+    str | None, typer.Option("--disclose", help="Draw this text into a corner of every frame, such as 'AI-altered'.")
+]
+Codec = Annotated[
+    str | None, typer.Option("--codec", help="Video encoder, such as libx264 (default), libx265 or ffv1.")
+]
+Crf = Annotated[
+    float | None, typer.Option("--crf", help="Constant quality of the encoder; lower is better and larger.")
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="Speed preset of the encoder, such as veryfast or slow.")]
+SegmentFrames = Annotated[
+    int | None, typer.Option("--segment-frames", help="Frames per segment, 5 or more. Default: cut at keyframes.")
+]
+Executor = Annotated[str | None, typer.Option("--executor", help="Where it runs: local (default).")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-j", help="Segment workers; 0 runs in this process. Default: one per core.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an output that exists.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an interrupted run has done.")]
+Job = Annotated[
+    Path | None, typer.Option("--job", help="Keep the job folder here. Default: beside the output, removed at the end.")
+]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="A run profile: the name of an installed one, or a YAML file.")
+]
+Options = Annotated[
+    list[str] | None, typer.Argument(help="stage.option=value pairs, such as blend.mode=multiband", show_default=False)
+]
+
+
+@app.command()
+def swap(
+    source: Source = None,
+    target: Target = ...,  # type: ignore[assignment]
+    output: Output = ...,  # type: ignore[assignment]
+    options: Options = None,
+    pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
+    face: Face = None,
+    source_face: SourceFace = None,
+    regions: Regions = None,
+    strength: Strength = None,
+    disclose: Disclose = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    segment_frames: SegmentFrames = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    job: Job = None,
+    profile: Profile = None,
+    overwrite: Overwrite = False,
+    fresh: Fresh = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Put the face of a portrait onto the faces of a video."""
+    running.run_pipeline(**_all(locals()))
+
+
+@app.command()
+def run(
+    pipeline: Annotated[str, typer.Argument(help="Pipeline by name or YAML file.")],
+    options: Options = None,
+    target: Target = ...,  # type: ignore[assignment]
+    output: Output = ...,  # type: ignore[assignment]
+    source: Source = None,
+    face: Face = None,
+    source_face: SourceFace = None,
+    regions: Regions = None,
+    strength: Strength = None,
+    disclose: Disclose = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    segment_frames: SegmentFrames = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    job: Job = None,
+    profile: Profile = None,
+    overwrite: Overwrite = False,
+    fresh: Fresh = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run any pipeline on a video: vidswap run PIPELINE.yaml -t VIDEO -o OUT [stage.option=value ...]."""
+    running.run_pipeline(**_all(locals()))
+
+
+@app.command(name="preview")
+def preview_command(
+    source: Source = None,
+    target: Target = ...,  # type: ignore[assignment]
+    output: Annotated[Path, typer.Option("-o", "--output", help="The PNG to write.")] = Path("preview.png"),
+    options: Options = None,
+    frames: Annotated[int, typer.Option("--frames", "-k", min=1, max=64, help="How many frames, evenly spread.")] = 6,
+    at: Annotated[str | None, typer.Option("--at", help="These frames instead, by index: 10,50,99.")] = None,
+    pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
+    face: Face = None,
+    source_face: SourceFace = None,
+    regions: Regions = None,
+    strength: Strength = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a contact sheet: source, target, result and mask for some frames."""
+    preview.preview(**_all(locals()))
+
+
+@app.command()
+def inspect(
+    video: Annotated[Path, typer.Argument(help="A video or picture.")], quiet: Quiet = False, as_json: Json = False
+) -> None:
+    """Say what a video holds: streams, frames, timestamps, colours, rotation."""
+    _voice(as_json, quiet)
+    looking.inspect(video)
+
+
+@app.command()
+def operators(as_json: Json = False) -> None:
+    """List the operators installed here, with what they need and give."""
+    _voice(as_json)
+    looking.operators()
+
+
+@app.command()
+def pipelines(as_json: Json = False) -> None:
+    """List the pipelines installed here."""
+    _voice(as_json)
+    looking.pipelines()
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine: versions, codecs, GPU, models; what is missing and how to get it."""
+    _voice(as_json)
+    looking.doctor()
+
+
+@app.command(name="demo")
+def demo_command(
+    folder: Annotated[Path, typer.Option("-o", "--output", help="Folder for what it makes.")] = Path("vidswap-demo"),
+    seconds: Annotated[float, typer.Option(min=0.5, max=60.0, help="Length of the clip.")] = 4.0,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a clip of one public-domain portrait, swap another one in, and show where the result is."""
+    demo.demo(**_all(locals()))
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from vidswap import __version__
+
+        sys.stdout.write(f"vidswap {__version__}\n")
+        raise typer.Exit
+
+
+def _voice(as_json: bool, quiet: bool = False) -> None:
+    VOICE.json, VOICE.quiet = as_json, quiet
+
+
+def _all(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command, less those that set the voice."""
+    _voice(given.pop("as_json"), given.pop("quiet"))
+    return given
+
+
+def main() -> None:
+    """Entry point of the command `vidswap`."""
+    # So that `module:Class` operators and plug-ins beside the YAML are found, as `python -m` would.
+    if "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    sys.exit(run_command(None))
+
+
+def run_command(arguments: list[str] | None) -> int:
+    """Run the command with these arguments (None: those of the process); returns the exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        VOICE.fail("interrupted", 130)
+        return 130
+    except Exception as error:
+        from vidswap.graph import VidswapError
+
+        if isinstance(error, VidswapError):
+            VOICE.fail(str(error), error.exit_code)
+            return error.exit_code
+        # Usage errors of typer's parser: a class of its vendored click, or of click itself in older releases.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            if "--json" in (sys.argv if arguments is None else arguments):
+                VOICE.json = True
+            VOICE.fail(f"{error.format_message()} See vidswap --help.", error.exit_code)
+            return int(error.exit_code)
+        raise
+    return int(code or 0)

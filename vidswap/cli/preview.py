@@ -1,0 +1,149 @@
+"""`vidswap preview`: a contact sheet of source, target, result and mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .console import VOICE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vidswap.runtime.preview import PreviewFrame
+
+CELL_HEIGHT = 360
+LABEL_HEIGHT = 24
+
+
+def preview(
+    *,
+    source: list[str] | None,
+    target: Path,
+    output: Path,
+    options: list[str] | None,
+    frames: int,
+    at: str | None,
+    pipeline: str,
+    face: str | None,
+    source_face: str | None,
+    regions: str | None,
+    strength: float | None,
+    overwrite: bool,
+) -> None:
+    """Check, render the frames and write the sheet."""
+    from vidswap.api import Pipeline
+    from vidswap.graph import InputError
+    from vidswap.runtime.local import check_output
+    from vidswap.runtime.settings import RunSettings
+
+    from .running import bind_sources
+
+    if output.suffix.lower() != ".png":
+        raise InputError(f"the sheet is a PNG; give -o {output.with_suffix('.png')}")
+    shared = {"face": face, "regions": regions, "strength": strength}
+    ready = Pipeline.prepared(pipeline, overrides=options or [], shared=shared)
+    sources = bind_sources(source or [], list(ready.sources))
+    check_output(output, target, overwrite)
+    decoder: Any = ready.decoder.make()
+    count = decoder.probe(target).frame_count
+    wanted = frame_list(at, count) if at else spread_frames(frames, count)
+    settings = RunSettings(source_face=source_face)
+    written = write_sheet(ready, target, wanted, sources, settings, output)
+    VOICE.result({"sheet": str(output), "frames": written}, [f"{output}: frames {', '.join(map(str, written))}"])
+
+
+def write_sheet(
+    pipeline: Any, target: Path, frames: list[int], sources: dict[str, Path], settings: Any, output: Path
+) -> list[int]:
+    """Render the frames, write the PNG whole or not at all, and return the frames that it shows."""
+    import cv2
+
+    from vidswap.runtime.preview import render_frames
+    from vidswap.runtime.store import written_whole
+
+    portraits = [(name, _source_picture(pipeline, path)) for name, path in sources.items()]
+    rows, shown = [], []
+    for rendered in render_frames(pipeline, target, frames, sources, settings):
+        rows.append(_row(portraits, rendered))
+        shown.append(rendered.frame)
+    sheet = _stack(rows)
+    with written_whole(output) as temporary:
+        cv2.imwrite(str(temporary), sheet[..., ::-1])
+    return shown
+
+
+def frame_list(text: str, count: int) -> list[int]:
+    """Indices from `10,50,99`. Raises InputError for what is no number or beyond the end."""
+    from vidswap.graph import InputError
+
+    try:
+        frames = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--at {text!r}: write frame numbers with commas between, such as 10,50,99") from None
+    beyond = [f for f in frames if not 0 <= f < count]
+    if beyond:
+        raise InputError(f"--at: the video has frames 0 to {count - 1}, not {beyond[0]}")
+    return frames
+
+
+def spread_frames(wanted: int, count: int) -> list[int]:
+    """Evenly spread frames, none at the very ends.
+
+    >>> spread_frames(3, 90)
+    [15, 45, 75]
+    """
+    return sorted({min(count - 1, (2 * i + 1) * count // (2 * wanted)) for i in range(wanted)})
+
+
+def _source_picture(pipeline: Any, path: Path) -> np.ndarray:
+    decoder = pipeline.decoder.make()
+    picture = next(iter(decoder.read(decoder.probe(path), 0, 1)))
+    return _whole(picture)
+
+
+def _whole(picture: Any) -> np.ndarray:
+    width = max(1, round(picture.width * CELL_HEIGHT / picture.height))
+    return picture.rgb(width, CELL_HEIGHT)
+
+
+def _row(portraits: list[tuple[str, np.ndarray]], rendered: PreviewFrame) -> list[tuple[str, np.ndarray]]:
+    row = list(portraits)
+    row.append((f"target, frame {rendered.frame}", _whole(rendered.target)))
+    row.append(("result", _whole(rendered.result)))
+    if "alpha" in rendered.faces:
+        row.append(("mask", _mask(rendered)))
+    return row
+
+
+def _mask(rendered: PreviewFrame) -> np.ndarray:
+    """Where the frame was changed: the alpha of all its faces, white on the darkened target."""
+    import cv2
+    import numpy as np
+
+    base = _whole(rendered.target).astype(np.float32) * 0.3
+    height, width = base.shape[:2]
+    scale = np.diag([width / rendered.target.width, height / rendered.target.height])
+    for row in rendered.faces.rows():
+        inverse = cv2.invertAffineTransform(row["matrix"])
+        placed = cv2.warpAffine(row["alpha"], scale @ inverse, (width, height), flags=cv2.INTER_LINEAR)
+        base += placed[..., None] * (255.0 - base)
+    return np.clip(base, 0, 255).astype(np.uint8)
+
+
+def _stack(rows: Iterable[list[tuple[str, np.ndarray]]]) -> np.ndarray:
+    import cv2
+    import numpy as np
+
+    lines = []
+    for row in rows:
+        cells = []
+        for label, image in row:
+            head = np.full((LABEL_HEIGHT, image.shape[1], 3), 24, np.uint8)
+            cv2.putText(head, label, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
+            cells.append(np.vstack([head, image]))
+        lines.append(np.hstack(cells))
+    width = max((line.shape[1] for line in lines), default=1)
+    padded = [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0))) for line in lines]
+    return np.vstack(padded) if padded else np.zeros((1, 1, 3), np.uint8)

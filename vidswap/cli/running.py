@@ -1,0 +1,80 @@
+"""`vidswap swap` and `vidswap run`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .console import VOICE
+
+if TYPE_CHECKING:
+    from vidswap.runtime.local import Report
+
+
+def run_pipeline(
+    *,
+    pipeline: str,
+    target: Path,
+    output: Path,
+    source: list[str] | None,
+    options: list[str] | None,
+    disclose: str | None,
+    profile: str | None,
+    **given: Any,
+) -> None:
+    """Check, run, and tell the result. `given` holds shared options of stages and settings of the run."""
+    from vidswap.api import Pipeline
+
+    from .profiles import run_settings
+
+    shared = {n: given.pop(n) for n in ("face", "regions", "strength", "codec", "crf", "preset")}
+    profile_options, settings = run_settings(profile, given)
+    ready = Pipeline.prepared(
+        pipeline, overrides=[*profile_options, *(options or [])], shared=shared, disclose=disclose
+    )
+    sources = bind_sources(source or [], list(ready.sources))
+    listener: Any = contextlib.nullcontext()
+    if VOICE.shows_progress:
+        from .progress import StageProgress
+
+        listener = StageProgress(ready)
+    with listener as listen:
+        report = ready.run(target, output, sources=sources, listener=listen, **settings)
+    tell(report)
+
+
+def tell(report: Report) -> None:
+    """Say what came of a run."""
+    for warning in report.warnings:
+        VOICE.warn(warning)
+    facts = {**dataclasses.asdict(report), "frames_per_s": report.frames_per_s}
+    faces = f"{report.faces} faces changed in {report.frames_with_faces} of {report.frames} frames"
+    resumed = (
+        f", {report.segments_resumed} of {report.segments} segments from before" if report.segments_resumed else ""
+    )
+    VOICE.result(
+        facts,
+        [f"{report.output}: {faces}, {report.wall_s:.1f} s ({report.frames_per_s:.1f} frames/s){resumed}"],
+    )
+
+
+def bind_sources(given: list[str], names: list[str]) -> dict[str, Path]:
+    """`NAME=FILE` or, where the pipeline has one source, just FILE. Raises InputError."""
+    from vidswap.graph import InputError
+
+    bound: dict[str, Path] = {}
+    for item in given:
+        name, equals, path = item.partition("=")
+        if not equals or name not in names:
+            if len(names) != 1:
+                there = ", ".join(f"--source {n}=FILE" for n in names) or "it takes none"
+                raise InputError(f"--source {item!r} does not say which source it is; {there}")
+            name, path = names[0], item
+        if name in bound:
+            raise InputError(
+                f"source {name!r} is given twice: {bound[name]} and {path}; give one --source for each name"
+            )
+        bound[name] = Path(path)
+    return bound
