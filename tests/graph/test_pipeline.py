@@ -33,7 +33,7 @@ def test_a_source_goes_through_what_its_readers_ask_for_alone():
     ("uses", "says"),
     [
         (["toy:Decode", "toy:Smooth", "toy:Encode"], "works on faces, but no stage before it finds any"),
-        (["toy:Decode", "toy:Detect", "toy:Smooth", "toy:Encode"], "needs column 'track', which no stage before it gives; put a stage before it that does, such as "),
+        (["toy:Decode", "toy:Detect", "toy:Smooth", "toy:Encode"], "needs column 'track', which no stage before it"),
         (["toy:Detect", "toy:Encode"], "the first stage must be of kind decode"),
         (["toy:Decode", "toy:Detect"], "the last stage must be of kind encode"),
         (["decode.pyva", "toy:Encode"], "unknown operator 'decode.pyva'; did you mean 'decode.pyav'?"),
@@ -99,7 +99,7 @@ def test_wrong_overrides_are_refused(tmp_path, override, says):
         (GOOD.replace("options:", "optoins:"), "unknown key 'stages.3.optoins'; did you mean 'options'?"),
         (GOOD.replace("name: t", "name: ${about}\nabout: ${name}", 1), "cycle"),
         (GOOD.replace("name: decode", "name: decode, after: [blend]"), "the stages run in a cycle: "),
-        (GOOD.replace("name: blend", "name: blend, after: [smoth]"), "runs after unknown stage 'smoth'; did you mean 'smooth'?"),
+        (GOOD.replace("name: blend", "name: blend, after: [smoth]"), "unknown stage 'smoth'; did you mean 'smooth'?"),
         (GOOD.replace("radius: 2", "radius: {a: 1}"), "radius: input should be a valid integer"),
         (GOOD.replace("use: ", "uze: "), "unknown key 'stages.0.uze'; did you mean 'use'?"),
         ("", "'name' is missing"),

@@ -31,7 +31,12 @@ class Journal:
         self.path = folder / "journal.jsonl"
         self._entries: dict[str, dict[str, Any]] = {}
         if self.path.exists():
-            for line in self.path.read_bytes().split(b"\n"):
+            content = self.path.read_bytes()
+            if content and not content.endswith(b"\n"):
+                # A torn line of an earlier crash must not swallow the next one.
+                with self.path.open("ab") as out:
+                    out.write(b"\n")
+            for line in content.split(b"\n"):
                 try:
                     entry = json.loads(line)
                     self._entries[entry["key"]] = entry
@@ -42,10 +47,8 @@ class Journal:
         """Note that the work `key` is done and lies in `file` (relative to the job folder)."""
         path = self.folder / file
         entry = {"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts}
-        # A torn line of an earlier crash must not swallow this one.
-        torn = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
         with self.path.open("ab") as out:
-            out.write((b"\n" if torn else b"") + json.dumps(entry).encode() + b"\n")
+            out.write(json.dumps(entry).encode() + b"\n")
             out.flush()
             os.fsync(out.fileno())
         self._entries[key] = entry

@@ -32,6 +32,7 @@ class Schedule:
         self.window = window + reach
         self._done: list[set[int]] = [set() for _ in parts]
         self._taken: list[set[int]] = [set() for _ in parts]
+        self._first_unfinished = 0
         # Below this segment everything of a part has been taken or done: keeps the search for the next task short.
         self._floor = [0 for _ in parts]
 
@@ -72,11 +73,12 @@ class Schedule:
     def _next_of(self, part: Part) -> int | None:
         if part.needs_sources and self._sources_left:
             return None
-        taken, done_last = self._taken[part.index], self._done[-1]
+        taken = self._taken[part.index]
         while self._floor[part.index] in taken:
             self._floor[part.index] += 1
-        first_unfinished = 0 if not done_last else _first_missing(done_last, len(self.segments))
-        stop = min(len(self.segments), first_unfinished + self.window)
+        while self._first_unfinished in self._done[-1]:
+            self._first_unfinished += 1
+        stop = min(len(self.segments), self._first_unfinished + self.window)
         for segment in range(self._floor[part.index], stop):
             if segment not in taken and self._ready(part, segment):
                 return segment
@@ -99,8 +101,3 @@ def _segments_ahead(segments: Sequence[Segment], context: int) -> int:
         return 0
     inner = [s.frames for s in segments[:-1]] or [context]
     return -(-context // min(inner)) + 1
-
-
-def _first_missing(done: set[int], count: int) -> int:
-    missing = next((i for i in range(count) if i not in done), count)
-    return missing

@@ -1,0 +1,39 @@
+"""Which face of a portrait is meant."""
+
+import numpy as np
+import pytest
+
+from vidswap.graph import Batch, InputError
+from vidswap.runtime.sources import choose_face
+
+THREE = Batch(
+    frame=np.zeros(3, np.int64),
+    box=np.array([[300, 0, 420, 120], [10, 0, 310, 300], [500, 0, 560, 60]], np.float32),
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "left_edge"), [("largest", 10), ("left", 10), ("right", 500), ("0", 10), ("1", 300), ("2", 500)]
+)
+def test_a_face_is_chosen_by_size_side_or_index_from_the_left(choice, left_edge):
+    assert choose_face(THREE, choice, "p.png")[0]["box"][0, 0] == left_edge
+
+
+def test_several_faces_without_a_choice_are_refused_with_the_option_named():
+    with pytest.raises(InputError, match=r"p.png: 3 faces found .*0: 300 px high.*choose with --source-face"):
+        choose_face(THREE, None, "p.png")
+
+
+@pytest.mark.parametrize("choice", ["3", "-1", "middle", ""])
+def test_a_wrong_choice_is_refused_with_what_is_allowed(choice):
+    with pytest.raises(InputError, match=r"is none of largest, left, right, 0\.\.2"):
+        choose_face(THREE, choice, "p.png")
+
+
+def test_a_tiny_face_is_warned():
+    face, warnings = choose_face(THREE, "2", "p.png")
+    assert len(warnings) == 1 and warnings[0].startswith(
+        "p.png: the face is only 60 pixels high; the result will be soft"
+    )
+    assert len(face) == 1
+    assert choose_face(THREE, "1", "p.png")[1] == []
