@@ -1,0 +1,24 @@
+"""Containers, streams, timestamps, colour: index a video, read its frames, write segments, join them."""
+
+from __future__ import annotations
+
+from .index import Chapter, StreamRecord, VideoIndex
+from .joining import join
+from .picture import Picture
+from .probing import probe
+from .reader import DecodeError, read
+from .writer import SegmentReport, SegmentWriter, WriterOptions
+
+__all__ = [
+    "Chapter",
+    "DecodeError",
+    "Picture",
+    "SegmentReport",
+    "SegmentWriter",
+    "StreamRecord",
+    "VideoIndex",
+    "WriterOptions",
+    "join",
+    "probe",
+    "read",
+]

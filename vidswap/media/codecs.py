@@ -1,0 +1,153 @@
+"""Encoders that segments can be written with: defaults, pixel formats, and what makes their segments joinable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+import av.codec
+
+from vidswap.graph.errors import InputError
+from vidswap.graph.registry import nearest
+
+from .planes import Layout, layout
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How one of FFmpeg's encoders is used here.
+
+    Attributes:
+        name: FFmpeg's name.
+        crf: default quality, in the encoder's own scale; None for an encoder without that option.
+        crf_option: name of the option that takes it.
+        preset, preset_option: default of the option that trades speed for size; None where there is none.
+        options: always set; they close groups of pictures and silence the encoder.
+        even_chroma: sizes must be multiples of the chroma block.
+        codec: name of the format, as containers know it.
+    """
+
+    name: str
+    codec: str
+    crf: float | None = None
+    crf_option: str = "crf"
+    preset: str | None = None
+    preset_option: str = "preset"
+    options: dict[str, str] = field(default_factory=dict)
+    even_chroma: bool = False
+
+
+# libx264 "veryfast" at CRF 18 is visually lossless on faces and keeps encoding cheaper than the work before it; slower
+# presets make smaller files, not better faces.
+ENCODERS = {
+    e.name: e
+    for e in (
+        Encoder("libx264", "h264", crf=18, preset="veryfast", even_chroma=True),
+        Encoder("libx265", "hevc", crf=20, preset="fast", even_chroma=True),
+        Encoder("libsvtav1", "av1", crf=24, preset="8", even_chroma=True),
+        Encoder("libvpx-vp9", "vp9", crf=24, preset="4", preset_option="cpu-used", options={"row-mt": "1"}),
+        Encoder("prores_ks", "prores"),
+        Encoder("ffv1", "ffv1", options={"level": "3", "slicecrc": "1", "g": "1"}),
+        Encoder("h264_nvenc", "h264", crf=19, crf_option="cq", preset="p5", even_chroma=True),
+        Encoder("hevc_nvenc", "hevc", crf=21, crf_option="cq", preset="p5", even_chroma=True),
+        Encoder("av1_nvenc", "av1", crf=28, crf_option="cq", preset="p5", even_chroma=True),
+        Encoder("h264_videotoolbox", "h264", even_chroma=True),
+        Encoder("hevc_videotoolbox", "hevc", even_chroma=True),
+    )
+}
+
+
+def available_encoders() -> list[str]:
+    """Names of the encoders above that this build of FFmpeg has; hardware may still be missing."""
+    return sorted(name for name in ENCODERS if name in av.codecs_available and _codec(name) is not None)
+
+
+def encoder(name: str) -> Encoder:
+    """The encoder called `name`. Raises InputError, with the nearest name, for one that is not to be had."""
+    names = available_encoders()
+    if name not in names:
+        if name in ENCODERS:
+            raise InputError(f"encoder {name!r} is not in this build of FFmpeg; there are: {', '.join(names)}")
+        raise InputError(f"unknown codec {name!r}; {nearest(name, names)}")
+    return ENCODERS[name]
+
+
+def pixel_formats(name: str) -> list[str]:
+    """Pixel formats that an encoder takes."""
+    codec = _codec(name)
+    return [f.name for f in (codec.video_formats or [])] if codec is not None else []
+
+
+def choose_pixel_format(name: str, source: str, width: int, height: int) -> str:
+    """The encoder's format that is nearest to the source's: same chroma, same depth, else the least that is lost.
+
+    RGB sources become 4:2:0 with encoders for the public, which players expect of them, and stay RGB with FFV1.
+
+    Args:
+        name: the encoder.
+        source: working format of the video.
+        width, height: of the stored planes.
+
+    Raises InputError when the size does not fit any format of the encoder.
+    """
+    formats = pixel_formats(name)
+    of = layout(source)
+    if of is None:
+        raise ValueError(f"{source} is no working format")
+    fits = [f for f in formats if _fits(name, f, width, height)]
+    if not fits:
+        raise InputError(
+            f"{name} cannot encode {width}x{height} pixels: both sizes must be even; "
+            "choose libx264, libx265, libvpx-vp9 or ffv1"
+        )
+    if source in fits:
+        if not (of.kind == "rgb" and ENCODERS[name].codec != "ffv1"):
+            return source
+    if source.startswith("yuvj") and (plain := source.replace("yuvj", "yuv")) in fits:
+        return plain
+    ranked = sorted(fits, key=lambda f: (_loss(of, f, name), fits.index(f)))
+    return ranked[0]
+
+
+def _fits(name: str, pixel_format: str, width: int, height: int) -> bool:
+    if not ENCODERS[name].even_chroma:
+        return True
+    described = av.VideoFormat(pixel_format, 16, 16)
+    chroma = [c for c in described.components if c.is_chroma]
+    return all(width % (16 // c.width) == 0 and height % (16 // c.height) == 0 for c in chroma)
+
+
+def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
+    """What is lost, gravest first, then what is wasted: depth, chroma, alpha, kind."""
+    described = av.VideoFormat(pixel_format, 16, 16)
+    bits = max(c.bits for c in described.components)
+    alpha = any(c.is_alpha for c in described.components)
+    rgb = described.is_rgb or described.has_palette
+    chroma = [c for c in described.components if c.is_chroma]
+    shift_x, shift_y = (16 // chroma[0].width, 16 // chroma[0].height) if chroma else (1, 1)
+    want_x, want_y = 1 << of.shift_x, 1 << of.shift_y
+    if of.kind == "rgb" and ENCODERS[name].codec != "ffv1":
+        want_x = want_y = 2
+    usual = layout(pixel_format) is not None
+    foreign_kind = rgb != (of.kind == "rgb" and ENCODERS[name].codec == "ffv1")
+    grey_lost = not chroma and not rgb and of.kind != "gray"
+    return (
+        float(grey_lost),
+        float(foreign_kind),
+        max(0, of.bits - bits),
+        max(0, shift_x - want_x) + max(0, shift_y - want_y),
+        float(of.alpha and not alpha),
+        float(pixel_format.startswith("yuvj")),
+        max(0, bits - of.bits),
+        max(0, want_x - shift_x) + max(0, want_y - shift_y),
+        float(alpha and not of.alpha),
+        float(not usual),
+    )
+
+
+def _codec(name: str) -> Any:
+    try:
+        return av.codec.Codec(name, "w")
+    except (av.codec.codec.UnknownCodecError, ValueError):
+        return None

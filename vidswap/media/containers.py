@@ -1,0 +1,93 @@
+"""Output containers: which ones are written, what they hold, how they are told to keep what they get."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.logging
+
+from vidswap.graph.errors import InputError
+
+_ISO = {"movflags": "+faststart+use_metadata_tags"}
+_MAX_TIMESCALE = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Container:
+    """An output container: FFmpeg's muxer, and the audio encoder for sound that it cannot hold."""
+
+    muxer: str
+    audio_encoder: str
+    iso: bool = False
+
+
+CONTAINERS: Mapping[str, Container] = {
+    ".mp4": Container("mp4", "aac", iso=True),
+    ".m4v": Container("mp4", "aac", iso=True),
+    ".mov": Container("mov", "aac", iso=True),
+    ".mkv": Container("matroska", "aac"),
+    ".webm": Container("webm", "libopus"),
+}
+
+
+def container_of(output: Path) -> Container:
+    """The container that a file name asks for. Raises InputError for another extension."""
+    found = CONTAINERS.get(output.suffix.lower())
+    if found is None:
+        raise InputError(
+            f"cannot write {output.name}: the extension {output.suffix or '(none)'} is not one of "
+            f"{', '.join(sorted(CONTAINERS))}"
+        )
+    return found
+
+
+def muxer_options(container: Container, time_base: Fraction) -> dict[str, str]:
+    """Options that keep timestamps exact and own tags readable."""
+    if not container.iso:
+        return {}
+    # Edit lists count in the movie's time scale; milliseconds, the default, would move the first frame.
+    scale = time_base.denominator * max(1, math.ceil(1000 / time_base.denominator))
+    return {**_ISO, "movie_timescale": str(scale)} if scale <= _MAX_TIMESCALE else dict(_ISO)
+
+
+def holds_codec(container: Container, codec: str) -> bool:
+    """True when the container can hold video of this codec (a name such as "h264")."""
+    with av.open(io.BytesIO(), mode="w", format=container.muxer) as trial:
+        try:
+            trial.add_mux_stream(codec, width=64, height=64)
+        except (ValueError, av.error.FFmpegError):
+            return False
+    return True
+
+
+def holds_stream(container: Container, template: Any) -> bool:
+    """True when a copy of a stream can be written into the container, found out by writing a header to memory."""
+    level = av.logging.get_level()
+    av.logging.set_level(None)
+    trial = av.open(io.BytesIO(), mode="w", format=container.muxer)
+    try:
+        trial.add_stream_from_template(template, opaque=True)
+        trial.start_encoding()
+    except (ValueError, av.error.FFmpegError, NotImplementedError):
+        return False
+    finally:
+        av.logging.set_level(level)
+        with _quiet():
+            trial.close()
+    return True
+
+
+class _quiet:  # noqa: N801 - reads as a word of the language
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *caught: object) -> bool:
+        return caught[0] is not None and issubclass(caught[0], (av.error.FFmpegError, ValueError, OSError))  # type: ignore[arg-type]

@@ -1,0 +1,57 @@
+"""Opening files through PyAV: one way to name them, one way to say what is wrong with them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.container
+
+from vidswap.graph.errors import InputError
+
+# FFmpeg takes any text for one of these "pictures made of letters".
+_TEXT_FORMATS = frozenset({"tty", "bin", "adf", "idf", "xbin", "aqtitle", "ass", "srt", "webvtt", "subviewer"})
+
+
+def address(path: Path) -> str:
+    """The file's name as FFmpeg must be told it: with a colon in it, a bare name would be taken for a protocol."""
+    return f"file:{path}"
+
+
+def open_video(path: Path) -> av.container.InputContainer:
+    """Open a file that exists for reading. Raises InputError, in one line, for what is no medium."""
+    if not path.exists():
+        raise InputError(f"no such file: {path}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a video file")
+    if not path.is_file():
+        raise InputError(f"{path} is not a regular file; give a video file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes)")
+    try:
+        container = av.open(address(path), mode="r", metadata_errors="replace")
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: permission denied") from error
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise InputError(f"{path} is not a video that can be read ({reason(error)})") from error
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise InputError(f"{path} is not a video (it reads as text)")
+    return container
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """`open_video` as a context manager."""
+    container = open_video(path)
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's message without the error number and the file's name."""
+    return str(getattr(error, "strerror", None) or error).strip() or type(error).__name__

@@ -1,0 +1,279 @@
+"""Picture: one frame in its native planes, seen as displayed. Reads and writes regions without converting the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import av
+import av.video.reformatter
+import cv2
+import numpy as np
+
+from .colour import FULL_RANGE, codes_from_rgb, rgb_from_codes
+from .geometry import compose, invert
+from .index import VideoIndex
+from .planes import Layout, layout, plane_views
+from .resample import footprint, sample
+
+Interpolation = av.video.reformatter.Interpolation
+
+
+class PictureKind:
+    """What all pictures of one video have in common: layout, place of the planes on the screen, colour conversion.
+
+    Not shared between threads: it holds the scaler's state.
+    """
+
+    def __init__(self, index: VideoIndex) -> None:
+        found = layout(index.working_format)
+        if found is None:  # pragma: no cover - working_format yields layouts alone
+            raise ValueError(f"pixel format {index.working_format} has no layout")
+        self.layout: Layout = found
+        self.width, self.height = index.width, index.height
+        self.stored_width, self.stored_height = index.stored_width, index.stored_height
+        self.orientation = index.orientation
+        self.pts = index.pts
+        self.matrix = index.colour.matrix_in_use(index.stored_width, index.stored_height)
+        self.full_range = index.full_range if self.layout.kind == "yuv" else index.colour.range != 1
+        self.reformatter = av.video.reformatter.VideoReformatter()
+        self._shrinker = av.video.reformatter.VideoReformatter()
+        luma = index.stored_from_displayed
+        chroma = compose(_chroma_from_luma(self.layout, index.colour.chroma_offset()), luma)
+        self.plane_from_displayed = [luma, chroma, chroma][: self.layout.colour_planes]
+        if self.layout.kind == "rgb":
+            self.plane_from_displayed = [luma] * 3
+        self.rgb_from_codes = _rgb_from_codes(self.layout, self.matrix, self.full_range)
+        self.codes_from_rgb = _codes_from_rgb(self.layout, self.matrix, self.full_range)
+
+    def picture(self, frame: av.VideoFrame, number: int) -> Picture:
+        """The picture of a decoded frame; converted when its format is no working format or its size has changed."""
+        if (frame.format.name, frame.width, frame.height) != (self.layout.name, self.stored_width, self.stored_height):
+            frame = self.reformatter.reformat(
+                frame, self.stored_width, self.stored_height, self.layout.name, threads=1
+            )
+        return Picture(self, frame, number)
+
+    def small_rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+        """(height, width, 3) uint8 RGB of the whole stored frame, scaled by FFmpeg."""
+        yuv = self.layout.kind == "yuv"
+        small = self._shrinker.reformat(
+            frame,
+            width,
+            height,
+            "rgb24",
+            src_colorspace=_SCALER_MATRIX.get(self.matrix) if yuv else None,
+            src_color_range=FULL_RANGE if self.full_range else 1,
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
+        )
+        plane = small.planes[0]
+        return np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : width * 3].reshape(
+            height, width, 3
+        )
+
+
+class Picture:
+    """One frame of a video. Coordinates are displayed pixels: turned, square, centre of the first at (0, 0).
+
+    Attributes:
+        frame: index of the frame in the video.
+        pts: presentation timestamp in the stream's time base.
+        width, height: displayed size in pixels.
+    """
+
+    __slots__ = ("_changed", "_kind", "_native", "frame", "pts")
+
+    def __init__(self, kind: PictureKind, native: av.VideoFrame, frame: int) -> None:
+        self._kind, self._native, self._changed = kind, native, False
+        self.frame = frame
+        self.pts = int(kind.pts[frame])
+
+    def __repr__(self) -> str:
+        return f"Picture(frame {self.frame}, {self.width}x{self.height}, {self._kind.layout.name})"
+
+    @property
+    def width(self) -> int:
+        """Displayed width in pixels."""
+        return self._kind.width
+
+    @property
+    def height(self) -> int:
+        """Displayed height in pixels."""
+        return self._kind.height
+
+    @property
+    def layout(self) -> Layout:
+        """The pixel format of the planes."""
+        return self._kind.layout
+
+    @property
+    def changed(self) -> bool:
+        """True once something was written into the planes."""
+        return self._changed
+
+    @property
+    def native(self) -> av.VideoFrame:
+        """The frame as FFmpeg has it, in stored orientation; for reading alone."""
+        return self._native
+
+    @property
+    def planes(self) -> list[np.ndarray]:
+        """The stored planes for writing, (rows, columns) uint8 or uint16; the decoder's own copy stays as it is."""
+        if not self._changed:
+            self._native.make_writable()
+            self._changed = True
+        return plane_views(self._native, self._kind.layout)
+
+    def rgb(self, width: int, height: int) -> np.ndarray:
+        """The whole displayed frame scaled to (height, width, 3) uint8 RGB; sizes in pixels, at least 1."""
+        if width < 1 or height < 1:
+            raise ValueError(f"a picture of {width}x{height} pixels was asked for; both must be 1 or more")
+        turned = self._kind.orientation
+        size = (height, width) if turned.swaps else (width, height)
+        return turned.apply(self._kind.small_rgb(self._native, *size))
+
+    def crop(self, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Cut out a region: (h, w, 3) uint8 RGB for `size` = (w, h).
+
+        Args:
+            matrix: (2, 3), displayed pixels -> crop pixels; any affine map that has an inverse.
+            size: width and height of the crop.
+
+        Planes are sampled at their own resolution and only the crop is converted. Where the crop is coarser than the
+        frame, samples are averaged; beyond the frame its edge pixels go on.
+        """
+        displayed_from_crop = invert(np.asarray(matrix, dtype=np.float64))
+        views = plane_views(self._native, self._kind.layout)
+        codes = []
+        for number, from_displayed in enumerate(self._kind.plane_from_displayed):
+            kernel = cv2.INTER_CUBIC if number == 0 or self._kind.layout.kind == "rgb" else cv2.INTER_LINEAR
+            codes.append(sample(views[number], compose(from_displayed, displayed_from_crop), size, interpolation=kernel))
+        rgb = cv2.transform(cv2.merge([c.astype(np.float32) for c in codes]), self._kind.rgb_from_codes)
+        return _to_bytes(rgb if rgb.ndim == 3 else rgb[:, :, None])
+
+    def composite(self, matrix: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> None:
+        """Lay an image over a region of the frame.
+
+        Args:
+            matrix: (2, 3), displayed pixels -> pixels of `image`.
+            image: (h, w, 3) RGB, uint8 or float32 0..255.
+            alpha: (h, w) float32, 0..1: how far the image replaces the frame; nothing outside it is touched.
+
+        Samples of a plane change only where alpha, brought to that plane's grid, is above zero; all others stay bit for
+        bit. Alpha planes of the frame are never changed.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or alpha.shape != image.shape[:2]:
+            raise ValueError(f"image (h, w, 3) and alpha (h, w) were expected, got {image.shape} and {alpha.shape}")
+        box = _support(alpha)
+        if box is None:
+            return
+        x0, y0, x1, y1 = box
+        # One pixel more on each side, so that the image under alpha's slope is there.
+        x0, y0, x1, y1 = max(x0 - 4, 0), max(y0 - 4, 0), min(x1 + 4, alpha.shape[1]), min(y1 + 4, alpha.shape[0])
+        shift = np.array([[1.0, 0.0, -x0], [0.0, 1.0, -y0]])
+        image_from_displayed = compose(shift, np.asarray(matrix, dtype=np.float64))
+        cover = np.ascontiguousarray(alpha[y0:y1, x0:x1], dtype=np.float32)
+        codes = cv2.transform(image[y0:y1, x0:x1].astype(np.float32), self._kind.codes_from_rgb)
+        codes = codes if codes.ndim == 3 else codes[:, :, None]
+        views = self.planes
+        covers: dict[int, tuple[tuple[int, int, int, int], np.ndarray]] = {}
+        for number, from_displayed in enumerate(self._kind.plane_from_displayed):
+            image_from_plane = compose(image_from_displayed, invert(from_displayed))
+            key = id(from_displayed)
+            if key not in covers:
+                region = _plane_region(image_from_plane, cover.shape, views[number].shape)
+                covers[key] = (region, _sample_region(cover, image_from_plane, region, cv2.INTER_LINEAR, 0.0))
+            region, weight = covers[key]
+            left, top, right, bottom = region
+            if right <= left or bottom <= top:
+                continue
+            values = _sample_region(
+                np.ascontiguousarray(codes[:, :, number]), image_from_plane, region, cv2.INTER_CUBIC, None
+            )
+            _blend(views[number][top:bottom, left:right], values, weight, self._kind.layout.bits)
+
+
+def _blend(target: np.ndarray, values: np.ndarray, weight: np.ndarray, bits: int) -> None:
+    """target += weight * (values - target), rounded and held within the code range, where weight > 0."""
+    before = target.astype(np.float32)
+    after = np.rint(before + weight * (values - before))
+    np.clip(after, 0, 2**bits - 1, out=after)
+    np.copyto(target, after.astype(target.dtype), where=weight > 0)
+
+
+def _support(alpha: np.ndarray) -> tuple[int, int, int, int] | None:
+    rows, columns = np.flatnonzero((alpha > 0).any(axis=1)), np.flatnonzero((alpha > 0).any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _plane_region(
+    image_from_plane: np.ndarray, shape: Sequence[int], plane_shape: Sequence[int]
+) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of the plane's samples that the image can reach; may be empty."""
+    plane_from_image = invert(image_from_plane)
+    x0, y0, x1, y1 = footprint(plane_from_image, -1.0, -1.0, float(shape[1]), float(shape[0]))
+    left, top = max(0, int(np.floor(x0)) - 1), max(0, int(np.floor(y0)) - 1)
+    return left, top, min(plane_shape[1], int(np.ceil(x1)) + 2), min(plane_shape[0], int(np.ceil(y1)) + 2)
+
+
+def _sample_region(
+    image: np.ndarray,
+    image_from_plane: np.ndarray,
+    region: tuple[int, int, int, int],
+    interpolation: int,
+    outside: float | None,
+) -> np.ndarray:
+    left, top, right, bottom = region
+    if right <= left or bottom <= top:
+        return np.zeros((0, 0), np.float32)
+    shifted = compose(image_from_plane, np.array([[1.0, 0.0, left], [0.0, 1.0, top]]))
+    return sample(image, shifted, (right - left, bottom - top), interpolation=interpolation, outside=outside)
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return cv2.convertScaleAbs(cv2.max(values, 0.0))
+
+
+def _chroma_from_luma(of: Layout, offset: tuple[float, float]) -> np.ndarray:
+    """(2, 3): from luma pixels to chroma pixels. `offset` is the chroma sample's place within its 2x2 block."""
+    rows = []
+    for shift, place in ((of.shift_x, offset[0]), (of.shift_y, offset[1])):
+        step = 1 << shift
+        # Luma position of chroma sample 0: the middle of its block, moved by `place`; nothing moves unsubsampled.
+        first = (step - 1) / 2 + (place * (step - 1) if shift else 0.0)
+        rows.append((1 / step, -first / step))
+    return np.array([[rows[0][0], 0.0, rows[0][1]], [0.0, rows[1][0], rows[1][1]]])
+
+
+def _rgb_from_codes(of: Layout, matrix: int, full_range: bool) -> np.ndarray:
+    if of.kind == "yuv":
+        return rgb_from_codes(matrix, full_range, of.bits)
+    scale, offset = _grey_scale(of, full_range)
+    if of.kind == "gray":
+        return np.array([[1 / scale, -offset / scale]] * 3)
+    r, g, b = (np.array([0, 0, 1.0]), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))
+    return np.hstack([np.array([r, g, b]) / scale, np.full((3, 1), -offset / scale)])
+
+
+def _codes_from_rgb(of: Layout, matrix: int, full_range: bool) -> np.ndarray:
+    if of.kind == "yuv":
+        return codes_from_rgb(matrix, full_range, of.bits)
+    scale, offset = _grey_scale(of, full_range)
+    if of.kind == "gray":
+        luma = codes_from_rgb(matrix, True, 8)[:1]
+        return np.hstack([luma[:, :3] * scale, [[offset]]])
+    g, b, r = np.array([0, 1.0, 0]), np.array([0, 0, 1.0]), np.array([1.0, 0, 0])
+    return np.hstack([np.array([g, b, r]) * scale, np.full((3, 1), offset)])
+
+
+def _grey_scale(of: Layout, full_range: bool) -> tuple[float, float]:
+    """Code values per grey level of 0..255, and the code of black."""
+    if full_range:
+        return (2.0**of.bits - 1) / 255, 0.0
+    return 219 / 255 * 2.0 ** (of.bits - 8), 16 * 2.0 ** (of.bits - 8)
+
+
+# SWS_CS_*: the scaler has one number for both BT.601 variants.
+_SCALER_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}

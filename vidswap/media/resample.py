@@ -1,0 +1,111 @@
+"""Sampling of a plane under an affine map, on the region that is needed alone, without aliasing.
+
+Conventions as in vidswap.media.geometry. The result is a function of the plane and the map: no state, no randomness.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+# Below this shrinking factor plain interpolation does not alias visibly; above it samples are averaged.
+_SHRINK_THRESHOLD = 1.25
+_MARGIN = 3
+
+
+def footprint(affine: np.ndarray, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
+    """The upright rectangle x0, y0, x1, y1 around the image of another one under `affine`."""
+    corners = affine @ np.array([[x0, x1, x0, x1], [y0, y0, y1, y1], [1.0, 1.0, 1.0, 1.0]])
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def sample(
+    plane: np.ndarray,
+    affine: np.ndarray,
+    size: tuple[int, int],
+    *,
+    interpolation: int = cv2.INTER_LINEAR,
+    outside: float | None = None,
+) -> np.ndarray:
+    """Sample `plane` (rows, columns) at `affine` @ (x, y, 1) for every x, y of an image of `size` = (width, height).
+
+    Args:
+        plane: uint8, uint16 or float32; one channel or several.
+        affine: (2, 3), from pixels of the result to pixels of the plane.
+        size: width, height of the result.
+        interpolation: of OpenCV.
+        outside: value beyond the plane's border; None repeats its edge pixels.
+
+    Returns an array (height, width[, channels]) of the plane's dtype. Where the map shrinks, samples are averaged over
+    the area that they stand for.
+    """
+    width, height = size
+    steps = np.hypot(affine[:, 0], affine[:, 1])  # plane pixels per result pixel, along x and y of the plane
+    reduce_x, reduce_y = (max(1, math.floor(step)) if step > 2 else 1 for step in steps)
+    region, affine = _region(plane, affine, size, reduce_x, reduce_y, outside)
+    border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
+    left_over = max(steps[0] / reduce_x, steps[1] / reduce_y)
+    if left_over <= _SHRINK_THRESHOLD:
+        return _warp(region, affine, size, interpolation, border, outside or 0.0)
+    fold = math.ceil(left_over)
+    fine = np.array([[1 / fold, 0.0, 0.5 / fold - 0.5], [0.0, 1 / fold, 0.5 / fold - 0.5]])
+    fine_affine = np.hstack([affine[:, :2] @ fine[:, :2], affine[:, :2] @ fine[:, 2:] + affine[:, 2:]])
+    warped = _warp(region, fine_affine, (width * fold, height * fold), interpolation, border, outside or 0.0)
+    return cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _warp(
+    region: np.ndarray, affine: np.ndarray, size: tuple[int, int], interpolation: int, border: int, value: float
+) -> np.ndarray:
+    return cv2.warpAffine(
+        region,
+        affine,
+        size,
+        flags=interpolation | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
+        borderValue=(value, value, value, value),
+    )
+
+
+def _region(
+    plane: np.ndarray,
+    affine: np.ndarray,
+    size: tuple[int, int],
+    reduce_x: int,
+    reduce_y: int,
+    outside: float | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of `plane` that the map reads, averaged over reduce_y x reduce_x blocks, and the map into it.
+
+    Blocks are counted from the plane's corner, so that a region that moves by a pixel is averaged in the same blocks.
+    """
+    rows, columns = plane.shape[:2]
+    x0, y0, x1, y1 = footprint(affine, -0.5, -0.5, size[0] - 0.5, size[1] - 0.5)
+    left, right = _span(x0, x1, columns, reduce_x)
+    top, bottom = _span(y0, y1, rows, reduce_y)
+    region = np.ascontiguousarray(plane[top : min(bottom, rows), left : min(right, columns)])
+    shifted = affine - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
+    if reduce_x == reduce_y == 1:
+        return region, shifted
+    if right > columns or bottom > rows:
+        edge = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
+        region = cv2.copyMakeBorder(
+            region, 0, max(0, bottom - rows), 0, max(0, right - columns), edge, value=(outside or 0.0,) * 4
+        )
+    size_reduced = (region.shape[1] // reduce_x, region.shape[0] // reduce_y)
+    region = cv2.resize(region, size_reduced, interpolation=cv2.INTER_AREA)
+    scale = np.array([[1 / reduce_x], [1 / reduce_y]])
+    shifted = shifted * scale
+    shifted[:, 2] += 0.5 * scale[:, 0] - 0.5
+    return region, shifted
+
+
+def _span(low: float, high: float, length: int, block: int) -> tuple[int, int]:
+    """First and last+1 sample to read, multiples of `block` (the last may pass the end); never empty."""
+    margin = _MARGIN * block
+    first = min(max(math.floor(low) - margin, 0), length - 1) // block * block
+    last = min(max(math.ceil(high) + 1 + margin, first + 1), length)
+    return first, -(-last // block) * block

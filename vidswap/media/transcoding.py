@@ -1,0 +1,41 @@
+"""Encoding sound anew, for containers that cannot hold it as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+from av.audio.resampler import AudioResampler
+
+_RATES = {"libopus": (48000, 24000, 16000, 12000, 8000)}
+_BITS_PER_SECOND_AND_CHANNEL = 96_000
+
+
+class AudioTranscoder:
+    """Decode packets of one audio stream and encode them into a new stream of `result`; timestamps are kept."""
+
+    def __init__(self, result: Any, source: Any, encoder: str) -> None:
+        self._source = source
+        rate = source.rate
+        if encoder in _RATES and rate not in _RATES[encoder]:
+            rate = _RATES[encoder][0]
+        self.stream = result.add_stream(encoder, rate=rate)
+        context = self.stream.codec_context
+        context.layout = source.layout.name
+        context.bit_rate = _BITS_PER_SECOND_AND_CHANNEL * max(1, source.channels)
+        self._resampler = AudioResampler(format=context.format, layout=context.layout, rate=rate)
+
+    def transcode(self, packet: Any | None) -> list[Any]:
+        """Encoded packets that a packet completes; None flushes. Damaged packets are passed over."""
+        frames: list[Any] = []
+        try:
+            frames = packet.decode() if packet is not None else self._source.codec_context.decode(None)
+        except av.error.InvalidDataError:
+            frames = []
+        except av.error.EOFError:
+            frames = []
+        resampled = [r for frame in frames for r in self._resampler.resample(frame)]
+        if packet is None:
+            resampled += self._resampler.resample(None)
+        packets = [p for frame in resampled for p in self.stream.encode(frame)]
+        return packets + (list(self.stream.encode(None)) if packet is None else [])

@@ -1,0 +1,208 @@
+"""Writing one segment: a file of its own that begins with a keyframe and joins with its neighbours packet by packet."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.video.reformatter
+
+from vidswap.graph.errors import InputError, VidswapError
+from vidswap.graph.registry import nearest
+
+from .codecs import choose_pixel_format, encoder, pixel_formats
+from .colour import UNSPECIFIED
+from .index import VideoIndex
+from .opening import address, reason
+from .picture import Picture
+from .planes import layout
+
+# NUT keeps any time base and any codec as they are.
+SEGMENT_EXTENSION = ".nut"
+_FULL, _LIMITED = 2, 1
+
+
+@dataclass(frozen=True)
+class WriterOptions:
+    """How segments are encoded.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        crf: constant quality in the encoder's scale; None for its default (libx264: 18) unless `bitrate` is given.
+        preset: the encoder's preset; None for its default (libx264: veryfast).
+        bitrate: bits per second, instead of `crf`.
+        pixel_format: None for the one nearest to the video's.
+        threads: of the encoder, per segment. x264, SVT-AV1 and VP9 give other (equally good) frames with another
+            number of threads, so it is a setting of the result and never taken from the machine.
+    """
+
+    codec: str = "libx264"
+    crf: float | None = None
+    preset: str | None = None
+    bitrate: int | None = None
+    pixel_format: str | None = None
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class SegmentReport:
+    """What a segment holds: frames, first and last pts (the video's time base), bytes of the file."""
+
+    frames: int
+    first_pts: int
+    last_pts: int
+    file_bytes: int
+    pixel_format: str
+
+
+def output_pixel_format(index: VideoIndex, options: WriterOptions) -> str:
+    """The pixel format that segments of this video will have. Raises InputError for one that the encoder lacks."""
+    if options.pixel_format is None:
+        return choose_pixel_format(options.codec, index.working_format, index.stored_width, index.stored_height)
+    formats = pixel_formats(options.codec)
+    if options.pixel_format not in formats:
+        raise InputError(
+            f"{options.codec} has no pixel format {options.pixel_format!r}; {nearest(options.pixel_format, formats)}"
+        )
+    return options.pixel_format
+
+
+class SegmentWriter:
+    """Encode pictures, in order, to one segment file.
+
+    Used as `add` for each picture and then `close`, or `abort`; nothing stays behind after `abort` or a failure.
+    """
+
+    def __init__(self, path: str | Path, index: VideoIndex, options: WriterOptions | None = None) -> None:
+        """Raises InputError for an encoder, option or size that does not work, VidswapError when none can be opened."""
+        self.path, self.index, self.options = Path(path), index, options or WriterOptions()
+        self.pixel_format = output_pixel_format(index, self.options)
+        self._frames = 0
+        self._first = self._last = 0
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        source = layout(index.working_format)
+        self._source_is_yuv = source is not None and source.kind == "yuv"
+        self._matrix, self._full_range = output_colour(index, self.pixel_format)
+        try:
+            self._container = av.open(address(self.path), mode="w", format="nut")
+            self._stream = self._add_stream()
+            self._stream.codec_context.open()
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            self.abort()
+            raise InputError(f"{self.options.codec} cannot be opened with these options ({reason(error)})") from error
+
+    def add(self, picture: Picture) -> None:
+        """Encode the next picture. Raises VidswapError when the encoder or the disk fails."""
+        frame = self._conform(picture)
+        if not self._frames:
+            self._first = picture.pts
+        frame.pts = picture.pts - self._first
+        frame.time_base = self.index.time_base
+        # A decoded frame carries its old type, which the encoder would take for an order.
+        frame.pict_type = 0
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+        self._frames += 1
+        self._last = picture.pts
+
+    def close(self) -> SegmentReport:
+        """Finish the file. Raises VidswapError when it cannot be finished or holds no frame."""
+        if not self._frames:
+            self.abort()
+            raise VidswapError(f"segment {self.path.name} has no frames")
+        try:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+        return SegmentReport(self._frames, self._first, self._last, self.path.stat().st_size, self.pixel_format)
+
+    def abort(self) -> None:
+        """Give up: no file is left. May be called at any time, also twice."""
+        container = getattr(self, "_container", None)
+        if container is not None:
+            with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+                container.close()
+        self.path.unlink(missing_ok=True)
+
+    def _failure(self, error: BaseException) -> VidswapError:
+        self.abort()
+        return VidswapError(f"encoding {self.path.name} with {self.options.codec} failed: {reason(error)}")
+
+    def _add_stream(self) -> Any:
+        index, options, chosen = self.index, self.options, encoder(self.options.codec)
+        stream = self._container.add_stream(options.codec, rate=index.rate, options=self._encoder_options())
+        context = stream.codec_context
+        context.width, context.height = index.stored_width, index.stored_height
+        context.pix_fmt = self.pixel_format
+        context.time_base = index.time_base
+        context.sample_aspect_ratio = index.sample_aspect_ratio
+        context.thread_count = options.threads
+        if options.bitrate is not None:
+            context.bit_rate = options.bitrate
+        if chosen.codec == "ffv1":
+            context.gop_size = 1
+        context.color_range = _FULL if self._full_range else index.colour.range and _LIMITED
+        context.color_primaries = index.colour.primaries
+        context.color_trc = index.colour.transfer
+        context.colorspace = self._matrix
+        return stream
+
+    def _encoder_options(self) -> dict[str, str]:
+        found = encoder_options(self.options)
+        if self.index.colour.chroma_location != "unspecified":
+            found["chroma_sample_location"] = self.index.colour.chroma_location
+        return found
+
+    def _conform(self, picture: Picture) -> av.VideoFrame:
+        frame = picture.native
+        if frame.format.name != self.pixel_format:
+            matrix = self.index.colour.matrix_in_use(self.index.stored_width, self.index.stored_height)
+            frame = self._reformatter.reformat(
+                frame,
+                format=self.pixel_format,
+                src_colorspace=_SCALER[matrix] if self._source_is_yuv else None,
+                dst_colorspace=_SCALER[matrix],
+                src_color_range=_FULL if self.index.full_range or not self._source_is_yuv else _LIMITED,
+                dst_color_range=_FULL if self._full_range else _LIMITED,
+                threads=1,
+            )
+        return frame
+
+
+def output_colour(index: VideoIndex, pixel_format: str) -> tuple[int, bool]:
+    """Matrix tag and full range of the encoded video: the video's own, except where RGB becomes YUV or the reverse."""
+    source, target = layout(index.working_format), av.VideoFormat(pixel_format, 16, 16)
+    if target.is_rgb:
+        return 0, True
+    if source is not None and source.kind == "rgb":
+        return index.colour.matrix_in_use(index.stored_width, index.stored_height), False
+    matrix = index.colour.matrix
+    return (matrix if matrix != 0 else UNSPECIFIED), index.full_range
+
+
+def encoder_options(options: WriterOptions) -> dict[str, str]:
+    """FFmpeg's options for the encoder."""
+    chosen = encoder(options.codec)
+    found = dict(chosen.options)
+    if chosen.preset is not None or options.preset is not None:
+        found[chosen.preset_option] = options.preset or chosen.preset or ""
+    crf = options.crf if options.crf is not None else chosen.crf
+    if options.bitrate is None and crf is not None:
+        found[chosen.crf_option] = f"{crf:g}"
+        if options.codec == "libvpx-vp9":
+            found["b"] = "0"
+    if options.codec == "libx265":
+        found["x265-params"] = f"open-gop=0:log-level=none:frame-threads={options.threads}:pools={options.threads}"
+    if options.codec == "libsvtav1":
+        found["svtav1-params"] = f"lp={options.threads}"
+    return found
+
+
+_SCALER = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+__all__ = ["SEGMENT_EXTENSION", "SegmentReport", "SegmentWriter", "WriterOptions"]
