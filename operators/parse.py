@@ -1,0 +1,63 @@
+"""Parse: what is where on a face, and how light falls on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from vidswap.faces import alignment
+from vidswap.faces.light import sample_light
+from vidswap.faces.models import FaceModel
+from vidswap.faces.regions import paint_regions
+from vidswap.graph.batch import Batch, object_column
+from vidswap.graph.operator import NoOptions, Operator, Options, Setting
+
+
+class ParseOptions(Options):
+    """Which models tell the person from the background."""
+
+    task: Path | None = Field(None, description="a FaceLandmarker .task bundle instead of MediaPipe's own models")
+
+
+class ParseMediaPipe(Operator[ParseOptions]):
+    """The 12 region labels, from landmarks, the person segmenter and the colour of the skin."""
+
+    kind = "parse"
+    needs = ("crop", "matrix", "landmarks")
+    gives = ("regions", "person")
+    Options = ParseOptions
+
+    def setup(self, setting: Setting) -> None:
+        """Load the segmenter."""
+        from vidswap.faces.mediapipe_models import load_face_model
+
+        self._model: FaceModel = load_face_model(self.options.task)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds labels and the probability of the person to each row."""
+        regions, person = [], []
+        for crop, matrix, landmarks in zip(batch["crop"], batch["matrix"], batch["landmarks"], strict=True):
+            person.append(self._model.segment(crop))
+            points = alignment.transform(matrix, landmarks[:, :2])
+            regions.append(paint_regions(crop, points, person[-1]))
+        return batch.with_columns(regions=object_column(regions), person=object_column(person))
+
+    def teardown(self) -> None:
+        """Free the models."""
+        if hasattr(self, "_model"):
+            self._model.close()
+
+
+class ParseLight(Operator[NoOptions]):
+    """Mean linear colours of seven patches of skin, for colour matching that is steady over time."""
+
+    kind = "parse"
+    needs = ("picture", "landmarks")
+    gives = ("light",)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds light (7, 3) to each row."""
+        rows = zip(batch["picture"], batch["landmarks"], strict=True)
+        return batch.with_columns(light=np.stack([sample_light(picture, points) for picture, points in rows]))
