@@ -23,7 +23,7 @@ EXTRAS = {
 
 def inspect(video: Path) -> None:
     """Print what a video holds."""
-    from vidswap.media.index import probe
+    from vidswap.media import probe
 
     facts = probe(video).summary()
     if VOICE.json:
@@ -49,7 +49,7 @@ def operators() -> None:
     """Print the operators installed here; one that cannot be imported is listed with the reason."""
     from vidswap.graph import InputError, find_operator, operator_names
 
-    facts = []
+    facts: list[dict[str, Any]] = []
     for name, entry in operator_names().items():
         try:
             operator = find_operator(name)
@@ -75,9 +75,9 @@ def operators() -> None:
         return
     rows = []
     for fact in facts:
-        told = fact.get("error") or fact["about"]
+        told = str(fact.get("error") or fact["about"])
         needs = ", ".join([*fact.get("needs", []), *(f"source.{n}" for n in fact.get("needs_source", []))])
-        rows.append((str(fact["name"]), needs, ", ".join(fact.get("gives", [])), str(told)))
+        rows.append((fact["name"], needs, ", ".join(fact.get("gives", [])), told))
     table("", ["operator", "needs", "gives", "about"], rows)
 
 
@@ -90,7 +90,7 @@ def pipelines() -> None:
     from vidswap.graph import InputError, pipeline_files
     from vidswap.graph.specification import load_specification
 
-    facts = []
+    facts: list[dict[str, Any]] = []
     for name, path in pipeline_files().items():
         try:
             specification = load_specification(path)
@@ -115,7 +115,7 @@ class Finding:
 
 
 def doctor() -> None:
-    """Print the state of this machine. Raises VidswapError (exit code 1) when something that vidswap needs is missing."""
+    """Print the state of this machine. Raises VidswapError (exit code 1) when something necessary is missing."""
     from vidswap.graph import VidswapError
 
     findings = [*_versions(), *_codecs(), *_models(), *_devices(), *_extras()]

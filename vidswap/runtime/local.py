@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vidswap.graph import Batch, InputError, Interrupted, Part, Pipeline, Setting, StageError, VidswapError, cut
+from vidswap.graph.ends import Decoder, Encoder, Video
 
 from .job import Job
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
@@ -34,7 +35,7 @@ IN_FLIGHT_PER_WORKER = 2
 class Started:
     """Told once before any work: the video, the cut, and stage names in order."""
 
-    video: Any
+    video: Video
     segments: int
     stages: tuple[str, ...]
     resumed: int
@@ -111,8 +112,8 @@ class _Run:
         began = time.monotonic()
         check_sources(self.pipeline, self.sources)
         check_output(self.output, self.target, self.settings.overwrite)
-        decoder: Any = self.pipeline.decoder.make()
-        self.encoder: Any = self.pipeline.encoder.make()
+        decoder = cast(Decoder, self.pipeline.decoder.make())
+        self.encoder = cast(Encoder, self.pipeline.encoder.make())
         self.video = decoder.probe(self.target)
         self.encoder.check(self.video, self.output)
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
