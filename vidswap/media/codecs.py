@@ -101,9 +101,8 @@ def choose_pixel_format(name: str, source: str, width: int, height: int) -> str:
             f"{name} cannot encode {width}x{height} pixels: both sizes must be even; "
             "choose libx264, libx265, libvpx-vp9 or ffv1"
         )
-    if source in fits:
-        if not (of.kind == "rgb" and ENCODERS[name].codec != "ffv1"):
-            return source
+    if source in fits and not (of.kind == "rgb" and ENCODERS[name].codec != "ffv1"):
+        return source
     if source.startswith("yuvj") and (plain := source.replace("yuvj", "yuv")) in fits:
         return plain
     ranked = sorted(fits, key=lambda f: (_loss(of, f, name), fits.index(f)))

@@ -39,7 +39,7 @@ class Orientation:
 
     @classmethod
     def from_display_matrix(cls, matrix: Sequence[int]) -> Orientation:
-        """The nearest of the eight to FFmpeg's display matrix: nine integers, x' = (m0*x + m3*y) / 65536, y' likewise."""
+        """The nearest of the eight to FFmpeg's display matrix: nine integers, x' = (m0*x + m3*y) / 2**16."""
         xx, xy, yx, yy = matrix[0], matrix[3], matrix[1], matrix[4]
         if abs(xx) + abs(yy) >= abs(xy) + abs(yx):
             return cls(xx=-1 if xx < 0 else 1, xy=0, yx=0, yy=-1 if yy < 0 else 1)

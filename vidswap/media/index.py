@@ -18,7 +18,7 @@ from .planes import bit_depth, working_format
 
 @dataclass(frozen=True)
 class StreamRecord:
-    """One stream of the file: `kind` is video, audio, subtitle, data, attachment or unknown; `duration_s` in seconds."""
+    """One stream of the file; `kind` is video, audio, subtitle, data, attachment or unknown."""
 
     index: int
     kind: str
@@ -123,9 +123,7 @@ class VideoIndex:
     @cached_property
     def stored_from_displayed(self) -> np.ndarray:
         """(2, 3) float64: from displayed pixels to pixels of the stored luma plane."""
-        return stored_from_displayed(
-            self.stored_width, self.stored_height, self.sample_aspect_ratio, self.orientation
-        )
+        return stored_from_displayed(self.stored_width, self.stored_height, self.sample_aspect_ratio, self.orientation)
 
     @property
     def bit_depth(self) -> int:

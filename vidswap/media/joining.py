@@ -229,9 +229,7 @@ def _add_video(index: VideoIndex, result: Any, template: Any) -> Any:
     return stream
 
 
-def _add_others(
-    index: VideoIndex, source: Any, result: Any, target: Container, warnings: list[str]
-) -> dict[int, Any]:
+def _add_others(index: VideoIndex, source: Any, result: Any, target: Container, warnings: list[str]) -> dict[int, Any]:
     """Streams of the result for all other streams of the source that it can hold, by the source's stream index."""
     others: dict[int, Any] = {}
     for stream in source.streams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import av
 import av.video.reformatter
@@ -48,9 +49,7 @@ class PictureKind:
     def picture(self, frame: av.VideoFrame, number: int) -> Picture:
         """The picture of a decoded frame; converted when its format is no working format or its size has changed."""
         if (frame.format.name, frame.width, frame.height) != (self.layout.name, self.stored_width, self.stored_height):
-            frame = self.reformatter.reformat(
-                frame, self.stored_width, self.stored_height, self.layout.name, threads=1
-            )
+            frame = self.reformatter.reformat(frame, self.stored_width, self.stored_height, self.layout.name, threads=1)
         return Picture(self, frame, number)
 
     def small_rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
@@ -66,10 +65,8 @@ class PictureKind:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        plane = small.planes[0]
-        return np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : width * 3].reshape(
-            height, width, 3
-        )
+        plane: Any = small.planes[0]
+        return np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : width * 3].reshape(height, width, 3)
 
 
 class Picture:
@@ -147,7 +144,9 @@ class Picture:
         codes = []
         for number, from_displayed in enumerate(self._kind.plane_from_displayed):
             kernel = cv2.INTER_CUBIC if number == 0 or self._kind.layout.kind == "rgb" else cv2.INTER_LINEAR
-            codes.append(sample(views[number], compose(from_displayed, displayed_from_crop), size, interpolation=kernel))
+            codes.append(
+                sample(views[number], compose(from_displayed, displayed_from_crop), size, interpolation=kernel)
+            )
         rgb = cv2.transform(cv2.merge([c.astype(np.float32) for c in codes]), self._kind.rgb_from_codes)
         return _to_bytes(rgb if rgb.ndim == 3 else rgb[:, :, None])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import av
 import numpy as np
@@ -113,6 +114,7 @@ def bit_depth(pixel_format: str) -> int:
 def plane_views(frame: av.VideoFrame, of: Layout) -> list[np.ndarray]:
     """Views of a frame's planes, (rows, columns) of `of.dtype`; they live as long as the frame does."""
     views = []
+    plane: Any
     for plane in frame.planes:
         stride = abs(plane.line_size) // of.dtype.itemsize
         view = np.frombuffer(plane, dtype=of.dtype).reshape(plane.height, stride)[:, : plane.width]

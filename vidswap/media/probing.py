@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import struct
@@ -20,12 +21,12 @@ from vidswap.graph.errors import InputError
 from .colour import Colour
 from .geometry import Orientation
 from .index import Chapter, StreamRecord, VideoIndex
-from .opening import address, opened, reason
+from .opening import opened, reason
 
 # One packet of these is one frame, so that packets alone give the count; others are counted by decoding.
 _PACKET_IS_FRAME = frozenset(
-    "h264 hevc vp9 av1 mpeg4 mpeg2video mpeg1video ffv1 prores mjpeg png gif apng webp bmp tiff dnxhd rawvideo huffyuv "
-    "ffvhuff utvideo qtrle v210".split()
+    {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "ffv1", "prores", "mjpeg", "png", "gif", "apng"}
+    | {"webp", "bmp", "tiff", "dnxhd", "rawvideo", "huffyuv", "ffvhuff", "utvideo", "qtrle", "v210"}
 )
 # Demuxers that cannot seek, or whose frames are painted over the frames before them.
 _NO_SEEKING = frozenset({"gif", "apng", "image2"})
@@ -56,10 +57,10 @@ def probe(path: str | Path) -> VideoIndex:
     path = Path(path).absolute()
     with opened(path) as container:
         stream = _video_stream(path, container)
-        first, location = _first_frame(path, stream.index)
+        first, description = _first_frame(path, stream.index)
         timeline = _timeline(path, container, stream, first)
         ratio = stream.sample_aspect_ratio
-        matrix, orientation = _orientation(path, container.format.name, first)
+        matrix, orientation = _orientation(path, first, description)
         return VideoIndex(
             path=path,
             content_hash=content_hash(path),
@@ -72,7 +73,7 @@ def probe(path: str | Path) -> VideoIndex:
             orientation=orientation,
             display_matrix=matrix,
             pixel_format=first.format.name,
-            colour=_colour(first, stream, location),
+            colour=_colour(first, stream, description),
             time_base=stream.time_base or Fraction(1, 1000),
             pts=timeline.pts,
             durations=timeline.durations,
@@ -125,9 +126,9 @@ def _video_stream(path: Path, container: av.container.InputContainer) -> Any:
 
 
 def _first_frame(path: Path, stream_index: int) -> tuple[av.VideoFrame, str]:
-    """The first frame that decodes, and its chroma location, which PyAV tells by the words of a filter alone."""
+    """The first frame that decodes, and FFmpeg's description of it."""
     with opened(path) as container:
-        stream = container.streams[stream_index]
+        stream: Any = container.streams[stream_index]
         failure = "it holds no frame"
         try:
             for packet in container.demux(stream):
@@ -139,13 +140,15 @@ def _first_frame(path: Path, stream_index: int) -> tuple[av.VideoFrame, str]:
                     failure = reason(error)
                     continue
                 if frames:
-                    return frames[0], _chroma_location(stream, frames[0])
+                    first: Any = frames[0]
+                    return first, _described(stream, first)
         except (av.error.FFmpegError, OSError) as error:
             failure = reason(error)
     raise InputError(f"no frame of {path} can be decoded ({failure})")
 
 
-def _chroma_location(stream: Any, frame: av.VideoFrame) -> str:
+def _described(stream: Any, frame: av.VideoFrame) -> str:
+    """What FFmpeg's filter showinfo says of a frame; PyAV tells no chroma location and not what side data there is."""
     level = av.logging.get_level()
     try:
         graph = av.filter.Graph()
@@ -157,12 +160,11 @@ def _chroma_location(stream: Any, frame: av.VideoFrame) -> str:
             graph.configure()
             graph.push(frame)
             graph.pull()
-        found = re.search(r" cl:(\w+)", "".join(text for _, name, text in lines if name == "showinfo"))
+        return "".join(text for _, name, text in lines if name == "showinfo")
     except (av.error.FFmpegError, ValueError, OSError):
-        return "unspecified"
+        return ""
     finally:
         av.logging.set_level(level)
-    return found[1] if found and found[1] != "unknown" else "unspecified"
 
 
 def _timeline(path: Path, container: av.container.InputContainer, stream: Any, first: av.VideoFrame) -> _Timeline:
@@ -274,14 +276,15 @@ def _rate(stream: Any, timeline: _Timeline) -> Fraction:
     return Fraction(min(max(measured, Fraction(1, 1000)), Fraction(1000))).limit_denominator(100_000)
 
 
-def _colour(frame: av.VideoFrame, stream: Any, location: str) -> Colour:
+def _colour(frame: av.VideoFrame, stream: Any, description: str) -> Colour:
+    location = re.search(r" cl:(\w+)", description)
     context = stream.codec_context
     return Colour(
         range=int(frame.color_range) or int(context.color_range),
         primaries=_tag(frame.color_primaries, context.color_primaries),
         transfer=_tag(frame.color_trc, context.color_trc),
         matrix=_tag(frame.colorspace, context.colorspace),
-        chroma_location=location,
+        chroma_location=location[1] if location and location[1] != "unknown" else "unspecified",
     )
 
 
@@ -289,24 +292,24 @@ def _tag(of_frame: int, of_stream: int) -> int:
     return int(of_stream) if int(of_frame) == 2 else int(of_frame)
 
 
-def _orientation(path: Path, container: str, frame: av.VideoFrame) -> tuple[tuple[int, ...] | None, Orientation]:
-    try:
-        data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:
-        # PyAV 18.1 knows no name for the side data that carries EXIF and gives none at all then.
-        data, value = None, _exif_orientation(path)
-        if value is not None:
-            turned = Orientation.from_exif(value)
-            return (turned.display_matrix if value > 1 else None), turned
-        if frame.rotation:
-            turned = {90: Orientation(0, 1, -1, 0), -90: Orientation(0, -1, 1, 0)}.get(
-                round(frame.rotation / 90) * 90, Orientation(-1, 0, 0, -1)
-            )
-            return turned.display_matrix, turned
-    if data is None:
+def _orientation(path: Path, frame: av.VideoFrame, description: str) -> tuple[tuple[int, ...] | None, Orientation]:
+    if "displaymatrix" not in description and not frame.rotation:
         return None, Orientation()
-    matrix = struct.unpack("=9i", bytes(data)[:36])
-    return matrix, Orientation.from_display_matrix(matrix)
+    value = _exif_orientation(path)
+    if value is not None:
+        turned = Orientation.from_exif(value)
+        return turned.display_matrix, turned
+    # PyAV 18.1 frees the notes on a side data twice (an ICC profile has some), and knows not all kinds.
+    if "ICC profile" not in description:
+        with contextlib.suppress(ValueError):
+            side_data: Any = frame.side_data
+            matrix = struct.unpack("=9i", bytes(side_data["DISPLAYMATRIX"])[:36])
+            return matrix, Orientation.from_display_matrix(matrix)
+    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise
+    turned = (Orientation(), Orientation(0, 1, -1, 0), Orientation(-1, 0, 0, -1), Orientation(0, -1, 1, 0))[
+        quarter_turns
+    ]
+    return turned.display_matrix, turned
 
 
 def _exif_orientation(path: Path) -> int | None:
@@ -339,6 +342,3 @@ def _record(stream: Any) -> StreamRecord:
         disposition=int(stream.disposition),
         metadata=dict(stream.metadata),
     )
-
-
-__all__ = ["address", "content_hash", "probe"]

@@ -24,7 +24,7 @@ class DecodeError(VidswapError):
     """A frame that the index promises cannot be decoded; the message says which and when."""
 
 
-class _Unreliable(Exception):  # noqa: N818 - a signal between two functions of this file
+class _Unreliable(Exception):
     """Seeking did not lead to the frame that was sought."""
 
 
@@ -77,7 +77,7 @@ def _decode(
 ) -> Iterator[Picture]:
     container = open_video(index.path)
     try:
-        stream = container.streams[index.stream_index]
+        stream: Any = container.streams[index.stream_index]
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = av.stream.Discard.all

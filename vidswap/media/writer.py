@@ -136,7 +136,7 @@ class SegmentWriter:
 
     def _add_stream(self) -> Any:
         index, options, chosen = self.index, self.options, encoder(self.options.codec)
-        stream = self._container.add_stream(options.codec, rate=index.rate, options=self._encoder_options())
+        stream: Any = self._container.add_stream(options.codec, rate=index.rate, options=self._encoder_options())
         context = stream.codec_context
         context.width, context.height = index.stored_width, index.stored_height
         context.pix_fmt = self.pixel_format

@@ -1,0 +1,42 @@
+"""Decode: where the pictures of a video come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from vidswap import media
+from vidswap.graph.operator import Operator, Options, Setting
+
+
+class DecodeOptions(Options):
+    """How frames are decoded; none of it changes them."""
+
+    threads: int | None = Field(None, ge=1, le=64, description="threads of the decoder; none: those of the worker")
+
+
+class DecodePyAV(Operator[DecodeOptions]):
+    """Decodes with FFmpeg through PyAV, in native planes. The engine calls `probe` once and `read` per segment."""
+
+    kind = "decode"
+    each = "frame"
+    gives = ("frame", "pts", "picture")
+    Options = DecodeOptions
+
+    def __init__(self, options: DecodeOptions) -> None:
+        super().__init__(options)
+        self._threads = options.threads or 1
+
+    def setup(self, setting: Setting) -> None:
+        """Take over the worker's number of threads where the options name none."""
+        self._threads = self.options.threads or max(1, setting.threads)
+
+    def probe(self, path: str | Path) -> media.VideoIndex:
+        """Index a video or a still image. Raises InputError for what cannot be read."""
+        return media.probe(path)
+
+    def read(self, index: media.VideoIndex, start: int, stop: int) -> Iterator[media.Picture]:
+        """The pictures of frames [start, stop), the same whatever start and stop."""
+        return media.read(index, start, stop, threads=self._threads)

@@ -1,0 +1,150 @@
+"""Encode: what becomes of the pictures. Segments are written by themselves and joined packet by packet."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from vidswap import media
+from vidswap.graph.errors import InputError
+from vidswap.graph.operator import Operator, Options
+from vidswap.media import codecs, containers
+from vidswap.media.writer import SEGMENT_EXTENSION
+
+_BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)$")
+_UNITS = {"": 1, "k": 1000, "m": 1_000_000}
+
+
+class EncodeOptions(Options):
+    """Encoder, quality and speed of the result."""
+
+    codec: str = Field("libx264", description="FFmpeg's name of the encoder")
+    crf: float | None = Field(None, ge=0, le=63, description="constant quality in the encoder's scale; lower is better")
+    preset: str | None = Field(None, description="the encoder's preset; slower ones make smaller files")
+    bitrate: str | None = Field(None, description="bits per second instead of crf, as 4M or 800k")
+    pixel_format: str | None = Field(None, description="none: the encoder's nearest to the input's")
+    threads: int = Field(
+        2, ge=1, le=64, description="threads of the encoder per segment; another number gives other bits with x264"
+    )
+
+    @field_validator("codec")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            codecs.encoder(value)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("bitrate")
+    @classmethod
+    def _number(cls, value: str | None) -> str | None:
+        if value is not None and (not _BITRATE.match(value) or not bits_per_second(value)):
+            raise ValueError(f"bitrate {value!r} is not a number of bits per second, such as 4M, 800k or 2500000")
+        return value
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> EncodeOptions:
+        if self.crf is not None and self.bitrate is not None:
+            raise ValueError("give crf or bitrate, not both")
+        return self
+
+
+def bits_per_second(text: str) -> int:
+    """4M -> 4000000; the text is as EncodeOptions accepts it."""
+    match = _BITRATE.match(text)
+    return int(float(match["number"]) * _UNITS[match["unit"].lower()]) if match else 0
+
+
+class EncodePyAV(Operator[EncodeOptions]):
+    """Encodes with FFmpeg through PyAV.
+
+    The engine calls `check` before any work, `begin`, `write` and `finish` (or `abort`) in the worker of a segment, and
+    `join` once, or `copy` when no frame was changed.
+    """
+
+    kind = "encode"
+    each = "frame"
+    needs = ("picture",)
+    Options = EncodeOptions
+    extension = SEGMENT_EXTENSION
+
+    def __init__(self, options: EncodeOptions) -> None:
+        super().__init__(options)
+        self._writer: media.SegmentWriter | None = None
+        self._settings = media.WriterOptions(
+            codec=options.codec,
+            crf=options.crf,
+            preset=options.preset,
+            bitrate=bits_per_second(options.bitrate) if options.bitrate else None,
+            pixel_format=options.pixel_format,
+            threads=options.threads,
+        )
+
+    def check(self, index: media.VideoIndex, output: Path) -> None:
+        """Raises InputError when the output's container, the codec and the video do not go together."""
+        output = Path(output)
+        container = containers.container_of(output)
+        codec = codecs.encoder(self.options.codec).codec
+        if not containers.holds_codec(container, codec):
+            fitting = [e for e, c in containers.CONTAINERS.items() if containers.holds_codec(c, codec)]
+            raise InputError(
+                f"{output.suffix} files cannot hold {codec} ({self.options.codec}); "
+                f"write one of {', '.join(fitting)}, or choose another codec"
+            )
+        if output.exists() and output.samefile(index.path):
+            raise InputError(f"{output} is the input itself; choose another output")
+        with tempfile.TemporaryDirectory(prefix="vidswap-") as folder:
+            media.SegmentWriter(Path(folder) / f"trial{self.extension}", index, self._settings).abort()
+
+    def begin(self, path: Path, index: media.VideoIndex, threads: int) -> None:
+        """Start a segment file. `threads`, the worker's, is not used: it would make frames depend on the machine."""
+        del threads
+        self._writer = media.SegmentWriter(path, index, self._settings)
+
+    def write(self, picture: media.Picture) -> None:
+        """Encode the next picture of the segment."""
+        if self._writer is None:
+            raise RuntimeError("write was called before begin")
+        self._writer.add(picture)
+
+    def finish(self) -> dict[str, Any]:
+        """Close the segment; returns its facts: frames, bytes, first_pts, last_pts, pixel_format."""
+        if self._writer is None:
+            raise RuntimeError("finish was called before begin")
+        writer, self._writer = self._writer, None
+        report = writer.close()
+        return {
+            "frames": report.frames,
+            "bytes": report.file_bytes,
+            "first_pts": report.first_pts,
+            "last_pts": report.last_pts,
+            "pixel_format": report.pixel_format,
+        }
+
+    def abort(self) -> None:
+        """Give the segment up; no file is left. May be called at any time."""
+        if self._writer is not None:
+            self._writer.abort()
+            self._writer = None
+
+    def join(
+        self, index: media.VideoIndex, segments: Sequence[Path], output: Path, metadata: Mapping[str, str]
+    ) -> list[str]:
+        """Join segments with the input's other streams into `output`; returns warnings."""
+        return media.join(index, segments, output, metadata=metadata)
+
+    def can_copy(self, index: media.VideoIndex, output: Path) -> bool:
+        """True when the input file itself can be the output: both are named alike."""
+        return Path(output).suffix.lower() == index.path.suffix.lower()
+
+    def copy(self, index: media.VideoIndex, output: Path) -> list[str]:
+        """Copy the input to `output`, byte by byte; returns warnings."""
+        shutil.copyfile(index.path, output)
+        return []
