@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -47,3 +48,63 @@ def astronaut() -> np.ndarray:
 def grace_hopper() -> np.ndarray:
     """(600, 512, 3) uint8 RGB, a nearly frontal face of about 180 px."""
     return _read_rgb(portrait("grace_hopper"))
+
+
+class ArrayPicture:
+    """A frame held as one RGB array, with what `vidswap.faces` asks of a picture."""
+
+    def __init__(self, image: np.ndarray, frame: int = 0) -> None:
+        self.image, self.frame, self.pts = np.ascontiguousarray(image), frame, 512 * frame
+        self.height, self.width = image.shape[:2]
+
+    def rgb(self, width: int, height: int) -> np.ndarray:
+        return cv2.resize(self.image, (width, height), interpolation=cv2.INTER_AREA)
+
+    def crop(self, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        shrink = max(1, int(1 / np.hypot(matrix[0, 0], matrix[1, 0])))
+        small = self.rgb(-(-self.width // shrink), -(-self.height // shrink))
+        scale = np.array([self.width / small.shape[1], self.height / small.shape[0]])
+        whole = np.vstack([np.hstack([np.diag(scale), (0.5 * scale - 0.5)[:, None]]), [0, 0, 1]])
+        return cv2.warpAffine(small, matrix @ whole, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+@pytest.fixture(scope="session")
+def as_picture() -> Callable[..., ArrayPicture]:
+    """Makes a picture of an RGB array: `as_picture(image, frame=0)`."""
+    return ArrayPicture
+
+
+@pytest.fixture(scope="session")
+def face_model():
+    """The models of the wheel, loaded once."""
+    from vidswap.faces.mediapipe_models import load_face_model
+
+    model = load_face_model()
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="session")
+def astronaut_landmarks(astronaut: np.ndarray, face_model: object) -> np.ndarray:
+    """(478, 3) float32 landmarks of the astronaut's face."""
+    from vidswap.faces.detection import find_faces
+
+    return find_faces(ArrayPicture(astronaut), face_model).landmarks[0]
+
+
+@pytest.fixture(scope="session")
+def clip_frames(media: Path) -> Callable[..., list[np.ndarray]]:
+    """Reads RGB frames of a clip in shared/media: `clip_frames(name, step=1, stop=None)`."""
+    import av
+
+    def read(name: str, step: int = 1, stop: int | None = None) -> list[np.ndarray]:
+        with av.open(str(media / name)) as container:
+            frames = []
+            for index, frame in enumerate(container.decode(video=0)):
+                if stop is not None and index >= stop:
+                    break
+                if index % step == 0:
+                    frames.append(frame.to_ndarray(format="rgb24"))
+        return frames
+
+    return read

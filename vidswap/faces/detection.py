@@ -49,7 +49,9 @@ class DetectionOptions:
     min_face: height in frame pixels of the smallest face to look for in tiles; 0 looks at the whole frame alone, where
         faces of about a twelfth of the longer side are found.
     tiles: "alone" looks at tiles where the whole frame shows no face, "always" on every frame (for crowds).
-    refine: how often the landmark model runs again on the crop that its last answer asks for.
+    refine: how often the landmark model runs again on the crop that its last answer asks for; up to four times more
+    where
+        that crop still moves.
     max_faces: at most so many faces, best first.
     """
 
@@ -79,6 +81,8 @@ class Faces:
 
 _WHOLE_SIDE = 192
 _TILE_FACE = 16.0  # px of a face in the far detector's 192 px input below which it is found seldom
+_FURTHER_PASSES = 4  # after those asked for, for faces whose detection was far off
+_HOPELESS = 0.02  # presence below which no further pass is worth its time
 _ROI_SCALE = 1.5  # side of the landmark model's crop, in longer sides of the face: what it was trained on
 
 
@@ -265,17 +269,25 @@ def _meshes(
     meshes = []
     for box, score, keypoints in zip(found.boxes, found.scores, found.keypoints, strict=True):
         roi, points, presence = roi_of_detection(box, keypoints), None, 0.0
-        for _ in range(options.refine + 1):
+        for count in range(options.refine + 1 + _FURTHER_PASSES):
             answer = landmarks_at(picture, model, roi)
             if answer is None:
                 break
             points, presence = answer
-            roi = roi_of_landmarks(points)
+            before, roi = roi, roi_of_landmarks(points)
+            if count >= options.refine and (presence < _HOPELESS or _settled(before, roi)):
+                break
         if points is None or presence < options.min_presence:
             continue
         if plausible(points) and agrees(points, box, keypoints):
             meshes.append((box_of_landmarks(points), float(score) * presence, points))
     return meshes
+
+
+def _settled(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a pass has left its region nearly where it was, so that the next one would tell the same."""
+    moved = float(np.hypot(*(after[:2] - before[:2])))
+    return moved < 0.06 * after[2] and abs(float(after[2] / before[2]) - 1.0) < 0.06
 
 
 def plausible(landmarks: np.ndarray) -> bool:
