@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import av
-import av.video.reformatter
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from .colour import FULL_RANGE, codes_from_rgb, rgb_from_codes
 from .geometry import compose, invert
@@ -16,7 +16,10 @@ from .index import VideoIndex
 from .planes import Layout, layout, plane_views
 from .resample import footprint, sample
 
-Interpolation = av.video.reformatter.Interpolation
+# FFmpeg's fast converter is dark by one to two levels; full chroma interpolation takes the exact one.
+_EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+_SHRINK = Interpolation.AREA | _EXACT
+CONVERT = Interpolation.BICUBIC | _EXACT
 
 
 class PictureKind:
@@ -36,20 +39,25 @@ class PictureKind:
         self.pts = index.pts
         self.matrix = index.colour.matrix_in_use(index.stored_width, index.stored_height)
         self.full_range = index.full_range if self.layout.kind == "yuv" else index.colour.range != 1
-        self.reformatter = av.video.reformatter.VideoReformatter()
-        self._shrinker = av.video.reformatter.VideoReformatter()
+        self.reformatter = VideoReformatter()
+        self._shrinker = VideoReformatter()
         luma = index.stored_from_displayed
         chroma = compose(_chroma_from_luma(self.layout, index.colour.chroma_offset()), luma)
         self.plane_from_displayed = [luma, chroma, chroma][: self.layout.colour_planes]
         if self.layout.kind == "rgb":
             self.plane_from_displayed = [luma] * 3
+        # Twice resampled, luma stays sharp with the cubic kernel; chroma has not the detail to need it.
+        smooth = cv2.INTER_LINEAR if self.layout.kind == "yuv" else cv2.INTER_CUBIC
+        self.kernels = (cv2.INTER_CUBIC, smooth, smooth)
         self.rgb_from_codes = _rgb_from_codes(self.layout, self.matrix, self.full_range)
         self.codes_from_rgb = _codes_from_rgb(self.layout, self.matrix, self.full_range)
 
     def picture(self, frame: av.VideoFrame, number: int) -> Picture:
         """The picture of a decoded frame; converted when its format is no working format or its size has changed."""
         if (frame.format.name, frame.width, frame.height) != (self.layout.name, self.stored_width, self.stored_height):
-            frame = self.reformatter.reformat(frame, self.stored_width, self.stored_height, self.layout.name, threads=1)
+            frame = self.reformatter.reformat(
+                frame, self.stored_width, self.stored_height, self.layout.name, interpolation=CONVERT, threads=1
+            )
         return Picture(self, frame, number)
 
     def small_rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
@@ -62,7 +70,7 @@ class PictureKind:
             "rgb24",
             src_colorspace=_SCALER_MATRIX.get(self.matrix) if yuv else None,
             src_color_range=FULL_RANGE if self.full_range else 1,
-            interpolation=Interpolation.BILINEAR,
+            interpolation=_SHRINK,
             threads=1,
         )
         plane: Any = small.planes[0]
@@ -143,10 +151,8 @@ class Picture:
         views = plane_views(self._native, self._kind.layout)
         codes = []
         for number, from_displayed in enumerate(self._kind.plane_from_displayed):
-            kernel = cv2.INTER_CUBIC if number == 0 or self._kind.layout.kind == "rgb" else cv2.INTER_LINEAR
-            codes.append(
-                sample(views[number], compose(from_displayed, displayed_from_crop), size, interpolation=kernel)
-            )
+            plane_from_crop = compose(from_displayed, displayed_from_crop)
+            codes.append(sample(views[number], plane_from_crop, size, interpolation=self._kind.kernels[number]))
         rgb = cv2.transform(cv2.merge([c.astype(np.float32) for c in codes]), self._kind.rgb_from_codes)
         return _to_bytes(rgb if rgb.ndim == 3 else rgb[:, :, None])
 
@@ -187,17 +193,20 @@ class Picture:
             if right <= left or bottom <= top:
                 continue
             values = _sample_region(
-                np.ascontiguousarray(codes[:, :, number]), image_from_plane, region, cv2.INTER_CUBIC, None
+                np.ascontiguousarray(codes[:, :, number]), image_from_plane, region, self._kind.kernels[number], None
             )
             _blend(views[number][top:bottom, left:right], values, weight, self._kind.layout.bits)
 
 
 def _blend(target: np.ndarray, values: np.ndarray, weight: np.ndarray, bits: int) -> None:
-    """target += weight * (values - target), rounded and held within the code range, where weight > 0."""
+    """target += weight * (values - target), rounded and held within the code range.
+
+    Where weight is 0 a sample comes back as it was, bit for bit: float32 holds codes of 16 bits exactly.
+    """
     before = target.astype(np.float32)
-    after = np.rint(before + weight * (values - before))
-    np.clip(after, 0, 2**bits - 1, out=after)
-    np.copyto(target, after.astype(target.dtype), where=weight > 0)
+    change = cv2.multiply(weight, cv2.subtract(values, before))
+    after = cv2.add(before, change, dtype=cv2.CV_8U if bits == 8 else cv2.CV_16U)
+    target[...] = after if bits in (8, 16) else cv2.min(after, 2.0**bits - 1)
 
 
 def _support(alpha: np.ndarray) -> tuple[int, int, int, int] | None:

@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-# Below this shrinking factor plain interpolation does not alias visibly; above it samples are averaged.
+# Whole blocks are averaged first; up to this factor of what is left, plain interpolation does not alias visibly.
 _SHRINK_THRESHOLD = 1.25
 _MARGIN = 3
 
@@ -44,7 +44,7 @@ def sample(
     """
     width, height = size
     steps = np.hypot(affine[:, 0], affine[:, 1])  # plane pixels per result pixel, along x and y of the plane
-    reduce_x, reduce_y = (max(1, math.floor(step)) if step > 2 else 1 for step in steps)
+    reduce_x, reduce_y = (max(1, round(step)) for step in steps)
     region, affine = _region(plane, affine, size, reduce_x, reduce_y, outside)
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
     left_over = max(steps[0] / reduce_x, steps[1] / reduce_y)

@@ -17,7 +17,7 @@ from .codecs import choose_pixel_format, encoder, pixel_formats
 from .colour import UNSPECIFIED
 from .index import VideoIndex
 from .opening import address, reason
-from .picture import Picture
+from .picture import CONVERT, Picture
 from .planes import layout
 
 # NUT keeps any time base and any codec as they are.
@@ -170,6 +170,7 @@ class SegmentWriter:
                 dst_colorspace=_SCALER[matrix],
                 src_color_range=_FULL if self.index.full_range or not self._source_is_yuv else _LIMITED,
                 dst_color_range=_FULL if self._full_range else _LIMITED,
+                interpolation=CONVERT,
                 threads=1,
             )
         return frame
