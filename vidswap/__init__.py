@@ -47,7 +47,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import public names at their first use, so that `import vidswap` and `vidswap --help` stay quick."""
-    import importlib  # noqa: PLC0415
+    import importlib
 
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)

@@ -141,8 +141,10 @@ def provenance(pipeline: graph.Pipeline, sources: Mapping[str, Path]) -> dict[st
     """What the container's metadata say of the change: that faces were changed, by what, and with which settings.
 
     `comment` is for people, `vidswap` is JSON for machines: version, pipeline, options that differ from the defaults,
-    SHA-256 of the sources.
+    SHA-256 of the sources. Empty for a pipeline that changes no picture.
     """
+    if not any(s.operator.kind in ("generate", "blend") for s in pipeline.stages):
+        return {}
     changed = {}
     for stage in pipeline.stages:
         given = stage.options.model_dump(mode="json")

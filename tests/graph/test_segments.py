@@ -1,5 +1,8 @@
 """Cutting into segments, and which neighbours a context needs."""
 
+import json
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +21,11 @@ def test_segments_tile_the_video_without_gap_or_overlap(frames, length, keyframe
 
 def test_automatic_segments_start_at_keyframes_near_the_wanted_length():
     assert [s.start for s in cut(1000, range(0, 1000, 50))] == [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]
+
+
+def test_numpy_keyframes_give_plain_integers():
+    starts = [s.start for s in cut(1000, np.arange(0, 1000, 50))]
+    assert json.loads(json.dumps(starts)) == starts
 
 
 def test_a_video_without_frames_has_no_segments():

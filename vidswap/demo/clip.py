@@ -68,11 +68,11 @@ def pose_at(time: float) -> Pose:
     """What the puppet does `time` seconds into the clip: smooth, and over 4 s all that it can do."""
     turn = math.tau * time
     return Pose(
-        yaw=20.0 * math.sin(turn / 4.0) + 1.5 * math.sin(turn / 1.7),
+        yaw=23.0 * math.sin(turn / 4.0) + 1.5 * math.sin(turn / 1.7),
         pitch=4.5 * math.sin(turn / 2.1 + 0.6) * _rises(time, 0.0, 0.5) + 2.0 * math.sin(turn / 3.3),
         roll=3.0 * math.sin(turn / 2.9),
         sway=(0.09 * math.sin(turn / 4.0), 0.03 * math.sin(turn / 2.4)),
-        blink=max(_pulse(time % 2.7, 0.75, 0.26), _pulse(time % 4.3, 3.05, 0.26)),
+        blink=_pulse(time % 2.7, 0.75, 0.26),
         jaw=0.26 * _speech(time),
     )
 

@@ -17,15 +17,15 @@ import numpy as np
 from vidswap.faces import topology
 from vidswap.graph.errors import InputError
 
-LARGEST_ANGLES = (24.0, 12.0, 10.0)
+LARGEST_ANGLES = (26.0, 12.0, 10.0)
 """Yaw, pitch, roll in degrees, of either sign, up to which the field does not fold."""
 
 _GRID = 2  # picture pixels per node of the displacement field, which is smooth
 _DEPTH_GRID = 4  # picture pixels per node of the depth relief
 _LID_STRIP = 0.11  # height of skin above the lashes that a closing lid unrolls, in distances between the irises
-_MOUTH_DARK = np.array([46.0, 17.0, 16.0])
-_TEETH = np.array([214.0, 200.0, 180.0])
-_TONGUE = np.array([136.0, 62.0, 60.0])
+_MOUTH_DARK = np.array([52.0, 20.0, 18.0])
+_TEETH = np.array([196.0, 172.0, 146.0])
+_TONGUE = np.array([148.0, 70.0, 66.0])
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class _Relief:
         reach = np.hypot(u / (1.3 * half), (v - middle) / np.where(v < middle, up, down))
         border = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) / (0.5 * puppet.unit)
         # The neck follows for less than the hair does, whose outline would else be dragged over the background.
-        limit = np.where(v < middle, 1.45, 1.75)
+        limit = 1.75 - 0.25 * _falls(v - middle, -0.6, 0.6)
         self._weight = _falls(reach, 1.0, limit) * (1 - _falls(border, 0.0, 1.0))
         self._depth = self._filled(points, float(ears[:, 2].mean()), reach, (x, y))
         self._x, self._y = x, y
@@ -270,7 +270,7 @@ class _Mouth:
         tongue = np.clip((depth - 0.5 * gap) / np.maximum(0.5 * gap, 1e-6), 0, 1) * np.clip(1 - across**2 * 2, 0, 1)
         colour += (0.55 * tongue * np.clip(gap / 0.2, 0, 1))[..., None] * (_TONGUE - colour)
         if self._paints_teeth:
-            length = np.minimum(0.11 * (1 - 0.35 * across**2), 0.5 * gap)
+            length = np.minimum(0.09 * (1 - 0.4 * across**2), 0.45 * gap)
             within = np.clip((length - depth) / 0.025 + 0.5, 0, 1) * _falls(np.abs(across), 0.5, 0.85)
             between = 1 - 0.18 * np.exp(-((((across * 3.6) % 1.0) - 0.5) / 0.09) ** 2)
             shade = np.clip(0.55 + depth / 0.09, 0, 1) * (1 - 0.45 * across**2) * between

@@ -47,7 +47,7 @@ def cut(frame_count: int, keyframes: Sequence[int] = (), frames_per_segment: int
         starts = list(range(0, frame_count, frames_per_segment))
     else:
         wanted = min(max(frame_count // SEGMENTS_WANTED, SHORTEST_AUTOMATIC_FRAMES), LONGEST_AUTOMATIC_FRAMES)
-        starts = _automatic_starts(frame_count, sorted(set(keyframes)), wanted)
+        starts = _automatic_starts(frame_count, sorted({int(k) for k in keyframes}), wanted)
     stops = [*starts[1:], frame_count][: len(starts)]
     return tuple(Segment(i, start, stop) for i, (start, stop) in enumerate(zip(starts, stops, strict=True)))
 

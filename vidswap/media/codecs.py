@@ -25,6 +25,9 @@ class Encoder:
         preset, preset_option: default of the option that trades speed for size; None where there is none.
         options: always set; they close groups of pictures and silence the encoder.
         even_chroma: sizes must be multiples of the chroma block.
+        presets: all values that `preset` may have; empty where the encoder itself tells.
+        segment_muxer: NUT keeps every time base; what it does not know lies in Matroska, whose rounded timestamps do no
+            harm, because joining takes them from the index.
         codec: name of the format, as containers know it.
     """
 
@@ -36,6 +39,16 @@ class Encoder:
     preset_option: str = "preset"
     options: dict[str, str] = field(default_factory=dict)
     even_chroma: bool = False
+    presets: tuple[str, ...] = ()
+    segment_muxer: str = "nut"
+
+    @property
+    def segment_extension(self) -> str:
+        """Extension of segment files."""
+        return {"nut": ".nut", "matroska": ".mkv"}[self.segment_muxer]
+
+
+_X26_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())
 
 
 # libx264 "veryfast" at CRF 18 is visually lossless on faces and keeps encoding cheaper than the work before it; slower
@@ -43,11 +56,19 @@ class Encoder:
 ENCODERS = {
     e.name: e
     for e in (
-        Encoder("libx264", "h264", crf=18, preset="veryfast", even_chroma=True),
-        Encoder("libx265", "hevc", crf=20, preset="fast", even_chroma=True),
-        Encoder("libsvtav1", "av1", crf=24, preset="8", even_chroma=True),
-        Encoder("libvpx-vp9", "vp9", crf=24, preset="4", preset_option="cpu-used", options={"row-mt": "1"}),
-        Encoder("prores_ks", "prores"),
+        Encoder("libx264", "h264", crf=18, preset="veryfast", even_chroma=True, presets=_X26_PRESETS),
+        Encoder("libx265", "hevc", crf=20, preset="fast", even_chroma=True, presets=_X26_PRESETS),
+        Encoder("libsvtav1", "av1", crf=24, preset="8", even_chroma=True, presets=tuple(map(str, range(14)))),
+        Encoder(
+            "libvpx-vp9",
+            "vp9",
+            crf=24,
+            preset="4",
+            preset_option="cpu-used",
+            options={"row-mt": "1"},
+            presets=tuple(map(str, range(9))),
+        ),
+        Encoder("prores_ks", "prores", segment_muxer="matroska"),
         Encoder("ffv1", "ffv1", options={"level": "3", "slicecrc": "1", "g": "1"}),
         Encoder("h264_nvenc", "h264", crf=19, crf_option="cq", preset="p5", even_chroma=True),
         Encoder("hevc_nvenc", "hevc", crf=21, crf_option="cq", preset="p5", even_chroma=True),

@@ -19,6 +19,7 @@ from .containers import Container, container_of, holds_stream, muxer_options
 from .index import VideoIndex
 from .opening import address, open_video, reason
 from .transcoding import AudioTranscoder
+from .writer import output_colour, output_range
 
 # Written anew by every muxer, or untrue of the joined video.
 _STALE_TAGS = frozenset(
@@ -83,7 +84,7 @@ def _join(
     options = muxer_options(target, index.time_base)
     result = av.open(address(output), mode="w", format=target.muxer, container_options=options)
     stack.callback(_close_quietly, result)
-    template = av.open(address(segments[0]), mode="r", format="nut")
+    template = av.open(address(segments[0]), mode="r")
     stack.callback(template.close)
     video = _add_video(index, result, template.streams.video[0])
     others = _add_others(index, source, result, target, warnings)
@@ -137,7 +138,7 @@ def _presentation_ranks(index: VideoIndex, segments: Sequence[Path]) -> tuple[li
     depth, total = 0, 0
     parameters: tuple[object, ...] | None = None
     for path in segments:
-        with av.open(address(path), mode="r", format="nut") as segment:
+        with av.open(address(path), mode="r") as segment:
             stream = segment.streams.video[0]
             context = stream.codec_context
             found = (context.name, context.width, context.height, context.pix_fmt, bytes(context.extradata or b""))
@@ -171,7 +172,7 @@ def _video_packets(
     decoded = 0
     first = 0
     for path, rank in zip(segments, ranks, strict=True):
-        with av.open(address(path), mode="r", format="nut") as segment:
+        with av.open(address(path), mode="r") as segment:
             packets = (p for p in segment.demux(segment.streams.video[0]) if p.size)
             for packet, place in zip(packets, rank, strict=True):
                 frame = first + int(place)
@@ -223,6 +224,10 @@ def _add_video(index: VideoIndex, result: Any, template: Any) -> Any:
     context = stream.codec_context
     context.framerate = index.rate
     context.sample_aspect_ratio = index.sample_aspect_ratio
+    matrix, full_range = output_colour(index, template.codec_context.pix_fmt)
+    context.color_range = output_range(index, full_range)
+    context.color_primaries, context.color_trc = index.colour.primaries, index.colour.transfer
+    context.colorspace = matrix
     if index.display_matrix is not None:
         stream.set_display_matrix(index.display_matrix)
     stream.metadata.update(_kept(index.video_metadata))

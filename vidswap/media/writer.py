@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,6 @@ from .opening import address, reason
 from .picture import CONVERT, Picture
 from .planes import layout
 
-# NUT keeps any time base and any codec as they are.
-SEGMENT_EXTENSION = ".nut"
 _FULL, _LIMITED = 2, 1
 
 
@@ -79,6 +78,7 @@ class SegmentWriter:
     def __init__(self, path: str | Path, index: VideoIndex, options: WriterOptions | None = None) -> None:
         """Raises InputError for an encoder, option or size that does not work, VidswapError when none can be opened."""
         self.path, self.index, self.options = Path(path), index, options or WriterOptions()
+        self._encoder = encoder(self.options.codec)
         self.pixel_format = output_pixel_format(index, self.options)
         self._frames = 0
         self._first = self._last = 0
@@ -87,7 +87,7 @@ class SegmentWriter:
         self._source_is_yuv = source is not None and source.kind == "yuv"
         self._matrix, self._full_range = output_colour(index, self.pixel_format)
         try:
-            self._container = av.open(address(self.path), mode="w", format="nut")
+            self._container = av.open(address(self.path), mode="w", format=self._encoder.segment_muxer)
             self._stream = self._add_stream()
             self._stream.codec_context.open()
         except (av.error.FFmpegError, ValueError, OSError) as error:
@@ -135,7 +135,7 @@ class SegmentWriter:
         return VidswapError(f"encoding {self.path.name} with {self.options.codec} failed: {reason(error)}")
 
     def _add_stream(self) -> Any:
-        index, options, chosen = self.index, self.options, encoder(self.options.codec)
+        index, options, chosen = self.index, self.options, self._encoder
         stream: Any = self._container.add_stream(options.codec, rate=index.rate, options=self._encoder_options())
         context = stream.codec_context
         context.width, context.height = index.stored_width, index.stored_height
@@ -147,7 +147,7 @@ class SegmentWriter:
             context.bit_rate = options.bitrate
         if chosen.codec == "ffv1":
             context.gop_size = 1
-        context.color_range = _FULL if self._full_range else index.colour.range and _LIMITED
+        context.color_range = output_range(index, self._full_range)
         context.color_primaries = index.colour.primaries
         context.color_trc = index.colour.transfer
         context.colorspace = self._matrix
@@ -187,10 +187,17 @@ def output_colour(index: VideoIndex, pixel_format: str) -> tuple[int, bool]:
     return (matrix if matrix != 0 else UNSPECIFIED), index.full_range
 
 
+def output_range(index: VideoIndex, full_range: bool) -> int:
+    """The range tag of the encoded video; unspecified stays so."""
+    return _FULL if full_range else (_LIMITED if index.colour.range else 0)
+
+
 def encoder_options(options: WriterOptions) -> dict[str, str]:
     """FFmpeg's options for the encoder."""
     chosen = encoder(options.codec)
     found = dict(chosen.options)
+    if options.preset is not None and chosen.presets and options.preset not in chosen.presets:
+        raise InputError(f"{options.codec} has no preset {options.preset!r}; there are: {', '.join(chosen.presets)}")
     if chosen.preset is not None or options.preset is not None:
         found[chosen.preset_option] = options.preset or chosen.preset or ""
     crf = options.crf if options.crf is not None else chosen.crf
@@ -201,9 +208,10 @@ def encoder_options(options: WriterOptions) -> dict[str, str]:
     if options.codec == "libx265":
         found["x265-params"] = f"open-gop=0:log-level=none:frame-threads={options.threads}:pools={options.threads}"
     if options.codec == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors alone; it writes to the terminal by itself
         found["svtav1-params"] = f"lp={options.threads}"
     return found
 
 
 _SCALER = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-__all__ = ["SEGMENT_EXTENSION", "SegmentReport", "SegmentWriter", "WriterOptions"]
+__all__ = ["SegmentReport", "SegmentWriter", "WriterOptions"]
