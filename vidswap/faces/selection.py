@@ -77,10 +77,10 @@ def choose(state: SelectionState, tracks: TrackState, options: SelectionOptions)
     if state.shot != tracks.shot:
         state.start(tracks.shot)
     living = {t.number: t for t in tracks.tracks}
-    _keep_order(state, tracks.tracks)
     if state.chosen >= 0 and state.chosen not in living:
         state.rivals = [n for n in state.order if n != state.chosen]
         state.lost, state.chosen = frame, -1
+    _keep_order(state, tracks.tracks)
     state.order = [n for n in state.order if n in living]
     if state.chosen < 0:
         barred = state.rivals if state.lost >= 0 and frame - state.lost < options.patience else []
@@ -94,7 +94,7 @@ def choose(state: SelectionState, tracks: TrackState, options: SelectionOptions)
         state.claimant = -1
     elif best != state.claimant:
         state.claimant, state.claims = best, frame
-    elif frame - state.claims >= options.hold:
+    elif frame - state.claims >= options.hold and living[best].seen == frame:
         state.chosen, state.claimant = best, -1
     return [state.chosen]
 

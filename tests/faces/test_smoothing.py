@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidswap.faces import smoothing, topology
+
+EYES_APART = 100.0
+
+
+def still_face(count: int) -> np.ndarray:
+    """(count, 478, 3) the mean face at rest, in pixels."""
+    return np.repeat(topology.canonical()[None] * EYES_APART + [500, 400, 0], count, 0)
+
+
+def noisy(landmarks: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Landmarks with noise as measured on footage: of place and size, of slow bends of the face, and of points."""
+    rng = np.random.default_rng(seed)
+    count, mean = len(landmarks), topology.canonical()
+    bend = np.stack([mean[:, 0], mean[:, 1], mean[:, 0] * mean[:, 1]], 1) @ rng.normal(0, 0.3, (count, 3, 3))
+    middle = landmarks.mean(1, keepdims=True)
+    grown = (landmarks - middle) * (1 + rng.normal(0, 0.004, (count, 1, 1))) + middle
+    return grown + rng.normal(0, 0.6, (count, 1, 3)) + bend + rng.normal(0, 0.3, landmarks.shape)
+
+
+def jitter(landmarks: np.ndarray) -> float:
+    """Root mean square of second differences over the distance of the eyes."""
+    second = landmarks[2:, :, :2] - 2 * landmarks[1:-1, :, :2] + landmarks[:-2, :, :2]
+    return float(np.sqrt((second**2).sum(-1).mean()) / EYES_APART)
+
+
+def gain(output: np.ndarray, original: np.ndarray, low: float, high: float, rate: float = 25.0) -> float:
+    """How much of the motion between two frequencies (Hz) is left in the output; in phase, so that lag lowers it."""
+    frequencies = np.fft.rfftfreq(len(original), 1 / rate)
+    band = (frequencies >= low) & (frequencies <= high)
+    a, b = np.fft.rfft(output - output.mean())[band], np.fft.rfft(original - original.mean())[band]
+    return float((a * b.conj()).real.sum() / (np.abs(b) ** 2).sum())
+
+
+FILTERS = {
+    "adaptive": smoothing.smooth_landmarks,
+    "gaussian": lambda frames, values: smoothing.smooth(frames, values, *smoothing.gaussian(1.0)),
+    "five-tap": lambda frames, values: smoothing.smooth(frames, values, *smoothing.five_tap()),
+}
+
+
+def test_tap_weights_are_the_plain_ones_where_rows_lie_evenly():
+    kernel, radius = smoothing.five_tap()
+    weights = smoothing.tap_weights(range(-radius, radius + 1), kernel, 1)
+    np.testing.assert_allclose(weights, np.array([0.25, 0.75, 1, 0.75, 0.25]) / 3)
+
+
+def test_degree_two_is_savitzky_golay():
+    weights = smoothing.tap_weights(range(-3, 4), lambda k: 1.0, 2)
+    np.testing.assert_allclose(weights, np.array([-2, 3, 6, 7, 6, 3, -2]) / 21)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sets(st.integers(-6, 6), min_size=1), st.integers(0, 2), st.floats(0.5, 4))
+def test_weights_tell_steady_motion_exactly_whatever_rows_are_missing(offsets, degree, sigma):
+    offsets = sorted(offsets | {0})
+    kernel, _ = smoothing.gaussian(sigma)
+    weights = smoothing.tap_weights(offsets, kernel, degree)
+    assert sum(weights) == pytest.approx(1)
+    if degree and len(offsets) > 1:
+        assert sum(w * o for w, o in zip(weights, offsets, strict=True)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_steady_motion_is_left_as_it_is_from_end_to_end(name):
+    frames = np.arange(30)
+    moving = still_face(30) + frames[:, None, None] * np.array([4.0, -2.0, 0.0])
+    np.testing.assert_allclose(FILTERS[name](frames, moving), moving, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "most"), [("adaptive", 0.5), ("gaussian", 0.35), ("five-tap", 0.35)])
+def test_jitter_of_a_face_at_rest_falls(name, most):
+    noise = noisy(still_face(100))
+    assert jitter(FILTERS[name](np.arange(100), noise)) < most * jitter(noise)
+
+
+def test_head_motion_up_to_3_hz_keeps_its_size_and_does_not_lag():
+    frames = np.arange(200)
+    shake = sum(np.sin(2 * np.pi * f * frames / 25 + f) for f in (1.0, 2.0, 3.0)) * 8
+    moving = still_face(200) + shake[:, None, None] * np.array([1.0, 0.5, 0])
+    output = FILTERS["adaptive"](frames, moving)
+    for f in (1.0, 2.0, 3.0):
+        assert gain(output[:, 4, 0], moving[:, 4, 0], f - 0.2, f + 0.2) > 0.93
+    plain = FILTERS["gaussian"](frames, moving)
+    assert gain(plain[:, 4, 0], moving[:, 4, 0], 2.8, 3.2) < 0.8
+
+
+def test_blinks_and_speech_are_told_nearly_as_they_are():
+    frames = np.arange(200)
+    clean = still_face(200)
+    lids = [(topology.RIGHT_EYE[i], topology.RIGHT_EYE[16 - i]) for i in range(1, 8)]
+    for at in (30, 80, 130):
+        for frame, closed in enumerate([0.35, 0.9, 1.0, 0.6, 0.25], at):
+            for upper, lower in lids:
+                clean[frame, upper] += closed * (clean[frame, lower] - clean[frame, upper])
+    speech = 6 * (1 + np.sin(2 * np.pi * 4 * frames / 25))
+    for point in topology.LIPS_INNER[11:] + topology.LIPS_OUTER[11:]:
+        clean[:, point, 1] += speech
+
+    output, plain = (FILTERS[name](frames, noisy(clean)) for name in ("adaptive", "gaussian"))
+
+    def opening(landmarks: np.ndarray) -> np.ndarray:
+        return landmarks[:, 14, 1] - landmarks[:, 13, 1]
+
+    assert gain(opening(output), opening(clean), 3.8, 4.2) > 0.9
+    assert gain(opening(plain), opening(clean), 3.8, 4.2) < 0.7
+    lid = topology.RIGHT_EYE[4]
+    closed = [31, 32, 81, 82, 131, 132]
+    error, plain_error = (np.abs((o - clean)[closed, lid, 1]).mean() for o in (output, plain))
+    assert error < 0.6 * plain_error
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 39), st.sampled_from(sorted(FILTERS)), st.floats(0, 0.4))
+def test_a_cut_with_its_context_changes_no_bit(seed, cut, name, lost):
+    rng = np.random.default_rng(seed)
+    frames = np.flatnonzero(rng.random(40) >= lost)
+    values = noisy(still_face(40), seed)[frames].astype(np.float32)
+    whole = FILTERS[name](frames, values)
+    for low, high in ((0, cut), (cut, 40)):
+        given_rows = (frames >= low - 4) & (frames < high + 4)
+        own = (frames >= low) & (frames < high)
+        if own.any():
+            part = FILTERS[name](frames[given_rows], values[given_rows])
+            assert np.array_equal(part[own[given_rows]], whole[own])
+
+
+def test_pose_and_shape_come_apart_and_together():
+    face = noisy(still_face(1))[0]
+    pose = np.array(smoothing._pose(face))
+    np.testing.assert_allclose(smoothing._posed(smoothing._shape(face, pose), pose), face, atol=1e-9)
+
+
+def test_short_gaps_are_filled_and_long_ones_are_not():
+    frames = np.array([3, 4, 8, 14, 21])
+    assert smoothing.missing(frames, 5) == [
+        (5, 1, 0.25),
+        (6, 1, 0.5),
+        (7, 1, 0.75),
+        (9, 2, 1 / 6),
+        (10, 2, 2 / 6),
+        (11, 2, 3 / 6),
+        (12, 2, 4 / 6),
+        (13, 2, 5 / 6),
+    ]
+
+
+def test_between_two_rows_numbers_are_interpolated_and_labels_kept():
+    assert smoothing.between(np.array([1.0, 3.0], np.float32), 0, 0.25) == np.float32(1.5)
+    assert smoothing.between(np.array([7, 9]), 0, 0.75) == 7
+
+
+@pytest.mark.parametrize("clip", ["clip_glasses_man.mp4", "clip_talking_woman.mp4"])
+def test_jitter_halves_on_footage(clip_frames, as_picture, face_model, clip):
+    from vidswap.faces.detection import find_faces
+
+    raw = np.stack([find_faces(as_picture(f), face_model).landmarks[0] for f in clip_frames(clip, stop=40)])
+    calm = smoothing.smooth_landmarks(np.arange(40), raw)
+    assert jitter(calm) < 0.65 * jitter(raw)
+    eyes = np.linalg.norm(raw[:, 468, :2] - raw[:, 473, :2], axis=1).mean()
+    assert np.sqrt(((calm - raw)[..., :2] ** 2).sum(-1).mean()) < 0.02 * eyes
