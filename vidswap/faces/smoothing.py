@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -90,19 +91,23 @@ def smooth_landmarks(frames: np.ndarray, landmarks: np.ndarray, options: Adaptiv
     return result
 
 
+@dataclass(frozen=True)
 class AdaptiveOptions:
-    """pose_sigma, shape_sigma: frames; likeness: change of shape, in distances between the eyes, that counts as
-    another.
+    """How `smooth_landmarks` smooths; all in frames but `likeness`.
 
-    radius: frames looked at to either side. Defaults measured on footage with noise of about .01 distances between the
-    eyes: second differences halve, head motion of 1 to 3 Hz keeps its size, a blink is told as well as without a
-    filter.
+    pose_sigma, shape_sigma: of the weights over time of pose and of shape.
+    likeness: change of shape, in distances between the eyes, that counts as another expression rather than as noise.
+    radius: frames looked at to either side.
+
+    Measured at 25 frames per second on footage and on a made face with noise as in footage (.01 distances between the
+    eyes): second differences fall to .55-.65, to .2 on a face at rest; head motion keeps .98 of its size at 2 Hz and .9 at
+    3 Hz, the lips keep .9 at 4 Hz, and blinks are told nearly as well as without a filter.
     """
 
-    def __init__(
-        self, pose_sigma: float = 1.5, shape_sigma: float = 1.0, likeness: float = 0.03, radius: int = 4
-    ) -> None:
-        self.pose_sigma, self.shape_sigma, self.likeness, self.radius = pose_sigma, shape_sigma, likeness, radius
+    pose_sigma: float = 1.4
+    shape_sigma: float = 1.0
+    likeness: float = 0.02
+    radius: int = 4
 
 
 def missing(frames: np.ndarray, max_gap: int) -> list[tuple[int, int, float]]:
