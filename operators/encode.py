@@ -15,7 +15,6 @@ from vidswap import media
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options
 from vidswap.media import codecs, containers
-from vidswap.media.writer import SEGMENT_EXTENSION
 
 _BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)$")
 _UNITS = {"": 1, "k": 1000, "m": 1_000_000}
@@ -73,10 +72,10 @@ class EncodePyAV(Operator[EncodeOptions]):
     each = "frame"
     needs = ("picture",)
     Options = EncodeOptions
-    extension = SEGMENT_EXTENSION
 
     def __init__(self, options: EncodeOptions) -> None:
         super().__init__(options)
+        self.extension = codecs.encoder(options.codec).segment_extension
         self._writer: media.SegmentWriter | None = None
         self._settings = media.WriterOptions(
             codec=options.codec,

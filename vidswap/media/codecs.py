@@ -48,7 +48,18 @@ class Encoder:
         return {"nut": ".nut", "matroska": ".mkv"}[self.segment_muxer]
 
 
-_X26_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())
+_X26_PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
 
 
 # libx264 "veryfast" at CRF 18 is visually lossless on faces and keeps encoding cheaper than the work before it; slower

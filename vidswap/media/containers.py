@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import av
 import av.container
-import av.logging
 
 from vidswap.graph.errors import InputError
 
@@ -58,36 +59,31 @@ def muxer_options(container: Container, time_base: Fraction) -> dict[str, str]:
     return {**_ISO, "movie_timescale": str(scale)} if scale <= _MAX_TIMESCALE else dict(_ISO)
 
 
+@lru_cache(maxsize=128)
 def holds_codec(container: Container, codec: str) -> bool:
     """True when the container can hold video of this codec (a name such as "h264")."""
-    with av.open(io.BytesIO(), mode="w", format=container.muxer) as trial:
-        try:
-            trial.add_mux_stream(codec, width=64, height=64)
-        except (ValueError, av.error.FFmpegError):
-            return False
-    return True
+
+    def add(trial: Any) -> None:
+        trial.add_mux_stream(codec, width=64, height=64, time_base=Fraction(1, 25))
+
+    # MOV refuses some codecs only when the header is written; Matroska wants to see the codec's own header for that.
+    return _accepted(container, add, write_header=container.iso)
 
 
 def holds_stream(container: Container, template: Any) -> bool:
     """True when a copy of a stream can be written into the container, found out by writing a header to memory."""
-    level = av.logging.get_level()
-    av.logging.set_level(None)
+    return _accepted(container, lambda trial: trial.add_stream_from_template(template, opaque=True), write_header=True)
+
+
+def _accepted(container: Container, add: Callable[[Any], object], *, write_header: bool) -> bool:
     trial = av.open(io.BytesIO(), mode="w", format=container.muxer)
     try:
-        trial.add_stream_from_template(template, opaque=True)
-        trial.start_encoding()
+        add(trial)
+        if write_header:
+            trial.start_encoding()
     except (ValueError, av.error.FFmpegError, NotImplementedError):
         return False
     finally:
-        av.logging.set_level(level)
-        with _quiet():
+        with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
             trial.close()
     return True
-
-
-class _quiet:  # noqa: N801 - reads as a word of the language
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *caught: object) -> bool:
-        return caught[0] is not None and issubclass(caught[0], (av.error.FFmpegError, ValueError, OSError))  # type: ignore[arg-type]
