@@ -1,7 +1,7 @@
 """A clip of one portrait that moves: footage for the demo and for tests, made of what the package ships.
 
-The head of a photograph turns, nods, blinks and speaks (`vidswap.demo.puppet`) before a hand-held camera with some grain;
-a tone is the sound. All of it is a function of the portrait, the length and the rate: equal calls make equal files.
+The head of a photograph turns, nods, blinks and speaks (`vidswap.demo.puppet`) before a hand-held camera with
+some grain; a tone is the sound. All of it is a function of the portrait, the length and the rate: equal calls make equal files.
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ def frames(portrait: Path, count: int, rate: int = 25, size: tuple[int, int] = (
     """The frames of the clip, one after the other: (height, width, 3) uint8 RGB. Raises as `make_clip` does."""
     image = _read(portrait)
     landmarks = _landmarks(portrait, image)
-    scale, corner = _framing(image.shape[:2], landmarks, size)
+    scale, corner = _framing((image.shape[0], image.shape[1]), landmarks, size)
     # At the size of the result, so that lids and lips are drawn at its resolution.
-    enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    enlarged = cv2.resize(
+        image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    )
     landmarks = landmarks * scale
     landmarks[:, :2] += (scale - 1) / 2
     puppet = Puppet(enlarged, landmarks)
@@ -111,7 +113,7 @@ def _framing(shape: tuple[int, int], landmarks: np.ndarray, size: tuple[int, int
     window_height = min(_FACE_HEIGHTS * face, height / margin, width / margin * size[1] / size[0])
     scale = size[1] / window_height
     window = np.array(size) / scale
-    middle = landmarks[[10, 152, 234, 454], :2].mean(0) + [0.0, 0.06 * face]
+    middle = landmarks[[10, 152, 234, 454], :2].mean(0) + np.array([0.0, 0.06 * face])
     room = np.array([width, height]) - window
     slack = _PAN * window[0]
     return scale, np.clip(middle - window / 2, np.minimum(slack, room / 2), np.maximum(room - slack, room / 2))
@@ -206,5 +208,3 @@ class _Still:
 
     def crop(self, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return cv2.warpAffine(self.image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-

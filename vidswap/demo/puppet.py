@@ -9,6 +9,7 @@ is painted. Knows nothing of time or video.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -24,8 +25,11 @@ _GRID = 2  # picture pixels per node of the displacement field, which is smooth
 _DEPTH_GRID = 4  # picture pixels per node of the depth relief
 _LID_STRIP = 0.11  # height of skin above the lashes that a closing lid unrolls, in distances between the irises
 _MOUTH_DARK = np.array([52.0, 20.0, 18.0])
-_TEETH = np.array([196.0, 172.0, 146.0])
+_TEETH = np.array([206.0, 168.0, 132.0])
 _TONGUE = np.array([148.0, 70.0, 66.0])
+
+_Moving = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""From places (u, v) of the result: the v of the photograph shown there, and a colour and its alpha painted over."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class Puppet:
             raise InputError(f"the face is too small to be moved: {self.unit:.0f} px between the eyes; 8 or more it is")
         self._across = (left - right) / self.unit
         self._origin = (left + right) / 2
-        self._own = self._to_own(points[:, :2])
-        self._relief = _Relief(image.shape[:2], points, self._own, self)
-        self._eyes = [_Lid(self._own[list(ring)]) for ring in (topology.RIGHT_EYE, topology.LEFT_EYE)]
-        self._mouth = _Mouth(self._own)
+        self.own = self.to_own(points[:, :2])
+        self._relief = _Relief(self, points)
+        self._eyes = [_Lid(self.own[list(ring)]) for ring in (topology.RIGHT_EYE, topology.LEFT_EYE)]
+        self._mouth = _Mouth(self.own)
 
     def posed(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         """The photograph with lids and mouth moved, (h, w, 3) uint8, and the backward field of the head's turn.
@@ -86,12 +90,12 @@ class Puppet:
         """(h, w, 2) float32 backward field of the head's turn; zero displacement along the picture's border."""
         return self._relief.backward(pose, self.unit)
 
-    def _moved(self, image: np.ndarray, box: tuple[float, float, float, float], how: object) -> np.ndarray:
+    def _moved(self, image: np.ndarray, box: tuple[float, float, float, float], how: _Moving) -> np.ndarray:
         x0, y0, x1, y1 = self._pixel_box(box)
         y, x = np.mgrid[y0:y1, x0:x1].astype(np.float64)
-        u, v = np.moveaxis(self._to_own(np.stack([x, y], -1)), -1, 0)
-        sampled, painted, alpha = how(u, v)  # type: ignore[operator]
-        place = self._to_pixels(np.stack([u, sampled], -1)).astype(np.float32)
+        u, v = np.moveaxis(self.to_own(np.stack([x, y], -1)), -1, 0)
+        sampled, painted, alpha = how(u, v)
+        place = self.to_pixels(np.stack([u, sampled], -1)).astype(np.float32)
         moved = cv2.remap(image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
         still = sampled == v
         moved[still] = image[y0:y1, x0:x1][still]
@@ -100,19 +104,21 @@ class Puppet:
         result[y0:y1, x0:x1] = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
         return result
 
-    def _to_own(self, points: np.ndarray) -> np.ndarray:
+    def to_own(self, points: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) in the face's own frame: from the middle of the eyes, along and across them, unit 1."""
         a, b = self._across
         moved = (points - self._origin) / self.unit
         return np.stack([moved[..., 0] * a + moved[..., 1] * b, moved[..., 1] * a - moved[..., 0] * b], -1)
 
-    def _to_pixels(self, own: np.ndarray) -> np.ndarray:
+    def to_pixels(self, own: np.ndarray) -> np.ndarray:
+        """The inverse of `to_own`."""
         a, b = self._across
         turned = np.stack([own[..., 0] * a - own[..., 1] * b, own[..., 0] * b + own[..., 1] * a], -1)
         return turned * self.unit + self._origin
 
     def _pixel_box(self, box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
         u0, v0, u1, v1 = box
-        corners = self._to_pixels(np.array([[u0, v0], [u1, v0], [u0, v1], [u1, v1]]))
+        corners = self.to_pixels(np.array([[u0, v0], [u1, v0], [u0, v1], [u1, v1]]))
         height, width = self.image.shape[:2]
         x0, y0 = np.clip(np.floor(corners.min(0)), 0, [width - 1, height - 1]).astype(int)
         x1, y1 = np.clip(np.ceil(corners.max(0)) + 1, 1, [width, height]).astype(int)
@@ -122,14 +128,14 @@ class Puppet:
 class _Relief:
     """Depth of the head over the picture, and how far each pixel goes along with the head."""
 
-    def __init__(self, shape: tuple[int, int], points: np.ndarray, own: np.ndarray, puppet: Puppet) -> None:
-        self._shape = shape
-        height, width = shape
+    def __init__(self, puppet: Puppet, points: np.ndarray) -> None:
+        own = puppet.own
+        height, width = self._shape = puppet.image.shape[0], puppet.image.shape[1]
         ears = points[[234, 454]]
         self._pivot = ears[:, :2].mean(0)
         half = float(np.abs(own[[234, 454], 0]).mean())
         y, x = np.mgrid[0:height:_GRID, 0:width:_GRID].astype(np.float64)
-        u, v = np.moveaxis(puppet._to_own(np.stack([x, y], -1)), -1, 0)
+        u, v = np.moveaxis(puppet.to_own(np.stack([x, y], -1)), -1, 0)
         middle = float(own[[234, 454], 1].mean())
         chin = float(own[topology.CHIN, 1])
         up, down = (2.0 * half), (chin - middle) * 1.12
@@ -151,7 +157,9 @@ class _Relief:
         scaled = points[:, :2] / _DEPTH_GRID
         front = np.maximum(back - points[:, 2], 0.0)
         rows, columns = np.mgrid[0 : inside.shape[0], 0 : inside.shape[1]]
-        for triangle in topology.triangles(holes=False):
+        mesh = topology.triangles(holes=False)
+        # The outermost triangles are so steep that the field would fold over them.
+        for triangle in mesh[~np.isin(mesh, topology.FACE_OVAL).any(1)]:
             a, b, c = scaled[triangle]
             area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
             if abs(area) < 1e-9:
@@ -173,7 +181,7 @@ class _Relief:
             padded = np.pad(depth, 1, mode="edge")
             mean = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
             depth = np.where(fixed, inside, mean)
-        smooth = cv2.GaussianBlur(depth, (0, 0), 0.045 * float(np.ptp(points[:, 0])) / _DEPTH_GRID)
+        smooth = cv2.GaussianBlur(depth, (0, 0), 0.06 * float(np.ptp(points[:, 0])) / _DEPTH_GRID)
         x, y = places
         at = (x / _DEPTH_GRID).astype(np.float32), (y / _DEPTH_GRID).astype(np.float32)
         return cv2.remap(smooth.astype(np.float32), *at, cv2.INTER_LINEAR).astype(np.float64)
@@ -194,7 +202,7 @@ class _Relief:
         forward = self.forward(pose, unit).astype(np.float32)
         there = forward
         grid_y, grid_x = np.mgrid[0 : forward.shape[0], 0 : forward.shape[1]].astype(np.float32)
-        for _ in range(14):
+        for _ in range(24):
             at = grid_x - there[..., 0] / _GRID, grid_y - there[..., 1] / _GRID
             there = 0.2 * there + 0.8 * cv2.remap(forward, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         height, width = self._shape
@@ -272,9 +280,9 @@ class _Mouth:
         if self._paints_teeth:
             length = np.minimum(0.09 * (1 - 0.4 * across**2), 0.45 * gap)
             within = np.clip((length - depth) / 0.025 + 0.5, 0, 1) * _falls(np.abs(across), 0.5, 0.85)
-            between = 1 - 0.18 * np.exp(-((((across * 3.6) % 1.0) - 0.5) / 0.09) ** 2)
+            between = 1 - 0.18 * np.exp(-(((((across * 3.6) % 1.0) - 0.5) / 0.09) ** 2))
             shade = np.clip(0.55 + depth / 0.09, 0, 1) * (1 - 0.45 * across**2) * between
-            colour += (within * 0.9)[..., None] * (_TEETH * shade[..., None] - colour)
+            colour += (within * 0.9 * np.clip(gap / 0.14, 0, 1))[..., None] * (_TEETH * shade[..., None] - colour)
         return colour
 
 
