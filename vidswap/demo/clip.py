@@ -1,7 +1,8 @@
 """A clip of one portrait that moves: footage for the demo and for tests, made of what the package ships.
 
-The head of a photograph turns, nods, blinks and speaks (`vidswap.demo.puppet`) before a hand-held camera with
-some grain; a tone is the sound. All of it is a function of the portrait, the length and the rate: equal calls make equal files.
+The head of a photograph turns, nods, blinks and speaks (`vidswap.demo.puppet`) before a hand-held camera with some
+grain; a tone is the sound. All of it is a function of the portrait, the length and the rate: equal calls make equal
+files.
 """
 
 from __future__ import annotations

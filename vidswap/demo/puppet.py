@@ -9,7 +9,6 @@ is painted. Knows nothing of time or video.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -27,9 +26,6 @@ _LID_STRIP = 0.11  # height of skin above the lashes that a closing lid unrolls,
 _MOUTH_DARK = np.array([52.0, 20.0, 18.0])
 _TEETH = np.array([206.0, 168.0, 132.0])
 _TONGUE = np.array([148.0, 70.0, 66.0])
-
-_Moving = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""From places (u, v) of the result: the v of the photograph shown there, and a colour and its alpha painted over."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +77,20 @@ class Puppet:
         image = self.image
         if pose.blink > 0:
             for lid in self._eyes:
-                image = self._moved(image, lid.box, lambda u, v, lid=lid: lid.backward(u, v, pose.blink, self.unit))
+                image = self._moved(image, lid, pose.blink)
         if pose.jaw > 0:
-            image = self._moved(image, self._mouth.box, lambda u, v: self._mouth.backward(u, v, pose.jaw, self.unit))
+            image = self._moved(image, self._mouth, pose.jaw)
         return image
 
     def field(self, pose: Pose) -> np.ndarray:
         """(h, w, 2) float32 backward field of the head's turn; zero displacement along the picture's border."""
         return self._relief.backward(pose, self.unit)
 
-    def _moved(self, image: np.ndarray, box: tuple[float, float, float, float], how: _Moving) -> np.ndarray:
-        x0, y0, x1, y1 = self._pixel_box(box)
+    def _moved(self, image: np.ndarray, part: _Lid | _Mouth, amount: float) -> np.ndarray:
+        x0, y0, x1, y1 = self._pixel_box(part.box)
         y, x = np.mgrid[y0:y1, x0:x1].astype(np.float64)
         u, v = np.moveaxis(self.to_own(np.stack([x, y], -1)), -1, 0)
-        sampled, painted, alpha = how(u, v)
+        sampled, painted, alpha = part.backward(u, v, amount, self.unit)
         place = self.to_pixels(np.stack([u, sampled], -1)).astype(np.float32)
         moved = cv2.remap(image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
         still = sampled == v
