@@ -100,8 +100,8 @@ class AdaptiveOptions:
     radius: frames looked at to either side.
 
     Measured at 25 frames per second on footage and on a made face with noise as in footage (.01 distances between the
-    eyes): second differences fall to .55-.65, to .2 on a face at rest; head motion keeps .98 of its size at 2 Hz and .9 at
-    3 Hz, the lips keep .9 at 4 Hz, and blinks are told nearly as well as without a filter.
+    eyes): second differences fall to .55-.65, to .2 on a face at rest; head motion keeps .98 of its size at 2 Hz and .9
+    at 3 Hz, the lips keep .9 at 4 Hz, and blinks are told nearly as well as without a filter.
     """
 
     pose_sigma: float = 1.4
