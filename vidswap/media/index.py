@@ -62,7 +62,7 @@ class VideoIndex:
         pts: (N,) int64, strictly increasing.
         durations: (N,) int64, in units of time_base; the last is the coded one.
         keyframes: (K,) int64, frame indices from which decoding can start.
-        seek_timestamps: (K,) int64, decoding timestamps of the keyframes.
+        seek_timestamps: (K,) int64, timestamps that a demuxer must be told to find them.
         reorder_depth: how many frames a decoder holds back.
         timed: frames can be told by their pts, so that the reader may seek; else it decodes from the start.
         rate: average frames per second.

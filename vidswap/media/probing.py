@@ -30,6 +30,11 @@ _PACKET_IS_FRAME = frozenset(
 )
 # Demuxers that cannot seek, or whose frames are painted over the frames before them.
 _NO_SEEKING = frozenset({"gif", "apng", "image2"})
+# Demuxers whose pts are those of decoding order, and codecs where that is another order.
+_NO_PTS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo"})
+_REORDERED = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
+# Demuxers that look for decoding timestamps when they seek; the others look for presentation timestamps.
+_SEEK_BY_DTS = frozenset({"mpegts", "mpeg", "flv", "nut"})
 _WHOLE_HASH_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 _BLOCKS = 64
@@ -188,14 +193,18 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
             raise InputError(f"{path} cannot be read ({reason(error)})") from error
     step = _usual_step(stream, duration)
     known = [p for p in pts if p is not None]
-    one_to_one = stream.codec_context.codec.canonical_name in _PACKET_IS_FRAME
+    codec = stream.codec_context.codec.canonical_name
+    one_to_one = codec in _PACKET_IS_FRAME
+    if container.format.name in _NO_PTS and codec in _REORDERED:
+        return _timeline_by_decoding(path, stream, step, even=True)
     if not one_to_one or len(known) < len(pts) or len(set(known)) < len(known):
         if len(pts) == 1 and one_to_one:
             start = known[0] if known else 0
             return _Timeline(_ints([start]), _ints([duration[0] or step]), _ints([0]), _ints([0]), 0, False)
         return _timeline_by_decoding(path, stream, step)
     times, lengths, keys = _ints(known), _ints(duration), np.array(key, dtype=bool)
-    clocks = _ints([p if d is None else d for p, d in zip(known, dts, strict=True)])
+    by_dts = container.format.name in _SEEK_BY_DTS
+    clocks = _ints([p if d is None or not by_dts else d for p, d in zip(known, dts, strict=True)])
     if not keys.any():
         return _timeline_by_decoding(path, stream, step)
     if not keys[0] or times.min() < times[keys].min():
@@ -217,15 +226,18 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
     )
 
 
-def _timeline_by_decoding(path: Path, stream: Any, step: int) -> _Timeline:
-    """Count frames by decoding them: for codecs that hide frames, and for files without usable timestamps."""
+def _timeline_by_decoding(path: Path, stream: Any, step: int, *, even: bool = False) -> _Timeline:
+    """Count frames by decoding them: for codecs that hide frames, and for files without usable timestamps.
+
+    With `even`, frames follow each other by `step`, whatever timestamps they carry.
+    """
     pts: list[int] = []
     with opened(path) as container:
         video = container.streams[stream.index]
         video.thread_type = "FRAME"
         try:
             for frame in container.decode(video):
-                given = frame.pts if frame.pts is not None else (pts[-1] + step if pts else 0)
+                given = frame.pts if frame.pts is not None and not even else (pts[-1] + step if pts else 0)
                 pts.append(max(given, pts[-1] + 1) if pts else given)
         except (av.error.FFmpegError, OSError) as error:
             if not pts:

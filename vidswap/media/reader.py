@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import av
@@ -16,6 +15,9 @@ from vidswap.graph.errors import VidswapError
 from .index import VideoIndex
 from .opening import open_video, reason
 from .picture import Picture, PictureKind
+
+# Keyframes to go back before decoding from the file's start.
+_FARTHEST_RETRY = 4
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,9 @@ def read(index: VideoIndex, start: int, stop: int, *, threads: int = 1) -> Itera
         raise ValueError(f"frames [{start}, {stop}) are not within [0, {index.frame_count})")
     kind = PictureKind(index)
     wanted = start
+    keyframes_back = 0
     while wanted < stop:
-        keyframe = _keyframe_before(index, wanted)
+        keyframe = _keyframe_before(index, wanted, keyframes_back)
         try:
             for picture in _decode(index, kind, wanted, stop, keyframe, threads):
                 yield picture
@@ -57,18 +60,14 @@ def read(index: VideoIndex, start: int, stop: int, *, threads: int = 1) -> Itera
                     f"{index.path.name}: frame {wanted} at {index.time_s(wanted):.3f} s cannot be decoded ({error})"
                 ) from error
             log.debug("seeking in %s is unreliable at frame %d: %s", index.path, wanted, error)
-            index = _unseekable(index)
+            keyframes_back = 3 * keyframes_back + 1
 
 
-def _unseekable(index: VideoIndex) -> VideoIndex:
-    return replace(index, keyframes=index.keyframes[:0], seek_timestamps=index.seek_timestamps[:0])
-
-
-def _keyframe_before(index: VideoIndex, frame: int) -> int | None:
-    """Which of the keyframes to seek to; None to decode from the start."""
-    if not index.timed or not len(index.keyframes):
+def _keyframe_before(index: VideoIndex, frame: int, back: int) -> int | None:
+    """Which keyframe to seek to, the last one or the one `back` before it; None to decode from the start."""
+    if not index.timed or back > _FARTHEST_RETRY:
         return None
-    found = int(np.searchsorted(index.keyframes, frame, side="right")) - 1
+    found = int(np.searchsorted(index.keyframes, frame, side="right")) - 1 - back
     return found if found > 0 else None
 
 

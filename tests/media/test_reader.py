@@ -1,0 +1,113 @@
+"""Law 1 at the reader: the same frames, whatever is asked for, and no more than one group of pictures too many."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vidswap.media import DecodeError, probe, read, reader
+
+X264 = {"g": "10", "bf": "3", "preset": "fast"}
+CLIPS = {
+    "b_frames.mp4": {"options": X264},
+    "pyramid.mkv": {"options": {**X264, "x264-params": "b-pyramid=normal:bframes=5:keyint=12"}},
+    "open_gop.mp4": {"options": {**X264, "x264-params": "open-gop=1:bframes=3:keyint=8"}},
+    "open_gop_hevc.mp4": {
+        "codec": "libx265",
+        "options": {"preset": "fast", "x265-params": "log-level=none:keyint=8:open-gop=1:pools=1"},
+    },
+    "intra_refresh.mkv": {"options": {**X264, "x264-params": "intra-refresh=1:keyint=8"}},
+    "vfr.mp4": {
+        "options": X264,
+        "pts": np.cumsum([7, 13, 40, 1, 90, 33, 34, 200] * 5).tolist(),
+        "time_base": Fraction(1, 1000),
+    },
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8", "g": "8"}},
+    "x264.avi": {"options": X264},
+    "stream.ts": {"options": X264},
+    "picture.gif": {"codec": "gif", "pixel_format": "rgb8"},
+}
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory, make_clip) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    return {name: make_clip(folder / name, FRAMES, **how) for name, how in CLIPS.items()}
+
+
+def planes(pictures) -> list[tuple[int, int, bytes]]:
+    return [(p.frame, p.pts, b"".join(v.tobytes() for v in p.planes)) for p in pictures]
+
+
+@pytest.fixture(scope="module")
+def wholes(clips):
+    return {name: (probe(path), planes(read(probe(path), 0, FRAMES))) for name, path in clips.items()}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_every_frame_is_the_one_that_its_index_says(clips, shown_number, name):
+    index = probe(clips[name])
+    shown = [(p.frame, shown_number(p)) for p in read(index, 0, index.frame_count)]
+    assert shown == [(i, i) for i in range(FRAMES)]
+
+
+@pytest.mark.parametrize("name", CLIPS)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, FRAMES), max_size=3))
+def test_any_cut_of_the_video_gives_the_frames_of_the_whole(wholes, name, cuts):
+    index, whole = wholes[name]
+    edges = [0, *sorted(cuts), FRAMES]
+    pieces = [planes(read(index, a, b, threads=1 + (a % 2))) for a, b in zip(edges, edges[1:], strict=False)]
+    assert [frame for piece in pieces for frame in piece] == whole
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "pyramid.mkv", "open_gop.mp4", "open_gop_hevc.mp4", "vp9.webm"])
+def test_reading_near_the_end_decodes_one_group_of_pictures(clips, monkeypatch, name):
+    index = probe(clips[name])
+    fed = []
+    original = reader._frames
+
+    def counted(container, stream):
+        for frame in original(container, stream):
+            fed.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(reader, "_frames", counted)
+    assert [p.frame for p in read(index, 35, 37)] == [35, 36]
+    assert len(fed) <= 14
+
+
+def test_a_wrong_seek_falls_back_to_decoding_from_the_start(clips, wholes):
+    index, whole = wholes["b_frames.mp4"]
+    wrong = dataclasses.replace(index, seek_timestamps=index.seek_timestamps[::-1].copy())
+    assert planes(read(wrong, 12, 25)) == whole[12:25]
+
+
+def test_a_frame_that_is_not_there_is_named_with_its_time(clips, tmp_path):
+    index = probe(clips["b_frames.mp4"])
+    more = dataclasses.replace(
+        index, pts=np.append(index.pts, index.pts[-1] + 999), durations=np.append(index.durations, 1)
+    )
+    with pytest.raises(DecodeError, match=r"frame 40 at \d+\.\d+ s cannot be decoded"):
+        list(read(more, 30, 41))
+
+
+def test_a_range_outside_the_video_is_refused(clips):
+    index = probe(clips["b_frames.mp4"])
+    with pytest.raises(ValueError, match=r"not within \[0, 40\)"):
+        list(read(index, 0, 41))
+
+
+@pytest.mark.parametrize("name", ["clip_talking_woman.mp4", "clip_two_faces.gif", "made_rotated_90.mp4"])
+def test_footage_read_in_pieces_is_the_footage(media, name):
+    index = probe(media / name)
+    stop = min(index.frame_count, 56)
+    whole = planes(read(index, 0, stop, threads=2))
+    assert planes(read(index, 0, 17)) + planes(read(index, 17, 40)) + planes(read(index, 40, stop)) == whole
