@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vidswap.demo import portrait
+from vidswap.faces.models import FaceModel
 
 
 def _read_rgb(path: Path) -> np.ndarray:
@@ -75,7 +76,7 @@ def as_picture() -> Callable[..., ArrayPicture]:
 
 
 @pytest.fixture(scope="session")
-def face_model():
+def face_model() -> Iterator[FaceModel]:
     """The models of the wheel, loaded once."""
     from vidswap.faces.mediapipe_models import load_face_model
 
@@ -85,7 +86,7 @@ def face_model():
 
 
 @pytest.fixture(scope="session")
-def astronaut_landmarks(astronaut: np.ndarray, face_model: object) -> np.ndarray:
+def astronaut_landmarks(astronaut: np.ndarray, face_model: FaceModel) -> np.ndarray:
     """(478, 3) float32 landmarks of the astronaut's face."""
     from vidswap.faces.detection import find_faces
 

@@ -158,7 +158,7 @@ class TaskModel:
             raise InputError(f"{path} is no FaceLandmarker bundle: a .task file is a zip archive of models")
         mediapipe = _import_mediapipe()
         vision, base = mediapipe.tasks.vision, mediapipe.tasks.BaseOptions
-        self._mediapipe = mediapipe
+        self._mediapipe, self._path = mediapipe, path
         self._wheel: WheelModel | None = WheelModel()
 
         def landmarker(count: int) -> Any:
@@ -210,7 +210,11 @@ class TaskModel:
 
     def _run(self, landmarker: Any, rgb: np.ndarray) -> list[np.ndarray]:
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
-        return [_points(face, rgb.shape[1], rgb.shape[0]) for face in landmarker.detect(image).face_landmarks]
+        try:
+            found = landmarker.detect(image).face_landmarks
+        except RuntimeError as error:
+            raise InputError(f"{self._path} does not work as a FaceLandmarker bundle: {_line(error)}") from error
+        return [_points(face, rgb.shape[1], rgb.shape[0]) for face in found]
 
 
 class _Graph:
