@@ -1,0 +1,42 @@
+"""Invert: from the source's picture to what the method knows of the person."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from vidswap.faces import alignment, texture
+from vidswap.graph.batch import Batch
+from vidswap.graph.operator import Operator, Options
+
+
+class InvertMeshOptions(Options):
+    """Size of the atlas."""
+
+    size: int = Field(texture.ATLAS_SIZE, ge=128, le=4096, description="px a side of the texture")
+
+
+class InvertMesh(Operator[InvertMeshOptions]):
+    """The source's appearance in the atlas of the mesh, and how far its portrait shows it."""
+
+    kind = "invert"
+    needs = ("crop", "matrix", "landmarks", "regions", "person")
+    gives = ("texture", "texture_alpha")
+    Options = InvertMeshOptions
+    batch_size = 1
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds texture (T, T, 3) uint8 and texture_alpha (T, T) float32 to each row."""
+        made = [
+            texture.build_texture(
+                row["crop"],
+                alignment.transform(row["matrix"], row["landmarks"]),
+                row["regions"],
+                row["person"],
+                self.options.size,
+            )
+            for row in batch.rows()
+        ]
+        return batch.with_columns(
+            texture=np.stack([colour for colour, _ in made]), texture_alpha=np.stack([alpha for _, alpha in made])
+        )

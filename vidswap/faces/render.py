@@ -1,0 +1,157 @@
+"""Rendering of the face mesh: which triangle is seen at a pixel, and which place of a texture it shows.
+
+Piecewise affine backward mapping. Triangles are painted from far to near (Newell's painter's algorithm: enough for a
+face, whose triangles do not pierce one another), triangles turned away are left out, and every pixel reads the texture
+at one place, given by the affine map of its triangle; the image is then sampled once.
+
+Points have the centre of the first pixel at (0, 0), in the image that is made and in the texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+_SHIFT = 4
+_FARTHEST = 2.0**15  # pixels: OpenCV's fixed point ends at 2^31 >> 16
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What is seen where in an image of `shape` (rows, columns).
+
+    ids (h, w) int32: row of the triangle in the list given, -1 where there is none; of the rectangle `x0, y0` .. that
+    holds all of the mesh. Empty (0, 0) where nothing is seen.
+    """
+
+    shape: tuple[int, int]
+    x0: int
+    y0: int
+    ids: np.ndarray
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that `ids` covers."""
+        return slice(self.y0, self.y0 + self.ids.shape[0]), slice(self.x0, self.x0 + self.ids.shape[1])
+
+
+def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(M,) areas of triangles (M, 3) over points (V, 2 or 3), in the plane of the image; positive ones are seen."""
+    a, b, c = (points[triangles[:, i], :2] for i in range(3))
+    return np.asarray(0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]))
+
+
+def rasterise(points: np.ndarray, triangles: np.ndarray, shape: tuple[int, int], margin: int = 0) -> Raster:
+    """Find the triangle that is seen at each pixel.
+
+    points (V, 3): x, y in pixels of the image, z in the same scale, smaller is nearer; triangles (M, 3) in the sense
+    that `vidswap.faces.topology` gives them. Edges are painted half a pixel wide, so that neighbours leave no gap.
+    `margin` widens the window around the mesh by so many pixels.
+    """
+    height, width = shape
+    flat = np.ascontiguousarray(points[:, :2])
+    used = flat[np.unique(triangles)] if len(triangles) else flat[:0]
+    if not len(used) or not np.isfinite(used).all() or np.abs(used).max() > _FARTHEST:
+        return Raster(shape, 0, 0, np.full((0, 0), -1, np.int32))
+    x0, y0 = (max(0, int(np.floor(v)) - 1 - margin) for v in used.min(0))
+    x1, y1 = int(np.ceil(used[:, 0].max())) + 2 + margin, int(np.ceil(used[:, 1].max())) + 2 + margin
+    x1, y1 = min(x1, width), min(y1, height)
+    ids = np.full((max(0, y1 - y0), max(0, x1 - x0)), -1, np.int32)
+    if not ids.size:
+        return Raster(shape, 0, 0, np.full((0, 0), -1, np.int32))
+    seen = np.flatnonzero(signed_areas(points, triangles) > 0)
+    # A stable order, so that triangles of equal depth are painted in the same sequence everywhere.
+    depth = points[triangles[seen], 2].astype(np.float64).sum(1)
+    seen = seen[np.argsort(-depth, kind="stable")]
+    fixed = np.rint((flat - (x0, y0)) * (1 << _SHIFT)).astype(np.int32)[triangles[seen]]
+    for number, corners in zip(seen.tolist(), fixed, strict=True):
+        cv2.fillConvexPoly(ids, corners, number, cv2.LINE_8, _SHIFT)
+    return Raster(shape, x0, y0, ids)
+
+
+def affine_maps(to_points: np.ndarray, from_points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(M, 6) float32 a, b, c, d, e, f: x' = a x + b y + c, y' = d x + e y + f take each triangle of `to_points` (V, 2)
+    onto that of `from_points` (V, 2); zero for triangles without area.
+    """
+    to, source = np.asarray(to_points[:, :2], np.float64), np.asarray(from_points[:, :2], np.float64)
+    o, p, q = (to[triangles[:, i]] for i in range(3))
+    u, v = p - o, q - o
+    determinant = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = np.where(np.abs(determinant) > 1e-9, 1.0 / determinant, 0.0)
+    so, sp, sq = (source[triangles[:, i]] for i in range(3))
+    result = np.zeros((len(triangles), 6))
+    for row in range(2):
+        du, dv = (sp - so)[:, row], (sq - so)[:, row]
+        x = (du * v[:, 1] - dv * u[:, 1]) * inverse
+        y = (dv * u[:, 0] - du * v[:, 0]) * inverse
+        result[:, 3 * row] = x
+        result[:, 3 * row + 1] = y
+        result[:, 3 * row + 2] = so[:, row] - x * o[:, 0] - y * o[:, 1]
+    return result.astype(np.float32)
+
+
+def lookup(raster: Raster, maps: np.ndarray) -> np.ndarray:
+    """(h, w, 2) float32: the place that each pixel of the raster's window reads; -1e4 where no triangle is."""
+    places = np.full((*raster.ids.shape, 2), -1e4, np.float32)
+    flat = raster.ids.ravel()
+    here = np.flatnonzero(flat >= 0)
+    coefficients = maps[flat[here]]
+    width = max(1, raster.ids.shape[1])
+    x = (here % width + raster.x0).astype(np.float32)
+    y = (here // width + raster.y0).astype(np.float32)
+    out = places.reshape(-1, 2)
+    out[here, 0] = coefficients[:, 0] * x + coefficients[:, 1] * y + coefficients[:, 2]
+    out[here, 1] = coefficients[:, 3] * x + coefficients[:, 4] * y + coefficients[:, 5]
+    return places
+
+
+class Pyramid:
+    """A texture (T, U, C) uint8 in halving sizes, to be sampled without aliasing where the image shrinks it."""
+
+    def __init__(self, texture: np.ndarray, levels: int = 6) -> None:
+        self.levels = [np.ascontiguousarray(texture)]
+        while len(self.levels) < levels and min(self.levels[-1].shape[:2]) >= 32:
+            above = self.levels[-1]
+            half = (above.shape[1] // 2, above.shape[0] // 2)
+            self.levels.append(cv2.resize(above, half, interpolation=cv2.INTER_AREA))
+
+    def sample(self, places: np.ndarray, shrink: float) -> np.ndarray:
+        """Read the texture at places (h, w, 2) of its first level, for an image `shrink` times as coarse.
+
+        Cubic where the image enlarges the texture; between the two next levels, linearly, where it shrinks it.
+        """
+        if shrink <= 1:
+            return _remap(self.levels[0], places, cv2.INTER_CUBIC)
+        level = min(np.log2(shrink), len(self.levels) - 1.0)
+        low = int(level)
+        share = float(level - low)
+        fine = self._at(low, places)
+        if share < 1e-3 or low + 1 == len(self.levels):
+            return fine
+        return cv2.addWeighted(fine, 1 - share, self._at(low + 1, places), share, 0)
+
+    def _at(self, level: int, places: np.ndarray) -> np.ndarray:
+        if level == 0:
+            return _remap(self.levels[0], places, cv2.INTER_CUBIC)
+        # Centres of 2^k pixels each: x' = (x + 0.5) / 2^k - 0.5.
+        scale = np.float32(0.5**level)
+        return _remap(self.levels[level], places * scale + (0.5 * scale - 0.5), cv2.INTER_LINEAR)
+
+
+def shrinking(maps: np.ndarray, ids: np.ndarray) -> float:
+    """How many texture pixels stand side by side in a pixel of the image: median over what is seen, of (M, 6) maps."""
+    seen = np.unique(ids)
+    seen = seen[seen >= 0]
+    if not len(seen):
+        return 1.0
+    of = maps[seen].astype(np.float64)
+    return float(np.sqrt(np.median(np.abs(of[:, 0] * of[:, 4] - of[:, 1] * of[:, 3]))))
+
+
+def _remap(image: np.ndarray, places: np.ndarray, interpolation: int) -> np.ndarray:
+    if not places.size:
+        return np.zeros((*places.shape[:2], *image.shape[2:]), image.dtype)
+    return cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,143 @@
+"""The source's appearance, laid flat: from a portrait and its landmarks to an atlas in the coordinates of a mean face.
+
+The atlas is the mean face unrolled from a vertical cylinder: sides of the face keep their pixels, and the left half
+mirrors the right, so that what one half hides can be taken from the other. Eyes and mouth are there but never used:
+they are the target's.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from . import render, topology
+from .regions import BACKGROUND, HAIR
+
+ATLAS_SIZE = 768
+_AXIS_Z = 0.9  # where the cylinder stands behind the eyes, in distances between them
+_HALF_ANGLE, _TOP, _BOTTOM = 1.62, -0.90, 1.88  # edges of the atlas: radians, and distances between the eyes
+
+_FACING = (0.10, 0.38)  # cosine of the angle to the viewer: unseen below, fully seen above
+
+
+@cache
+def atlas_points(size: int = ATLAS_SIZE) -> np.ndarray:
+    """(478, 2) float32 places of the landmarks in an atlas of `size` pixels a side."""
+    mean = topology.canonical().astype(np.float64)
+    angle = np.arctan2(mean[:, 0], _AXIS_Z - mean[:, 2])
+    across = (angle / _HALF_ANGLE + 1) / 2 * size - 0.5
+    down = (mean[:, 1] - _TOP) / (_BOTTOM - _TOP) * size - 0.5
+    places = np.stack([across, down], 1).astype(np.float32)
+    places.flags.writeable = False
+    return places
+
+
+@cache
+def _atlas_raster(size: int) -> render.Raster:
+    points = np.column_stack([atlas_points(size), np.zeros(topology.POINTS)])
+    return render.rasterise(points, topology.triangles(holes=False), (size, size))
+
+
+def unroll(image: np.ndarray, points: np.ndarray, size: int = ATLAS_SIZE) -> np.ndarray:
+    """Lay an image (h, w[, C]) with landmarks (478, 2) in its pixels into the atlas; 0 outside of the mesh.
+
+    A finer image is averaged, not skipped through.
+    """
+    raster = _atlas_raster(size)
+    maps = render.affine_maps(atlas_points(size), points, topology.triangles(holes=False))
+    read = render.Pyramid(image).sample(render.lookup(raster, maps), render.shrinking(maps, raster.ids))
+    read = np.where((raster.ids >= 0).reshape(raster.ids.shape + (1,) * (image.ndim - 2)), read, 0)
+    out = np.zeros((size, size, *image.shape[2:]), image.dtype)
+    out[raster.window] = read
+    return out
+
+
+def facing(points: np.ndarray) -> np.ndarray:
+    """(478,) float64: cosine of the angle between the viewer and the mesh at landmarks (478, 3); below 0 is turned
+    away. Mean over the triangles around, by area.
+    """
+    corners = np.asarray(points, np.float64)[topology.triangles(holes=False)]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    summed = np.zeros((topology.POINTS, 3))
+    for i in range(3):
+        np.add.at(summed, topology.triangles(holes=False)[:, i], normal)
+    length = np.linalg.norm(summed, axis=1)
+    # The sense of the triangles gives normals along +z, away from the viewer, where they are seen.
+    return np.where(length > 0, summed[:, 2] / np.maximum(length, 1e-12), 1.0)
+
+
+def paint_values(points: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(h, w) float32: values (478,) of the landmarks spread linearly over the triangles that are seen; 0 elsewhere."""
+    triangles = topology.triangles(holes=False)
+    raster = render.rasterise(points, triangles, shape)
+    level = np.stack([values, np.zeros_like(values)], 1)
+    out = np.zeros(shape, np.float32)
+    out[raster.window] = np.where(
+        raster.ids >= 0, render.lookup(raster, render.affine_maps(points, level, triangles))[..., 0], 0
+    )
+    return out
+
+
+def build_texture(
+    crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray, size: int = ATLAS_SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Atlas (T, T, 3) uint8 and how far the portrait shows it (T, T) float32 0..1.
+
+    crop (S, S, 3) uint8 RGB; points (478, 3) landmarks in its pixels; regions (S, S) labels; person (S, S) 0..1. What
+    is turned away or covered by hair comes from the other half of the face where that shows it, lit as its
+    surroundings are; what neither shows is filled smoothly and has alpha near 0.
+    """
+    shown = paint_values(points, smoothstep(facing(points), *_FACING), (crop.shape[0], crop.shape[1]))
+    covered = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
+    covered = np.maximum(covered, smoothstep(0.6 - person, 0.0, 0.3))
+    # Hair ends in single strands: the label's rim is not skin either.
+    reach = max(1, round(0.012 * crop.shape[0]))
+    covered = cv2.dilate(covered, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
+    shown = cv2.GaussianBlur(shown * (1 - covered), (0, 0), max(0.6, 0.5 * reach))
+    alpha = unroll((shown * 255).astype(np.uint8), points, size).astype(np.float32) / 255
+    colour = unroll(crop, points, size)
+    return complete(colour, alpha)
+
+
+def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fill what an atlas (T, T, 3) uint8 does not show (alpha (T, T) float32) from its mirror image, then smoothly."""
+    own = colour.astype(np.float32)
+    other, other_alpha = own[:, ::-1], alpha[:, ::-1]
+    # Light differs between the halves: the mirrored skin is given the broad colours of this side.
+    broad = 0.05 * colour.shape[0]
+    here, there = spread(own, alpha, broad), spread(other, other_alpha, broad)
+    borrowed = np.clip(other * (here + 4) / (there + 4), 0, 255)
+    own_weight = alpha[..., None]
+    other_weight = ((1 - alpha) * other_alpha)[..., None]
+    total = own_weight + other_weight
+    known = (own * own_weight + borrowed * other_weight) / np.maximum(total, 1e-4)
+    seen = np.minimum(total[..., 0], 1.0)
+    smooth = spread(known, seen * seen, 2.0)
+    filled = known * seen[..., None] + smooth * (1 - seen[..., None])
+    return np.clip(np.rint(filled), 0, 255).astype(np.uint8), seen.astype(np.float32)
+
+
+def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    """Mean of values (h, w, C) float32 around every pixel, weighted by weight (h, w), over about `sigma` pixels, and
+    over as much more as it takes where there is no weight near (push-pull, Gortler et al. 1996).
+    """
+    finest = max(0, round(float(np.log2(max(sigma, 1.0)))))
+    levels = [np.concatenate([values * weight[..., None], weight[..., None]], 2).astype(np.float32)]
+    while min(levels[-1].shape[:2]) > 2:
+        levels.append(cv2.pyrDown(levels[-1]))
+    mean = levels[-1][..., :-1] / np.maximum(levels[-1][..., -1:], 1e-6)
+    for number in range(len(levels) - 2, -1, -1):
+        level = levels[number]
+        mean = cv2.pyrUp(mean, dstsize=(level.shape[1], level.shape[0]))
+        if number >= finest:
+            certain = np.minimum(level[..., -1:] * 4, 1)
+            mean += certain * (level[..., :-1] / np.maximum(level[..., -1:], 1e-6) - mean)
+    return mean
+
+
+def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, 3 t^2 - 2 t^3 between. Same shape."""
+    t = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)

@@ -1,0 +1,133 @@
+"""The source's texture under the shape, light and grain of a target frame: a crop in, an image and its cover out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+
+import cv2
+import numpy as np
+
+from . import matching, occlusion, render, texture, topology
+from .texture import smoothstep
+
+REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
+
+_FEATHER = 0.085  # of the face's width in the atlas: how far the cover takes to rise from the outline
+_SKIN = len(topology.triangles())
+_EYES = len(topology.eye_triangles())
+
+
+class Actor:
+    """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel."""
+
+    def __init__(self, colour: np.ndarray, alpha: np.ndarray, regions: Collection[str] = REGIONS) -> None:
+        size = colour.shape[0]
+        cover = alpha * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
+        self.size = size
+        self.regions = frozenset(regions)
+        self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
+
+
+@cache
+def rim(size: int) -> np.ndarray:
+    """(T, T) float32: 0 on the outline of the atlas and outside, 1 well within."""
+    inside = np.zeros((size, size), np.uint8)
+    ring = texture.atlas_points(size)[list(topology.FACE_OVAL)]
+    cv2.fillPoly(inside, [np.rint(ring * 16).astype(np.int32)], 1, shift=4)
+    return smoothstep(cv2.distanceTransform(inside, cv2.DIST_L2, 5), 0.01 * size, _FEATHER * size)
+
+
+@cache
+def chosen(size: int, regions: tuple[str, ...]) -> np.ndarray:
+    """(T, T) float32: 1 where the atlas belongs to one of the regions, with soft borders between them."""
+    if set(regions) == set(REGIONS):
+        return np.ones((size, size), np.float32)
+    part: dict[str, list[tuple[int, ...]]] = {
+        "nose": [topology.NOSE],
+        "brows": [topology.RIGHT_BROW, topology.LEFT_BROW],
+        "eyes": [topology.RIGHT_EYE, topology.LEFT_EYE],
+        "mouth": [topology.LIPS_OUTER],
+    }
+    reach = {"nose": 0.01, "brows": 0.02, "eyes": 0.035, "mouth": 0.025}
+    places = texture.atlas_points(size)
+    labels = np.full((size, size), REGIONS.index("skin"), np.uint8)
+    for name, rings in part.items():
+        mask = np.zeros((size, size), np.uint8)
+        for ring in rings:
+            cv2.fillPoly(mask, [np.rint(cv2.convexHull(places[list(ring)]) * 16).astype(np.int32)], 1, shift=4)
+        side = 2 * round(reach[name] * size) + 1
+        labels[cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0] = REGIONS.index(name)
+    wanted = np.isin(labels, [REGIONS.index(r) for r in regions]).astype(np.float32)
+    return cv2.GaussianBlur(wanted, (0, 0), 0.012 * size)
+
+
+def perform(
+    actor: Actor,
+    crop: np.ndarray,
+    shape: np.ndarray,
+    points: np.ndarray,
+    regions: np.ndarray,
+    person: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
+
+    crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
+    has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target.
+    """
+    size = crop.shape[0]
+    image, alpha = crop.copy(), np.zeros((size, size), np.float32)
+    triangles = topology.triangles(holes=False)
+    raster = render.rasterise(shape, triangles, (size, size), margin=2)
+    if not raster.ids.size:
+        return image, alpha
+    window = raster.window
+    skin_maps = render.affine_maps(shape, texture.atlas_points(actor.size), triangles)
+    # Eyeballs and the inside of the mouth are the target's own, moved along with lids and lips.
+    own_maps = render.affine_maps(shape, points, triangles)
+    in_hole = raster.ids >= _SKIN
+    seen = (raster.ids >= 0).astype(np.float32)
+
+    rendered = actor.pyramid.sample(
+        render.lookup(raster, skin_maps), render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
+    )
+    here = crop[window]
+    cover = rendered[..., 3].astype(np.float32) * np.float32(1 / 255)
+    cover = np.where(in_hole, 1.0, cover) * seen
+    free = occlusion.free_face(crop, points, regions, person)[window]
+
+    lit = _lit(here, rendered[..., :3], raster, shape, cover * free)
+    lit = matching.match_sharpness(lit, here, cover * free)
+
+    hole = cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size))
+    inside = cv2.remap(crop, render.lookup(raster, own_maps), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    inside = np.where(seen[..., None] > 0, inside, here)
+    lit += hole[..., None] * (inside - lit)
+
+    edge = max(1.0, 0.012 * size)
+    silhouette = cv2.distanceTransform(
+        cv2.copyMakeBorder((seen > 0).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
+    )[1:-1, 1:-1]
+    alpha[window] = cover * free * smoothstep(silhouette, 0.5, 1 + 2 * edge)
+    image[window] = np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    return image, alpha
+
+
+def _lit(
+    here: np.ndarray, rendered: np.ndarray, raster: render.Raster, shape: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    side = max(here.shape[:2])
+    scale = min(1.0, matching.FIELD_SIDE / side)
+    size = (max(2, round(here.shape[1] * scale)), max(2, round(here.shape[0] * scale)))
+    target = cv2.resize(here, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    source = cv2.resize(rendered, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    features = np.zeros((size[1], size[0]), np.uint8)
+    local = ((shape[:, :2] - (raster.x0, raster.y0) + 0.5) * (size[0] / here.shape[1]) - 0.5).astype(np.float64)
+    for ring in (topology.RIGHT_BROW, topology.LEFT_BROW, topology.RIGHT_EYE, topology.LEFT_EYE, topology.LIPS_OUTER):
+        cv2.fillPoly(
+            features, [np.rint(cv2.convexHull(local[list(ring)].astype(np.float32)) * 16).astype(np.int32)], 1, shift=4
+        )
+    features = cv2.dilate(features, np.ones((3, 3), np.uint8))
+    field = matching.light_field(target, source, small * (1 - features.astype(np.float32)), 0.09 * size[0])
+    return matching.relight(rendered, *field)
