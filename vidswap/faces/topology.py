@@ -7,8 +7,8 @@ Rings run clockwise in the image (y down), starting at the top or at the corner 
 a triangle a, b, c that faces the viewer, (b - a) x (c - a) is positive. The mesh of 852 triangles has three holes: the
 two eyes and the mouth; `eye_triangles` and `mouth_triangles` fill them (898 in all). The irises belong to no triangle.
 
-`canonical_face.npz` was made for this project: the edges are MediaPipe's tesselation (Apache-2.0), joined to triangles of
-one sense; the mean face is our own, of landmarks measured on the shipped portraits and on free footage.
+`canonical_face.npz` was made for this project: the edges are MediaPipe's tesselation (Apache-2.0), joined to triangles
+of one sense; the mean face is our own, of landmarks measured on the shipped portraits and on free footage.
 """
 
 from __future__ import annotations
