@@ -1,0 +1,1 @@
+"""A stage and a pipeline for vidswap that make faces unrecognisable."""
