@@ -28,6 +28,7 @@ class AlignFFHQ(Operator[AlignOptions]):
 
     kind = "align"
     needs = ("picture", "landmarks")
+    uses = ("quad_axes",)
     gives = ("matrix", "crop")
     Options = AlignOptions
 

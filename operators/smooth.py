@@ -34,6 +34,7 @@ class SmoothLandmarks(Operator[SmoothOptions]):
 
     kind = "smooth"
     needs = ("track", "box", "landmarks")
+    uses = ("light",)
     gives = ("box", "landmarks", "quad_axes")
     Options = SmoothOptions
 
