@@ -1,0 +1,1 @@
+"""Latent codes: mixing, truncation, directions, filters over time."""

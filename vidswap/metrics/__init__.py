@@ -1,0 +1,1 @@
+"""Measures of identity, pose, expression and steadiness."""

@@ -1,0 +1,1 @@
+"""Checkpoints: catalogue, download, safe reading."""
