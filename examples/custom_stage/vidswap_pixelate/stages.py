@@ -31,7 +31,7 @@ class Pixelate(Operator[PixelateOptions]):
             # A crop that is coarser than the frame is averaged over the pixels of each cell.
             means = picture.crop(coarse, (cells, cells))
             image = np.kron(means, np.ones((16, 16, 1), np.uint8))
-            fine = 16 * coarse
+            fine = 16.0 * coarse
             fine[:, 2] += 7.5  # the centre of a cell's first pixel is (0, 0)
             picture.composite(fine, image, ellipse(16 * cells))
         return batch
