@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from vidswap.faces import shape
 from vidswap.graph.batch import Batch
-from vidswap.graph.operator import Operator, Options
+from vidswap.graph.operator import Operator, Options, Setting
 
 from .generate import chosen_regions
 
@@ -34,6 +35,11 @@ class MapMesh(Operator[MapMeshOptions]):
     needs_source = ("landmarks",)
     Options = MapMeshOptions
 
+    def setup(self, setting: Setting) -> None:
+        """Take the source's shape."""
+        own = shape.identity_shape(setting.sources["source"]["landmarks"][0])
+        self._likeness = shape.Likeness(own, self.options.regions.split(","), self.options.strength_shape)
+
     def __call__(self, batch: Batch) -> Batch:
         """Adds shape (478, 3) float32 to each row."""
-        return batch.with_columns(shape=batch["landmarks"].astype(np.float32))
+        return batch.with_columns(shape=np.stack([self._likeness.wear(points) for points in batch["landmarks"]]))

@@ -1,0 +1,109 @@
+"""Identity and expression of a face's shape, told apart frame by frame.
+
+Landmarks are brought into the frame of the mean face (pose and scale removed). What then differs between two faces is
+identity and expression together. In each region of the face a few directions are known in which faces move
+(`face_motion.npz`: principal components of how seven filmed people's landmarks leave their own median, left and right
+mirrored); what a difference has in these directions is taken for expression, the rest for identity. The split is
+linear and has no memory: the target's expression never leaks into the difference, however it moves, so that the result
+moves with the target and by as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from . import topology
+from .pose import fit_pose
+
+REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
+_OUTLINE_FADE = 0.55  # of the distance between the eyes: from the outline, which is the target's, inwards
+
+
+def in_mean_frame(landmarks: np.ndarray) -> np.ndarray:
+    """(478, 3) float64: landmarks (478, 3) with pose and scale removed, in the units of `topology.canonical`."""
+    pose = fit_pose(landmarks)
+    return np.asarray((np.asarray(landmarks, np.float64) - pose.translation) @ pose.rotation / pose.scale)
+
+
+def identity_shape(landmarks: np.ndarray) -> np.ndarray:
+    """(478, 3) float64: the shape of a source in the mean frame, made symmetric: asymmetry is mostly expression."""
+    shape = in_mean_frame(landmarks)
+    other = shape[topology.mirror()] * (-1.0, 1.0, 1.0)
+    return 0.5 * (shape + other)
+
+
+def region_weights() -> np.ndarray:
+    """(5, 478) float64: how far a landmark belongs to each of `REGIONS`; columns sum to 1, borders are soft."""
+    mean = topology.canonical().astype(np.float64)
+    rings = {
+        "brows": topology.BROWS,
+        "eyes": topology.EYES,
+        "nose": topology.NOSE + (topology.NOSE_TIP, 4, 5, 195, 197, 6),
+        "mouth": topology.LIPS_OUTER + topology.LIPS_INNER,
+    }
+    spread = {"brows": 0.14, "eyes": 0.16, "nose": 0.16, "mouth": 0.22}
+    rows = []
+    for name in REGIONS[:-1]:
+        apart = np.linalg.norm(mean[:, None] - mean[None, list(rings[name])], axis=2).min(1)
+        rows.append(np.exp(-0.5 * (apart / spread[name]) ** 2))
+    rows.append(np.full(topology.POINTS, 0.15))
+    weights = np.stack(rows)
+    return weights / weights.sum(0)
+
+
+def outline_fade() -> np.ndarray:
+    """(478,) float64: 0 on the outline, 1 well within: the outline stays the target's, so that no rim opens."""
+    mean = topology.canonical().astype(np.float64)
+    apart = np.linalg.norm(mean[:, None] - mean[None, list(topology.FACE_OVAL)], axis=2).min(1)
+    t = np.clip(apart / _OUTLINE_FADE, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+class Likeness:
+    """A source's identity, to be worn by others.
+
+    Args:
+        shape: (478, 3) of `identity_shape`.
+        regions: those of `REGIONS` that take the source's shape.
+        strength: 0..1, share of it.
+    """
+
+    def __init__(self, shape: np.ndarray, regions: Collection[str] = REGIONS, strength: float = 1.0) -> None:
+        self._shape = shape
+        worn = [strength if name in regions else 0.0 for name in REGIONS]
+        self._weights = region_weights() * outline_fade() * np.array(worn)[:, None]
+        self._motion = motion()
+
+    def offset(self, own: np.ndarray) -> np.ndarray:
+        """(478, 3) float64 in the mean frame: what is to be added to a target's shape `own` (478, 3), mean frame."""
+        difference = self._shape - own
+        total = np.zeros_like(difference)
+        for weights, (read, write) in zip(self._weights, self._motion, strict=True):
+            moved = (read @ difference.ravel()) @ write
+            total += weights[:, None] * (difference - moved.reshape(difference.shape))
+        # An eyeball goes where its lids go, whole: the gaze stays.
+        for iris, ring in ((topology.RIGHT_IRIS, topology.RIGHT_EYE), (topology.LEFT_IRIS, topology.LEFT_EYE)):
+            total[list(iris)] = total[list(ring)].mean(0)
+        return total
+
+    def wear(self, landmarks: np.ndarray) -> np.ndarray:
+        """(478, 3) float32, frame pixels: landmarks (478, 3) of a target with its pose and expression, but this face."""
+        pose = fit_pose(landmarks)
+        own = (np.asarray(landmarks, np.float64) - pose.translation) @ pose.rotation / pose.scale
+        return np.asarray(landmarks + pose.scale * self.offset(own) @ pose.rotation.T, np.float32)
+
+
+@cache
+def motion() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """For each of `REGIONS` (read, write): read (K, 1434) tells how far a difference goes along each direction in
+    which the region moves, write (K, 1434) says what the whole face does along it. float64.
+    """
+    with np.load(Path(__file__).with_name("face_motion.npz")) as file:
+        found = tuple(
+            (file[f"{name}_read"].astype(np.float64), file[f"{name}_write"].astype(np.float64)) for name in REGIONS
+        )
+    return found
