@@ -46,8 +46,14 @@ def make_clip(
     if seconds <= 0 or rate <= 0 or min(size) < 64 or size[0] % 2 or size[1] % 2:
         raise ValueError(f"a clip is longer than 0 s, of even size from 64 px; got {seconds} s, {rate} fps, {size}")
     count = max(1, round(seconds * rate))
-    with av.open(str(output), "w") as container:
-        _encode(container, frames(portrait, count, rate, size), count, rate, size, crf)
+    # The suffix stays, since it chooses the container.
+    unfinished = output.with_name(f".unfinished-{output.name}")
+    try:
+        with av.open(str(unfinished), "w") as container:
+            _encode(container, frames(portrait, count, rate, size), count, rate, size, crf)
+        unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return output
 
 
