@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vidswap.runtime.preview import PreviewFrame
 
 CELL_HEIGHT = 360
+FACE_SHARE = 0.35
+"""Cells show the neighbourhood of the faces where those are a smaller share of the frame's height than this."""
 LABEL_HEIGHT = 24
 
 
@@ -109,25 +111,50 @@ def _whole(picture: Any) -> np.ndarray:
 
 
 def _row(portraits: list[tuple[str, np.ndarray]], rendered: PreviewFrame) -> list[tuple[str, np.ndarray]]:
+    view = _view(rendered)
+    size = (CELL_HEIGHT, CELL_HEIGHT) if view is not None else None
+
+    def seen(picture: Any) -> np.ndarray:
+        return _whole(picture) if view is None else picture.crop(view, size)
+
     row = list(portraits)
-    row.append((f"target, frame {rendered.frame}", _whole(rendered.target)))
-    row.append(("result", _whole(rendered.result)))
+    row.append((f"target, frame {rendered.frame}", seen(rendered.target)))
+    row.append(("result", seen(rendered.result)))
     if "alpha" in rendered.faces:
-        row.append(("mask", _mask(rendered)))
+        row.append(("mask", _mask(rendered, seen(rendered.target), view)))
     return row
 
 
-def _mask(rendered: PreviewFrame) -> np.ndarray:
+def _view(rendered: PreviewFrame) -> np.ndarray | None:
+    """(2, 3) matrix from frame to cell that shows the faces large, or None where the whole frame does."""
+    import numpy as np
+
+    if "box" not in rendered.faces or not len(rendered.faces):
+        return None
+    boxes = rendered.faces["box"].astype(np.float64)
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    side = 2.0 * float((high - low).max())
+    if (high - low)[1] > FACE_SHARE * rendered.target.height or side > rendered.target.height:
+        return None
+    scale = CELL_HEIGHT / side
+    left, top = (low + high) / 2 - side / 2
+    return np.array([[scale, 0.0, -scale * left], [0.0, scale, -scale * top]])
+
+
+def _mask(rendered: PreviewFrame, seen: np.ndarray, view: np.ndarray | None) -> np.ndarray:
     """Where the frame was changed: the alpha of all its faces, white on the darkened target."""
     import cv2
     import numpy as np
 
-    base = _whole(rendered.target).astype(np.float32) * 0.3
+    base = seen.astype(np.float32) * 0.3
     height, width = base.shape[:2]
-    scale = np.diag([width / rendered.target.width, height / rendered.target.height])
+    if view is None:
+        view = np.array([[width / rendered.target.width, 0, 0], [0, height / rendered.target.height, 0]])
+    to_cell = np.vstack([view, [0, 0, 1]])
     for row in rendered.faces.rows():
         inverse = cv2.invertAffineTransform(row["matrix"])
-        placed = cv2.warpAffine(row["alpha"], scale @ inverse, (width, height), flags=cv2.INTER_LINEAR)
+        placing = (to_cell @ np.vstack([inverse, [0, 0, 1]]))[:2]
+        placed = cv2.warpAffine(row["alpha"], placing, (width, height), flags=cv2.INTER_LINEAR)
         base += placed[..., None] * (255.0 - base)
     return np.clip(base, 0, 255).astype(np.uint8)
 
