@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import av
 import av.codec
+import numpy as np
 
 from vidswap.graph.errors import InputError
 from vidswap.graph.registry import nearest
@@ -139,6 +141,20 @@ def choose_pixel_format(name: str, source: str, width: int, height: int) -> str:
         return plain
     ranked = sorted(fits, key=lambda f: (_loss(of, f, name), fits.index(f)))
     return ranked[0]
+
+
+@lru_cache(maxsize=1)
+def steady_instructions() -> str | None:
+    """Instruction sets that x264 may use here, or None for its own choice.
+
+    x264's AVX-512 code for the macroblock tree (core 165) reads memory that nobody wrote: the same frames give other
+    bits from run to run. What processors with AVX-512 have beside it is as fast and gives the same bits every time.
+    """
+    features = getattr(np.core, "_multiarray_umath", None)
+    has = getattr(features, "__cpu_features__", {})
+    if not (has.get("AVX512F") and has.get("AVX2") and has.get("FMA3")):
+        return None
+    return "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
 
 
 def _fits(name: str, pixel_format: str, width: int, height: int) -> bool:

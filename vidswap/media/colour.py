@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 UNSPECIFIED = 2
-FULL_RANGE = 2
+LIMITED_RANGE, FULL_RANGE = 1, 2
 
 # H.273 table 4: matrix coefficients -> (Kr, Kb). 10 (constant luminance) is taken as 9, as players do.
 LUMA_WEIGHTS = {

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .colour import FULL_RANGE, codes_from_rgb, rgb_from_codes
+from .colour import FULL_RANGE, LIMITED_RANGE, codes_from_rgb, rgb_from_codes
 from .geometry import compose, invert
 from .index import VideoIndex
 from .planes import Layout, layout, plane_views
@@ -38,7 +38,7 @@ class PictureKind:
         self.orientation = index.orientation
         self.pts = index.pts
         self.matrix = index.colour.matrix_in_use(index.stored_width, index.stored_height)
-        self.full_range = index.full_range if self.layout.kind == "yuv" else index.colour.range != 1
+        self.full_range = index.full_range if self.layout.kind == "yuv" else self._grey_or_rgb_is_full(index)
         self.reformatter = VideoReformatter()
         self._shrinker = VideoReformatter()
         luma = index.stored_from_displayed
@@ -51,6 +51,9 @@ class PictureKind:
         self.kernels = (cv2.INTER_CUBIC, smooth, smooth)
         self.rgb_from_codes = _rgb_from_codes(self.layout, self.matrix, self.full_range)
         self.codes_from_rgb = _codes_from_rgb(self.layout, self.matrix, self.full_range)
+
+    def _grey_or_rgb_is_full(self, index: VideoIndex) -> bool:
+        return self.layout.kind == "rgb" or index.colour.range != LIMITED_RANGE
 
     def picture(self, frame: av.VideoFrame, number: int) -> Picture:
         """The picture of a decoded frame; converted when its format is no working format or its size has changed."""
@@ -69,7 +72,7 @@ class PictureKind:
             height,
             "rgb24",
             src_colorspace=_SCALER_MATRIX.get(self.matrix) if yuv else None,
-            src_color_range=FULL_RANGE if self.full_range else 1,
+            src_color_range=FULL_RANGE if self.full_range else LIMITED_RANGE,
             interpolation=_SHRINK,
             threads=1,
         )

@@ -14,7 +14,7 @@ import av.video.reformatter
 from vidswap.graph.errors import InputError, VidswapError
 from vidswap.graph.registry import nearest
 
-from .codecs import choose_pixel_format, encoder, pixel_formats
+from .codecs import choose_pixel_format, encoder, pixel_formats, steady_instructions
 from .colour import UNSPECIFIED
 from .index import VideoIndex
 from .opening import address, reason
@@ -205,6 +205,8 @@ def encoder_options(options: WriterOptions) -> dict[str, str]:
         found[chosen.crf_option] = f"{crf:g}"
         if options.codec == "libvpx-vp9":
             found["b"] = "0"
+    if options.codec == "libx264" and (instructions := steady_instructions()):
+        found["x264-params"] = f"asm={instructions}"
     if options.codec == "libx265":
         found["x265-params"] = f"open-gop=0:log-level=none:frame-threads={options.threads}:pools={options.threads}"
     if options.codec == "libsvtav1":
