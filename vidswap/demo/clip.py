@@ -18,6 +18,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from vidswap.graph.errors import InputError
+from vidswap.media.codecs import steady_instructions
 
 from .puppet import Pose, Puppet
 
@@ -134,7 +135,10 @@ def _encode(
     size: tuple[int, int],
     crf: float,
 ) -> None:
-    video = container.add_stream("libx264", rate=rate, options={"crf": f"{crf:g}", "preset": "medium"})
+    options = {"crf": f"{crf:g}", "preset": "medium"}
+    if instructions := steady_instructions():
+        options["x264-params"] = f"asm={instructions}"
+    video = container.add_stream("libx264", rate=rate, options=options)
     video.width, video.height, video.pix_fmt = size[0], size[1], "yuv420p"
     context = video.codec_context
     context.time_base = Fraction(1, rate)
