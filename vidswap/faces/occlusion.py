@@ -1,18 +1,138 @@
-"""What stands before the target's face: hair, glasses, a microphone, a hand."""
+"""What stands before the target's face: hair, the rims of glasses, whatever is not the person.
+
+Judged on the one frame: nothing is remembered. Hair is what the region labels call so, and dark strands that join it
+from the side; glasses are looked for where they must be seen if there are any, as a line across the bridge of the nose,
+and only then their rims around the eyes.
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from . import topology
 from .regions import BACKGROUND, HAIR
-from .texture import smoothstep
+from .texture import smoothstep, spread
+
+_COLOUR_SIDE = 128
+_BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
+_LINE = 5  # px of the patch: a line is thinner than this
+_EYEWEAR_ZONE = (127, 34, 143, 116, 50, 36, 5, 266, 280, 345, 372, 264, 356, 70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
+_CHEEKS = ((117, 118, 101, 36, 205, 50), (346, 280, 425, 266, 330, 347), (9, 107, 108, 151, 337, 336), topology.NOSE)
 
 
 def free_face(crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """(S, S) float32: 1 where the target's face may be replaced, 0 where something stands before it."""
+    """(S, S) float32: 1 where the target's face may be replaced, 0 where something stands before it.
+
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) in its pixels; regions (S, S) labels; person (S, S) 0..1.
+    """
+    sigma = max(0.7, 0.006 * crop.shape[0])
     hidden = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
-    sigma = max(0.7, 0.008 * crop.shape[0])
     hidden = smoothstep(cv2.GaussianBlur(hidden, (0, 0), sigma), 0.15, 0.7)
     there = smoothstep(cv2.GaussianBlur(person, (0, 0), sigma), 0.2, 0.6)
-    return (1 - hidden) * there
+    free = (1 - hidden) * there * (1 - side_hair(crop, points, regions))
+    worn = eyewear(crop, points)
+    return free if worn <= 0 else free * (1 - worn * rims(crop, points))
+
+
+def side_hair(crop: np.ndarray, points: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """(S, S) float32, 0..1: hair that falls over the outline from outside, told by colour from the skin beside it.
+
+    Only within reach of hair outside of the outline: a beard, which has skin below it, stays a part of the face.
+    """
+    size = crop.shape[0]
+    side = min(size, _COLOUR_SIDE)
+    scale = side / size
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    own = ((points[:, :2] + 0.5) * scale - 0.5).astype(np.float32)
+    oval = _filled(own, (topology.FACE_OVAL,), side)
+    outside = (cv2.resize(regions, (side, side), interpolation=cv2.INTER_NEAREST) == HAIR) & (oval == 0)
+    between = float(np.linalg.norm(own[topology.RIGHT_EYE_OUTER] - own[topology.LEFT_EYE_OUTER]))
+    reach = max(1, round(0.22 * between))
+    if outside.sum() < 8:
+        return np.zeros((size, size), np.float32)
+    near = cv2.dilate(outside.astype(np.uint8), _disc(reach)) & oval
+    features = _filled(own, (topology.RIGHT_EYE, topology.LEFT_EYE, topology.LIPS_OUTER, topology.NOSE), side)
+    lab = cv2.cvtColor(cv2.GaussianBlur(small, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
+    skin = _filled(own, _CHEEKS, side) & (1 - near)
+    if skin.sum() < 16:
+        return np.zeros((size, size), np.float32)
+    rim = outside & (cv2.dilate(oval, _disc(reach)) > 0)
+    hair = np.median(lab[rim if rim.sum() >= 8 else outside], 0)
+    field = spread(lab, skin.astype(np.float32), 0.12 * side)
+    # Share of the way from the skin that would be here to the hair that is beside it.
+    way = hair - field
+    share = ((lab - field) * way).sum(2) / np.maximum((way * way).sum(2), 15.0**2)
+    strands = smoothstep(share, 0.35, 0.7) * near * (1 - features)
+    strands = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), 0.8)
+    return np.clip(cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR) * 1.3, 0, 1)
+
+
+def eyewear(crop: np.ndarray, points: np.ndarray) -> float:
+    """0..1: how surely glasses are worn, by a line across the bridge of the nose, which is otherwise plain skin."""
+    width, height = _BRIDGE
+    inner, other = (points[i, :2].astype(np.float64) for i in (topology.RIGHT_EYE_INNER, topology.LEFT_EYE_INNER))
+    across = other - inner
+    if float(np.hypot(*across)) < 3:
+        return 0.0
+    down = np.array([-across[1], across[0]])
+    origin = inner + 0.2 * across - 0.75 * down
+    step_x, step_y = 0.6 * across / (width - 1), 1.5 * down / (height - 1)
+    matrix = np.stack([step_x, step_y, origin], 1)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    patch = cv2.warpAffine(
+        grey, matrix, _BRIDGE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
+    # A median along the line: neither a crease nor a highlight runs all across.
+    rows = np.median(patch.astype(np.float32), 1)[:, None]
+    usual = max(float(np.median(rows)), 8.0)
+    dark = cv2.morphologyEx(rows, cv2.MORPH_CLOSE, np.ones((_LINE, 1), np.uint8)) - rows
+    thin = float(dark[3:-3].max()) / usual
+    thick = 1 - float(rows[6:-6].min()) / usual
+    return float(max(smoothstep(np.float32(thin), 0.09, 0.2), smoothstep(np.float32(thick), 0.6, 0.75)))
+
+
+def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(S, S) float32, 0..1: thin dark or bright structures around the eyes, brows and lids left out."""
+    size = crop.shape[0]
+    own = points[:, :2].astype(np.float32)
+    between = float(np.linalg.norm(own[468] - own[473]))
+    kernel = _disc(max(1, round(0.055 * between)))
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    x0, y0, x1, y1 = _bounds(own[list(_EYEWEAR_ZONE)], size)
+    result = np.zeros((size, size), np.float32)
+    if x1 - x0 < 4 or y1 - y0 < 4:
+        return result
+    part = np.ascontiguousarray(grey[y0:y1, x0:x1])
+    closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel).astype(np.float32)
+    dark = (closed - part) / (closed + 16)
+    bright = cv2.morphologyEx(part, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / (part.astype(np.float32) + 16)
+    lines = np.maximum(smoothstep(dark, 0.12, 0.28), smoothstep(bright, 0.14, 0.28))
+    zone = np.zeros((size, size), np.uint8)
+    hull = cv2.convexHull(own[list(_EYEWEAR_ZONE)])
+    cv2.fillPoly(zone, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
+    features = _filled(own, (topology.RIGHT_BROW, topology.LEFT_BROW), size)
+    eyes = _filled(own, (topology.RIGHT_EYE, topology.LEFT_EYE), size)
+    features |= cv2.dilate(eyes, _disc(max(1, round(0.05 * between))))
+    lines = lines * (zone & (1 - features))[y0:y1, x0:x1]
+    grown = cv2.dilate(lines, _disc(max(1, round(0.008 * between))))
+    result[y0:y1, x0:x1] = cv2.GaussianBlur(grown, (0, 0), 0.8)
+    return result
+
+
+def _bounds(points: np.ndarray, size: int) -> tuple[int, int, int, int]:
+    low, high = np.floor(points.min(0)) - 4, np.ceil(points.max(0)) + 5
+    x0, y0 = (int(np.clip(v, 0, size)) for v in low)
+    x1, y1 = (int(np.clip(v, 0, size)) for v in high)
+    return x0, y0, x1, y1
+
+
+def _filled(points: np.ndarray, rings: tuple[tuple[int, ...], ...], size: int) -> np.ndarray:
+    mask = np.zeros((size, size), np.uint8)
+    for ring in rings:
+        cv2.fillPoly(mask, [np.rint(points[list(ring)] * 16).astype(np.int32)], 1, shift=4)
+    return mask
+
+
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -14,8 +14,12 @@ from .texture import smoothstep
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
 
 _FEATHER = 0.085  # of the face's width in the atlas: how far the cover takes to rise from the outline
+_CLOSING = (0.10, 0.22)  # height to width of the eye: shut below, open above
+_LID_GAUGES = (
+    (topology.RIGHT_EYE, (159, 145, topology.RIGHT_EYE_OUTER, topology.RIGHT_EYE_INNER)),
+    (topology.LEFT_EYE, (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER)),
+)
 _SKIN = len(topology.triangles())
-_EYES = len(topology.eye_triangles())
 
 
 class Actor:
@@ -23,7 +27,9 @@ class Actor:
 
     def __init__(self, colour: np.ndarray, alpha: np.ndarray, regions: Collection[str] = REGIONS) -> None:
         size = colour.shape[0]
-        cover = alpha * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
+        # Well inside the outline the completed texture is always better than a hole through which the target looks.
+        shown = np.maximum(alpha, inner(size))
+        cover = shown * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
         self.size = size
         self.regions = frozenset(regions)
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
@@ -36,6 +42,16 @@ def rim(size: int) -> np.ndarray:
     ring = texture.atlas_points(size)[list(topology.FACE_OVAL)]
     cv2.fillPoly(inside, [np.rint(ring * 16).astype(np.int32)], 1, shift=4)
     return smoothstep(cv2.distanceTransform(inside, cv2.DIST_L2, 5), 0.01 * size, _FEATHER * size)
+
+
+@cache
+def inner(size: int) -> np.ndarray:
+    """(T, T) float32: 1 around eyes, nose and mouth, 0 towards forehead, temples and jaw."""
+    places = texture.atlas_points(size)
+    inside = np.zeros((size, size), np.uint8)
+    around = (*topology.BROWS, *topology.EYES, *topology.NOSE, *topology.LIPS_OUTER)
+    cv2.fillPoly(inside, [np.rint(cv2.convexHull(places[list(around)]) * 16).astype(np.int32)], 1, shift=4)
+    return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.02 * size)
 
 
 @cache
@@ -93,13 +109,14 @@ def perform(
     )
     here = crop[window]
     cover = rendered[..., 3].astype(np.float32) * np.float32(1 / 255)
-    cover = np.where(in_hole, 1.0, cover) * seen
+    cover = cover * seen
     free = occlusion.free_face(crop, points, regions, person)[window]
 
     lit = _lit(here, rendered[..., :3], raster, shape, cover * free)
     lit = matching.match_sharpness(lit, here, cover * free)
 
     hole = cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size))
+    hole = np.maximum(hole, closing_lids(shape, points, size)[window])
     inside = cv2.remap(crop, render.lookup(raster, own_maps), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     inside = np.where(seen[..., None] > 0, inside, here)
     lit += hole[..., None] * (inside - lit)
@@ -111,6 +128,28 @@ def perform(
     alpha[window] = cover * free * smoothstep(silhouette, 0.5, 1 + 2 * edge)
     image[window] = np.clip(np.rint(lit), 0, 255).astype(np.uint8)
     return image, alpha
+
+
+def closing_lids(shape: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
+    """(S, S) float32, 0..1: lids that are about to close, where the target's own are shown.
+
+    A portrait with open eyes does not show what the upper lid looks like when it is drawn down.
+    """
+    result = np.zeros((size, size), np.float32)
+    for ring, (upper, lower, one, other) in _LID_GAUGES:
+        corners = float(np.linalg.norm(points[one, :2] - points[other, :2]))
+        gap = float(np.linalg.norm(points[upper, :2] - points[lower, :2]))
+        closed = 1 - float(smoothstep(np.float32(gap / max(corners, 1e-3)), *_CLOSING))
+        if closed <= 0:
+            continue
+        mask = np.zeros((size, size), np.uint8)
+        hull = cv2.convexHull(shape[list(ring), :2].astype(np.float32))
+        cv2.fillPoly(mask, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
+        reach = max(1, round(0.2 * corners))
+        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(0.6, 0.07 * corners))
+        np.maximum(result, closed * soft, out=result)
+    return result
 
 
 def _lit(
