@@ -1,5 +1,8 @@
 """Bad input: one clear line, exit code 2, nothing half-written."""
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -76,6 +79,13 @@ def test_output_folder_missing_or_a_folder(swap, tmp_path):
     swap(output=tmp_path / "none" / "out.mp4", says="does not exist; make it first")
     (tmp_path / "folder.mp4").mkdir()
     swap(output=tmp_path / "folder.mp4", says="is a folder")
+
+
+def test_output_folder_not_writable(swap, tmp_path, monkeypatch):
+    # Root may write anywhere: what the system says is replaced, and a place where not even root may write is tried.
+    swap(output=Path("/proc/out.mp4"), says="/proc")
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    swap(says=f"the output folder {tmp_path} is not writable")
 
 
 def test_output_of_no_known_container(swap, tmp_path):
