@@ -304,3 +304,34 @@ def test_footage_passes_through(media, tmp_path, ffmpeg, name):
     assert ffmpeg("-i", output, "-f", "null", "-") == ""
     if index.streams:
         assert packets(output, "audio") == packets(media / name, "audio")
+
+
+def test_what_is_left_out_is_told(tmp_path, make_clip, ffmpeg):
+    plain = make_clip(tmp_path / "plain.mp4", 10, options=X264, sound="aac")
+    source = tmp_path / "in.mp4"
+    cover = ("-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", "-map", "0", "-map", "1")
+    kinds = ("-c", "copy", "-c:v:1", "png", "-disposition:v:1", "attached_pic", "-timecode", "01:00:00:00")
+    assert ffmpeg("-i", plain, *cover, *kinds, source) == ""
+    index = probe(source)
+    for extension in (".mp4", ".mkv"):
+        output = tmp_path / f"out{extension}"
+        warnings = join(index, write(index, tmp_path), output)
+        assert [w for w in warnings if "cover" not in w] == []
+        assert "is a cover picture and is left out" in warnings[0]
+    result = probe(tmp_path / "out.mp4")
+    assert result.video_metadata["timecode"] == "01:00:00:00"
+    wide = dataclasses.replace(index, sample_aspect_ratio=Fraction(16, 11))
+    segments = write(wide, tmp_path, (), WriterOptions(codec="ffv1"))
+    assert "pixels of 16/11 aspect ratio" in join(wide, segments, tmp_path / "out.mkv")[-1]
+
+
+def test_sound_that_does_not_fit_is_encoded_anew_in_step(tmp_path, make_clip, ffmpeg):
+    plain = make_clip(tmp_path / "plain.mp4", 50, options=X264, sound="aac")
+    source = tmp_path / "in.mkv"
+    assert ffmpeg("-i", plain, "-c:v", "copy", "-c:a", "libvorbis", source) == ""
+    index = probe(source)
+    warnings = join(index, write(index, tmp_path), tmp_path / "out.mov")
+    assert warnings == ["stream 1 (audio, vorbis) cannot lie in mov and is encoded anew as aac"]
+    assert ffmpeg("-i", tmp_path / "out.mov", "-f", "null", "-") == ""
+    sound = packets(tmp_path / "out.mov", "audio")
+    assert sound[-1][0] == pytest.approx(packets(source, "audio")[-1][0], abs=0.05)

@@ -25,6 +25,8 @@ from .writer import output_colour, output_range
 _STALE_TAGS = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps", "number_of_frames"}
 )
+# These tell the aspect ratio of their pixels themselves; PyAV 18.1 cannot write it into Matroska's own header.
+_OWN_RATIO = frozenset({"h264", "hevc"})
 _STALE_PREFIXES = ("_statistics", "duration-", "bps-", "number_of_", "vendor_id")
 
 
@@ -102,6 +104,12 @@ def _join(
                 }
                 for i, c in enumerate(index.chapters)
             ]
+        )
+    codec = template.streams.video[0].codec_context.name
+    if index.sample_aspect_ratio != 1 and not target.iso and codec not in _OWN_RATIO:
+        warnings.append(
+            f"pixels of {index.sample_aspect_ratio} aspect ratio cannot be marked in {target.muxer} with this codec; "
+            "write MP4 or MOV, or H.264 or HEVC, to keep the picture's shape"
         )
     shift = _shift_s(index, target)
     if shift:
@@ -242,9 +250,13 @@ def _add_others(index: VideoIndex, source: Any, result: Any, target: Container, 
             continue
         record = next(r for r in index.streams if r.index == stream.index)
         label = f"stream {stream.index} ({record.kind}, {record.codec})"
-        if record.kind == "data" and "timecode" in index.video_metadata and target.iso:
-            continue  # the muxer makes the time code track anew from the video's tag
-        if holds_stream(target, stream):
+        if record.kind == "data" and "timecode" in map(str.lower, index.video_metadata):
+            continue  # the time code is in the video's tag too, and MP4 and MOV make its track anew from there
+        cover = bool(record.disposition & av.stream.Disposition.attached_pic)
+        if cover:
+            # MP4 has room for a cover or for tags of one's own, and the tags say that faces were changed.
+            warnings.append(f"{label} is a cover picture and is left out")
+        elif holds_stream(target, stream):
             copy = result.add_stream_from_template(stream, opaque=True)
             copy.metadata.update(_kept(dict(stream.metadata)))
             if record.kind != "attachment":
