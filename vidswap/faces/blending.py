@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .texture import smoothstep, spread
+from .matching import smoothstep, spread
 
 
 def feather(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

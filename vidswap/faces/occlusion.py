@@ -11,14 +11,26 @@ import cv2
 import numpy as np
 
 from . import topology
+from .matching import smoothstep, spread
 from .regions import BACKGROUND, HAIR
-from .texture import smoothstep, spread
 
 _COLOUR_SIDE = 128
 _BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
 _LINE = 5  # px of the patch: a line is thinner than this
-_EYEWEAR_ZONE = (127, 34, 143, 116, 50, 36, 5, 266, 280, 345, 372, 264, 356, 70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
+# fmt: off
+_EYEWEAR_ZONE = (
+    127, 34, 143, 116, 50, 36, 5, 266, 280, 345, 372, 264, 356, 276, 283, 282, 295, 285, 55, 65, 52, 53, 46,
+)
+# fmt: on
 _CHEEKS = ((117, 118, 101, 36, 205, 50), (346, 280, 425, 266, 330, 347), (9, 107, 108, 151, 337, 336), topology.NOSE)
+_FEATURES = (
+    topology.RIGHT_EYE,
+    topology.LEFT_EYE,
+    topology.LIPS_OUTER,
+    topology.NOSE,
+    topology.RIGHT_BROW,
+    topology.LEFT_BROW,
+)
 
 
 def free_face(crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray) -> np.ndarray:
@@ -30,40 +42,54 @@ def free_face(crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person:
     hidden = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
     hidden = smoothstep(cv2.GaussianBlur(hidden, (0, 0), sigma), 0.15, 0.7)
     there = smoothstep(cv2.GaussianBlur(person, (0, 0), sigma), 0.2, 0.6)
-    free = (1 - hidden) * there * (1 - side_hair(crop, points, regions))
+    free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions))
     worn = eyewear(crop, points)
     return free if worn <= 0 else free * (1 - worn * rims(crop, points))
 
 
-def side_hair(crop: np.ndarray, points: np.ndarray, regions: np.ndarray) -> np.ndarray:
+def hair_beside(
+    crop: np.ndarray,
+    points: np.ndarray,
+    regions: np.ndarray,
+    reach: float = 0.22,
+    share: tuple[float, float] = (0.35, 0.7),
+    inside: bool = False,
+) -> np.ndarray:
     """(S, S) float32, 0..1: hair that falls over the outline from outside, told by colour from the skin beside it.
 
-    Only within reach of hair outside of the outline: a beard, which has skin below it, stays a part of the face.
+    Only within `reach` (in distances between the outer corners of the eyes) of hair outside of the outline: a beard,
+    which has skin below it, stays a part of the face. `share`: how far a colour must be on its way from skin to hair,
+    for none and for all of it. With `inside` hair within the outline counts as well, and only what is above the
+    lower edge of the brows is looked at.
     """
     size = crop.shape[0]
     side = min(size, _COLOUR_SIDE)
     scale = side / size
+    nothing = np.zeros((size, size), np.float32)
     small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
     own = ((points[:, :2] + 0.5) * scale - 0.5).astype(np.float32)
     oval = _filled(own, (topology.FACE_OVAL,), side)
-    outside = (cv2.resize(regions, (side, side), interpolation=cv2.INTER_NEAREST) == HAIR) & (oval == 0)
+    down = np.arange(side)[:, None]
+    labelled = cv2.resize(regions, (side, side), interpolation=cv2.INTER_NEAREST) == HAIR
+    # What is dark beside the chin is a collar as often as hair.
+    jaw = 0.25 * own[topology.FOREHEAD, 1] + 0.75 * own[topology.CHIN, 1]
+    outside = (labelled if inside else labelled & (oval == 0)) & (down < jaw)
     between = float(np.linalg.norm(own[topology.RIGHT_EYE_OUTER] - own[topology.LEFT_EYE_OUTER]))
-    reach = max(1, round(0.22 * between))
-    if outside.sum() < 8:
-        return np.zeros((size, size), np.float32)
-    near = cv2.dilate(outside.astype(np.uint8), _disc(reach)) & oval
-    features = _filled(own, (topology.RIGHT_EYE, topology.LEFT_EYE, topology.LIPS_OUTER, topology.NOSE), side)
-    lab = cv2.cvtColor(cv2.GaussianBlur(small, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
+    disc = _disc(max(1, round(reach * between)))
+    near = cv2.dilate(outside.astype(np.uint8), disc) & oval
+    if inside:
+        near = near & (down < own[list(topology.BROWS), 1].max())
     skin = _filled(own, _CHEEKS, side) & (1 - near)
-    if skin.sum() < 16:
-        return np.zeros((size, size), np.float32)
-    rim = outside & (cv2.dilate(oval, _disc(reach)) > 0)
+    if outside.sum() < 8 or skin.sum() < 16:
+        return nothing
+    features = cv2.dilate(_filled(own, _FEATURES, side), _disc(max(1, round(0.09 * between))))
+    lab = cv2.cvtColor(cv2.GaussianBlur(small, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
+    rim = outside & (cv2.dilate(oval, disc) > 0)
     hair = np.median(lab[rim if rim.sum() >= 8 else outside], 0)
     field = spread(lab, skin.astype(np.float32), 0.12 * side)
-    # Share of the way from the skin that would be here to the hair that is beside it.
     way = hair - field
-    share = ((lab - field) * way).sum(2) / np.maximum((way * way).sum(2), 15.0**2)
-    strands = smoothstep(share, 0.35, 0.7) * near * (1 - features)
+    along = ((lab - field) * way).sum(2) / np.maximum((way * way).sum(2), 20.0**2)
+    strands = smoothstep(along, *share) * near * (1 - features)
     strands = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), 0.8)
     return np.clip(cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR) * 1.3, 0, 1)
 
@@ -89,7 +115,7 @@ def eyewear(crop: np.ndarray, points: np.ndarray) -> float:
     dark = cv2.morphologyEx(rows, cv2.MORPH_CLOSE, np.ones((_LINE, 1), np.uint8)) - rows
     thin = float(dark[3:-3].max()) / usual
     thick = 1 - float(rows[6:-6].min()) / usual
-    return float(max(smoothstep(np.float32(thin), 0.09, 0.2), smoothstep(np.float32(thick), 0.6, 0.75)))
+    return float(max(smoothstep(thin, 0.09, 0.2), smoothstep(thick, 0.6, 0.75)))
 
 
 def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -111,10 +137,15 @@ def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     zone = np.zeros((size, size), np.uint8)
     hull = cv2.convexHull(own[list(_EYEWEAR_ZONE)])
     cv2.fillPoly(zone, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
-    features = _filled(own, (topology.RIGHT_BROW, topology.LEFT_BROW), size)
+    brows = _filled(own, (topology.RIGHT_BROW, topology.LEFT_BROW), size)
+    features = cv2.dilate(brows, _disc(max(1, round(0.02 * between))))
     eyes = _filled(own, (topology.RIGHT_EYE, topology.LEFT_EYE), size)
     features |= cv2.dilate(eyes, _disc(max(1, round(0.05 * between))))
     lines = lines * (zone & (1 - features))[y0:y1, x0:x1]
+    # A rim is long; what is left of a brow or a crease is not.
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((lines > 0.25).astype(np.uint8), connectivity=8)
+    extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    lines = lines * (extent >= 0.25 * between)[labels]
     grown = cv2.dilate(lines, _disc(max(1, round(0.008 * between))))
     result[y0:y1, x0:x1] = cv2.GaussianBlur(grown, (0, 0), 0.8)
     return result

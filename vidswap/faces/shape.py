@@ -42,7 +42,7 @@ def region_weights() -> np.ndarray:
     rings = {
         "brows": topology.BROWS,
         "eyes": topology.EYES,
-        "nose": topology.NOSE + (topology.NOSE_TIP, 4, 5, 195, 197, 6),
+        "nose": (*topology.NOSE, topology.NOSE_TIP, 4, 5, 195, 197, 6),
         "mouth": topology.LIPS_OUTER + topology.LIPS_INNER,
     }
     spread = {"brows": 0.14, "eyes": 0.16, "nose": 0.16, "mouth": 0.22}
@@ -91,7 +91,7 @@ class Likeness:
         return total
 
     def wear(self, landmarks: np.ndarray) -> np.ndarray:
-        """(478, 3) float32, frame pixels: landmarks (478, 3) of a target with its pose and expression, but this face."""
+        """(478, 3) float32, frame pixels: this face with pose and expression of a target's landmarks (478, 3)."""
         pose = fit_pose(landmarks)
         own = (np.asarray(landmarks, np.float64) - pose.translation) @ pose.rotation / pose.scale
         return np.asarray(landmarks + pose.scale * self.offset(own) @ pose.rotation.T, np.float32)

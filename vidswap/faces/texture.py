@@ -12,7 +12,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import render, topology
+from . import occlusion, render, topology
+from .matching import smoothstep, spread
 from .regions import BACKGROUND, HAIR
 
 ATLAS_SIZE = 768
@@ -95,10 +96,36 @@ def build_texture(
     # Hair ends in single strands: the label's rim is not skin either.
     reach = max(1, round(0.012 * crop.shape[0]))
     covered = cv2.dilate(covered, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
+    strands = occlusion.hair_beside(crop, points, regions, reach=0.3, share=(0.2, 0.5), inside=True)
+    # Temples of glasses look like hair to it; glasses that both halves wear are a part of the portrait.
+    strands = strands * np.float32(1 - occlusion.eyewear(crop, points))
+    covered = np.maximum(covered, strands)
+    shown = shown * (1 - bared_teeth(crop, points))
     shown = cv2.GaussianBlur(shown * (1 - covered), (0, 0), max(0.6, 0.5 * reach))
     alpha = unroll((shown * 255).astype(np.uint8), points, size).astype(np.float32) / 255
     colour = unroll(crop, points, size)
     return complete(colour, alpha)
+
+
+def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(S, S) float32, 0..1: what the landmarks call lips but is paler than lips, beside the opening of the mouth.
+
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3). On a smile the inner outline of the lips lies on the teeth.
+    """
+    size = crop.shape[0]
+    result = np.zeros((size, size), np.float32)
+    outer, opening = (_filled(points, ring, size) for ring in (topology.LIPS_OUTER, topology.LIPS_INNER))
+    width = float(np.linalg.norm(points[topology.RIGHT_MOUTH_CORNER, :2] - points[topology.LEFT_MOUTH_CORNER, :2]))
+    near = cv2.dilate(opening, _disc(max(1, round(0.05 * width)))) & outer & (1 - opening)
+    lips = outer & (1 - cv2.dilate(opening, _disc(max(1, round(0.03 * width)))))
+    if opening.sum() < 12 or lips.sum() < 12:
+        return result
+    lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).astype(np.float32)
+    lip, mouth = np.median(lab[lips > 0], 0), np.percentile(lab[opening > 0], 80, axis=0)
+    # Teeth are less red than lips; how much less, the opening of this mouth tells.
+    redness = (lab[..., 1] - mouth[1]) / max(float(lip[1] - mouth[1]), 6.0)
+    pale = smoothstep(0.75 - redness, 0.0, 0.35) * smoothstep(lab[..., 0] - lip[0], -12.0, 4.0)
+    return cv2.GaussianBlur(cv2.dilate(pale * near, _disc(1)), (0, 0), 0.7) * outer
 
 
 def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,25 +146,11 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8), seen.astype(np.float32)
 
 
-def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-    """Mean of values (h, w, C) float32 around every pixel, weighted by weight (h, w), over about `sigma` pixels, and
-    over as much more as it takes where there is no weight near (push-pull, Gortler et al. 1996).
-    """
-    finest = max(0, round(float(np.log2(max(sigma, 1.0)))))
-    levels = [np.concatenate([values * weight[..., None], weight[..., None]], 2).astype(np.float32)]
-    while min(levels[-1].shape[:2]) > 2:
-        levels.append(cv2.pyrDown(levels[-1]))
-    mean = levels[-1][..., :-1] / np.maximum(levels[-1][..., -1:], 1e-6)
-    for number in range(len(levels) - 2, -1, -1):
-        level = levels[number]
-        mean = cv2.pyrUp(mean, dstsize=(level.shape[1], level.shape[0]))
-        if number >= finest:
-            certain = np.minimum(level[..., -1:] * 4, 1)
-            mean += certain * (level[..., :-1] / np.maximum(level[..., -1:], 1e-6) - mean)
-    return mean
+def _filled(points: np.ndarray, ring: tuple[int, ...], size: int) -> np.ndarray:
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [np.rint(points[list(ring), :2] * 16).astype(np.int32)], 1, shift=4)
+    return mask
 
 
-def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, 3 t^2 - 2 t^3 between. Same shape."""
-    t = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

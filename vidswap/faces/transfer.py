@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from . import matching, occlusion, render, texture, topology
-from .texture import smoothstep
+from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
 
@@ -19,6 +19,7 @@ _LID_GAUGES = (
     (topology.RIGHT_EYE, (159, 145, topology.RIGHT_EYE_OUTER, topology.RIGHT_EYE_INNER)),
     (topology.LEFT_EYE, (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER)),
 )
+_LEAST_COLOUR = 0.3
 _SKIN = len(topology.triangles())
 
 
@@ -139,7 +140,7 @@ def closing_lids(shape: np.ndarray, points: np.ndarray, size: int) -> np.ndarray
     for ring, (upper, lower, one, other) in _LID_GAUGES:
         corners = float(np.linalg.norm(points[one, :2] - points[other, :2]))
         gap = float(np.linalg.norm(points[upper, :2] - points[lower, :2]))
-        closed = 1 - float(smoothstep(np.float32(gap / max(corners, 1e-3)), *_CLOSING))
+        closed = 1 - float(smoothstep(gap / max(corners, 1e-3), *_CLOSING))
         if closed <= 0:
             continue
         mask = np.zeros((size, size), np.uint8)
@@ -168,5 +169,10 @@ def _lit(
             features, [np.rint(cv2.convexHull(local[list(ring)].astype(np.float32)) * 16).astype(np.int32)], 1, shift=4
         )
     features = cv2.dilate(features, np.ones((3, 3), np.uint8))
-    field = matching.light_field(target, source, small * (1 - features.astype(np.float32)), 0.09 * size[0])
+    skin = small * (1 - features.astype(np.float32))
+    # Footage of little colour would show every blush of a colourful portrait as a stain.
+    share = matching.saturation(target, skin) / max(matching.saturation(source, skin), 1e-3)
+    share = min(max(share, _LEAST_COLOUR), 1.0)
+    rendered, source = matching.less_colourful(rendered, share), matching.less_colourful(source, share)
+    field = matching.light_field(target, source, skin, small, 0.09 * size[0])
     return matching.relight(rendered, *field)
