@@ -28,22 +28,26 @@ _FEATURES = (
     topology.LEFT_EYE,
     topology.LIPS_OUTER,
     topology.NOSE,
-    topology.RIGHT_BROW,
-    topology.LEFT_BROW,
+    # Inner parts of the brows: the tails end where hair may hang.
+    (105, 66, 107, 55, 65, 52),
+    (336, 296, 334, 282, 295, 285),
 )
 
 
-def free_face(crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray) -> np.ndarray:
+def free_face(
+    crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray, worn: float | None = None
+) -> np.ndarray:
     """(S, S) float32: 1 where the target's face may be replaced, 0 where something stands before it.
 
-    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) in its pixels; regions (S, S) labels; person (S, S) 0..1.
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) in its pixels; regions (S, S) labels; person (S, S) 0..1;
+    worn: what `eyewear` says, if that is known.
     """
     sigma = max(0.7, 0.006 * crop.shape[0])
     hidden = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
     hidden = smoothstep(cv2.GaussianBlur(hidden, (0, 0), sigma), 0.15, 0.7)
     there = smoothstep(cv2.GaussianBlur(person, (0, 0), sigma), 0.2, 0.6)
     free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions))
-    worn = eyewear(crop, points)
+    worn = eyewear(crop, points) if worn is None else worn
     return free if worn <= 0 else free * (1 - worn * rims(crop, points))
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 _SHIFT = 4
+_FOLD = 128
 _FARTHEST = 2.0**15  # pixels: OpenCV's fixed point ends at 2^31 >> 16
 
 
@@ -96,15 +97,32 @@ def affine_maps(to_points: np.ndarray, from_points: np.ndarray, triangles: np.nd
 def lookup(raster: Raster, maps: np.ndarray) -> np.ndarray:
     """(h, w, 2) float32: the place that each pixel of the raster's window reads; -1e4 where no triangle is."""
     places = np.full((*raster.ids.shape, 2), -1e4, np.float32)
-    flat = raster.ids.ravel()
-    here = np.flatnonzero(flat >= 0)
-    coefficients = maps[flat[here]]
+    here = np.flatnonzero(raster.ids >= 0)
+    places.reshape(-1, 2)[here] = _read_at(raster, maps, here)
+    return places
+
+
+def sample_some(image: np.ndarray, raster: Raster, maps: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(n, C): image (h, w, C) uint8, read without shrinking at the pixels `wanted` (n,) of the raster's window.
+
+    `wanted` are flat indices; where no triangle is the edge of the image is read.
+    """
+    count = len(wanted)
+    # OpenCV's images end at 32767 rows: the list is folded.
+    places = np.zeros((-(-count // _FOLD) * _FOLD, 2), np.float32)
+    places[:count] = _read_at(raster, maps, wanted)
+    read = _remap(image, places.reshape(-1, _FOLD, 2), cv2.INTER_CUBIC)
+    return read.reshape(-1, *image.shape[2:])[:count]
+
+
+def _read_at(raster: Raster, maps: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    coefficients = maps[raster.ids.ravel()[pixels]]
     width = max(1, raster.ids.shape[1])
-    x = (here % width + raster.x0).astype(np.float32)
-    y = (here // width + raster.y0).astype(np.float32)
-    out = places.reshape(-1, 2)
-    out[here, 0] = coefficients[:, 0] * x + coefficients[:, 1] * y + coefficients[:, 2]
-    out[here, 1] = coefficients[:, 3] * x + coefficients[:, 4] * y + coefficients[:, 5]
+    x = (pixels % width + raster.x0).astype(np.float32)
+    y = (pixels // width + raster.y0).astype(np.float32)
+    places = np.empty((len(pixels), 2), np.float32)
+    places[:, 0] = coefficients[:, 0] * x + coefficients[:, 1] * y + coefficients[:, 2]
+    places[:, 1] = coefficients[:, 3] * x + coefficients[:, 4] * y + coefficients[:, 5]
     return places
 
 

@@ -93,9 +93,9 @@ def build_texture(
     shown = paint_values(points, smoothstep(facing(points), *_FACING), (crop.shape[0], crop.shape[1]))
     covered = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
     covered = np.maximum(covered, smoothstep(0.6 - person, 0.0, 0.3))
-    # Hair ends in single strands: the label's rim is not skin either.
+    # Hair ends in single strands and throws a shadow: the label's rim is not skin either.
     reach = max(1, round(0.012 * crop.shape[0]))
-    covered = cv2.dilate(covered, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
+    covered = cv2.dilate(covered, _disc(2 * reach))
     strands = occlusion.hair_beside(crop, points, regions, reach=0.3, share=(0.2, 0.5), inside=True)
     # Temples of glasses look like hair to it; glasses that both halves wear are a part of the portrait.
     strands = strands * np.float32(1 - occlusion.eyewear(crop, points))

@@ -33,6 +33,9 @@ class Actor:
         cover = shown * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
         self.size = size
         self.regions = frozenset(regions)
+        worn = occlusion.eyewear(colour, texture.atlas_points(size))
+        rims = occlusion.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
+        self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
 
 
@@ -105,22 +108,28 @@ def perform(
     in_hole = raster.ids >= _SKIN
     seen = (raster.ids >= 0).astype(np.float32)
 
-    rendered = actor.pyramid.sample(
-        render.lookup(raster, skin_maps), render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
-    )
+    places = render.lookup(raster, skin_maps)
+    shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
+    rendered = actor.pyramid.sample(places, shrink)
     here = crop[window]
     cover = rendered[..., 3].astype(np.float32) * np.float32(1 / 255)
     cover = cover * seen
-    free = occlusion.free_face(crop, points, regions, person)[window]
+    worn = occlusion.eyewear(crop, points)
+    free = occlusion.free_face(crop, points, regions, person, worn)[window]
+    if worn > 0 and actor.rims is not None:
+        # Nobody wears two pairs of glasses.
+        cover = cover * (1 - np.float32(worn / 255) * actor.rims.sample(places, shrink))
 
     lit = _lit(here, rendered[..., :3], raster, shape, cover * free)
     lit = matching.match_sharpness(lit, here, cover * free)
 
     hole = cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size))
     hole = np.maximum(hole, closing_lids(shape, points, size)[window])
-    inside = cv2.remap(crop, render.lookup(raster, own_maps), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    inside = np.where(seen[..., None] > 0, inside, here)
-    lit += hole[..., None] * (inside - lit)
+    wanted = np.flatnonzero((hole > 0.004) & (seen > 0))
+    share = hole.ravel()[wanted, None]
+    lit = np.ascontiguousarray(lit)
+    flat = lit.reshape(-1, 3)
+    flat[wanted] += share * (render.sample_some(crop, raster, own_maps, wanted) - flat[wanted])
 
     edge = max(1.0, 0.012 * size)
     silhouette = cv2.distanceTransform(
