@@ -165,3 +165,15 @@ def test_swap_from_python_without_a_main_guard(clip, grace, tmp_path):
     subprocess.run([sys.executable, str(script)], cwd=tmp_path, check=True)
     assert (tmp_path / "report.txt").read_text() == "26 2"
     assert Path(tmp_path / "out.mp4").exists()
+
+
+def test_a_checkout_in_the_working_folder_does_not_shadow_the_installed_package(clip, grace, tmp_path):
+    (tmp_path / "vidswap").mkdir()
+    (tmp_path / "vidswap" / "__init__.py").write_text("raise ImportError('the wrong vidswap')")
+    script = "import sys; sys.path[:] = [p for p in sys.path if p]; from vidswap.cli import main; main()"
+    arguments = ["swap", "-s", grace, "-t", clip, "-o", "out.mp4", "-j", 1, "-q"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.mp4").exists()

@@ -223,7 +223,7 @@ def main() -> None:
     """Entry point of the command `vidswap`."""
     # So that `module:Class` operators and plug-ins beside the YAML are found, as `python -m` would.
     if "" not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
     sys.exit(run_command(None))
 
 

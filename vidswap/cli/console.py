@@ -52,11 +52,12 @@ VOICE = Voice()
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table for people."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for i, column in enumerate(columns):
         made.add_column(column, no_wrap=i == 0, overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(escape, row))
     Console().print(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -20,6 +21,22 @@ from .order import Done, Progress, Task, WorkOrder
 from .worker import SegmentWorker
 
 Reply = Done | Progress | VidswapError
+
+
+# The package comes from where the driver has it: the working folder may hold a checkout of another vidswap, which `-m`,
+# or an editable install's late import hook, would prefer.
+START = """
+import json, os, sys
+path = json.loads(sys.argv[2])
+sys.path[:] = [p for p in path if p not in ("", os.getcwd())]
+try:
+    import vidswap
+except ImportError:
+    pass
+sys.path[:] = path
+from vidswap.runtime.process import main
+main()
+"""
 
 
 class WorkerDied(VidswapError):
@@ -91,7 +108,7 @@ class _Process:
         self.log = order.folder / f"worker-{number}.log"
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "vidswap.runtime.process", str(theirs.fileno())],
+                [sys.executable, "-c", START, str(theirs.fileno()), json.dumps(sys.path)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -101,7 +118,6 @@ class _Process:
             )
         theirs.close()
         self.connection: Any = Connection(ours.detach())
-        self.connection.send(list(sys.path))
         self.connection.send(order)
         self.task: Task | None = None
 

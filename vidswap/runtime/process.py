@@ -1,4 +1,4 @@
-"""A worker in a process of its own: `python -m vidswap.runtime.process FD`. Speaks pickled messages over a socket pair.
+"""A worker in a process of its own, started by the pool. Speaks pickled messages over a socket pair.
 
 Native code that crashes (decoders do, on damaged files) takes this process along and nothing else.
 """
@@ -28,12 +28,10 @@ def main() -> None:
 
 
 def serve(connection: Any) -> None:
-    """Receive a work order and the driver's import path, then run tasks and answer with what comes of them."""
+    """Receive a work order, then run tasks and answer with what comes of them."""
     from vidswap.graph import StageError, VidswapError
 
     try:
-        # The path comes first: the order may hold classes of plug-ins, found only through it.
-        sys.path[:] = connection.recv()
         order = connection.recv()
         from .worker import SegmentWorker
 
@@ -61,7 +59,3 @@ def _die_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_PARENT_S)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()
