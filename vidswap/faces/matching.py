@@ -116,7 +116,8 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     mean = levels[-1][..., :-1] / np.maximum(levels[-1][..., -1:], 1e-6)
     for number in range(len(levels) - 2, -1, -1):
         level = levels[number]
-        mean = cv2.pyrUp(mean, dstsize=(level.shape[1], level.shape[0]))
+        # OpenCV drops the axis of a single channel.
+        mean = cv2.pyrUp(mean, dstsize=(level.shape[1], level.shape[0])).reshape(*level.shape[:2], -1)
         if number >= finest:
             certain = np.minimum(level[..., -1:] * 4, 1)
             mean += certain * (level[..., :-1] / np.maximum(level[..., -1:], 1e-6) - mean)

@@ -16,6 +16,7 @@ import numpy as np
 
 _SHIFT = 4
 _FOLD = 128
+_STEEP = 3.0  # times the area of texture that a pixel shows in the median
 _FARTHEST = 2.0**15  # pixels: OpenCV's fixed point ends at 2^31 >> 16
 
 
@@ -72,9 +73,25 @@ def rasterise(points: np.ndarray, triangles: np.ndarray, shape: tuple[int, int],
     return Raster(shape, x0, y0, ids)
 
 
-def affine_maps(to_points: np.ndarray, from_points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(M, 6) float32 a, b, c, d, e, f: x' = a x + b y + c, y' = d x + e y + f take each triangle of `to_points` (V, 2)
-    onto that of `from_points` (V, 2); zero for triangles without area.
+@dataclass(frozen=True)
+class Maps:
+    """From triangles of an image to those of a texture.
+
+    affine (M, 6) float32 a, b, c, d, e, f: x' = a x + b y + c, y' = d x + e y + f; low, high (M, 2) float32: the box
+    around each triangle of the texture; steep (M,) bool: triangles seen at a grazing angle, which half a pixel beside
+    them would read far away, so that they are held within their box.
+    """
+
+    affine: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    steep: np.ndarray
+
+
+def affine_maps(to_points: np.ndarray, from_points: np.ndarray, triangles: np.ndarray) -> Maps:
+    """Maps that take each triangle (M, 3) of `to_points` (V, 2) onto that of `from_points` (V, 2).
+
+    Triangles without area read the first corner.
     """
     to, source = np.asarray(to_points[:, :2], np.float64), np.asarray(from_points[:, :2], np.float64)
     o, p, q = (to[triangles[:, i]] for i in range(3))
@@ -91,10 +108,31 @@ def affine_maps(to_points: np.ndarray, from_points: np.ndarray, triangles: np.nd
         result[:, 3 * row] = x
         result[:, 3 * row + 1] = y
         result[:, 3 * row + 2] = so[:, row] - x * o[:, 0] - y * o[:, 1]
-    return result.astype(np.float32)
+    corners = np.stack([so, sp, sq]).astype(np.float32)
+    own = np.abs(result[:, 0] * result[:, 4] - result[:, 1] * result[:, 3])
+    usual = float(np.median(own)) if len(own) else 0.0
+    steep = (own > _STEEP * usual) | (inverse == 0)
+    return Maps(result.astype(np.float32), corners.min(0), corners.max(0), steep)
 
 
-def lookup(raster: Raster, maps: np.ndarray) -> np.ndarray:
+def without_steep(raster: Raster, maps: Maps, reach: int = 3) -> Raster:
+    """The raster with triangles seen at a grazing angle replaced by their neighbours, where one is within `reach` px.
+
+    Such a triangle crowds much texture into a line of pixels, of which each would show an arbitrary one.
+    """
+    steep = (raster.ids >= 0) & maps.steep[raster.ids]
+    if not steep.any():
+        return raster
+    ids = np.where(steep, -1, raster.ids).astype(np.int16)
+    missing = steep
+    for _ in range(reach):
+        grown = cv2.dilate(ids, np.ones((3, 3), np.uint8))
+        ids = np.where(missing, grown, ids)
+        missing = steep & (ids < 0)
+    return Raster(raster.shape, raster.x0, raster.y0, np.where(missing, raster.ids, ids).astype(np.int32))
+
+
+def lookup(raster: Raster, maps: Maps) -> np.ndarray:
     """(h, w, 2) float32: the place that each pixel of the raster's window reads; -1e4 where no triangle is."""
     places = np.full((*raster.ids.shape, 2), -1e4, np.float32)
     here = np.flatnonzero(raster.ids >= 0)
@@ -102,7 +140,7 @@ def lookup(raster: Raster, maps: np.ndarray) -> np.ndarray:
     return places
 
 
-def sample_some(image: np.ndarray, raster: Raster, maps: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def sample_some(image: np.ndarray, raster: Raster, maps: Maps, wanted: np.ndarray) -> np.ndarray:
     """(n, C): image (h, w, C) uint8, read without shrinking at the pixels `wanted` (n,) of the raster's window.
 
     `wanted` are flat indices; where no triangle is the edge of the image is read.
@@ -115,14 +153,17 @@ def sample_some(image: np.ndarray, raster: Raster, maps: np.ndarray, wanted: np.
     return read.reshape(-1, *image.shape[2:])[:count]
 
 
-def _read_at(raster: Raster, maps: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    coefficients = maps[raster.ids.ravel()[pixels]]
+def _read_at(raster: Raster, maps: Maps, pixels: np.ndarray) -> np.ndarray:
+    ids = raster.ids.ravel()[pixels]
+    coefficients = maps.affine[ids]
     width = max(1, raster.ids.shape[1])
     x = (pixels % width + raster.x0).astype(np.float32)
     y = (pixels // width + raster.y0).astype(np.float32)
     places = np.empty((len(pixels), 2), np.float32)
     places[:, 0] = coefficients[:, 0] * x + coefficients[:, 1] * y + coefficients[:, 2]
     places[:, 1] = coefficients[:, 3] * x + coefficients[:, 4] * y + coefficients[:, 5]
+    steep = np.flatnonzero(maps.steep[ids])
+    places[steep] = np.clip(places[steep], maps.low[ids[steep]], maps.high[ids[steep]])
     return places
 
 
@@ -159,13 +200,13 @@ class Pyramid:
         return _remap(self.levels[level], places * scale + (0.5 * scale - 0.5), cv2.INTER_LINEAR)
 
 
-def shrinking(maps: np.ndarray, ids: np.ndarray) -> float:
-    """How many texture pixels stand side by side in a pixel of the image: median over what is seen, of (M, 6) maps."""
+def shrinking(maps: Maps, ids: np.ndarray) -> float:
+    """How many texture pixels stand side by side in a pixel of the image: median over what is seen."""
     seen = np.unique(ids)
     seen = seen[seen >= 0]
     if not len(seen):
         return 1.0
-    of = maps[seen].astype(np.float64)
+    of = maps.affine[seen].astype(np.float64)
     return float(np.sqrt(np.median(np.abs(of[:, 0] * of[:, 4] - of[:, 1] * of[:, 3]))))
 
 

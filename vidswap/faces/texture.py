@@ -20,7 +20,7 @@ ATLAS_SIZE = 768
 _AXIS_Z = 0.9  # where the cylinder stands behind the eyes, in distances between them
 _HALF_ANGLE, _TOP, _BOTTOM = 1.62, -0.90, 1.88  # edges of the atlas: radians, and distances between the eyes
 
-_FACING = (0.10, 0.38)  # cosine of the angle to the viewer: unseen below, fully seen above
+_FACING = (0.22, 0.52)  # cosine of the angle to the viewer: unseen below, fully seen above
 
 
 @cache
@@ -99,7 +99,9 @@ def build_texture(
     strands = occlusion.hair_beside(crop, points, regions, reach=0.3, share=(0.2, 0.5), inside=True)
     # Temples of glasses look like hair to it; glasses that both halves wear are a part of the portrait.
     strands = strands * np.float32(1 - occlusion.eyewear(crop, points))
-    covered = np.maximum(covered, strands)
+    beside = occlusion.hair_beside(crop, points, regions, reach=0.15, share=(0.45, 0.75))
+    beside[: max(0, int(points[list(topology.EYES), 1].max()))] = 0
+    covered = np.maximum(covered, np.maximum(strands, beside))
     shown = shown * (1 - bared_teeth(crop, points))
     shown = cv2.GaussianBlur(shown * (1 - covered), (0, 0), max(0.6, 0.5 * reach))
     alpha = unroll((shown * 255).astype(np.uint8), points, size).astype(np.float32) / 255
@@ -140,7 +142,7 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
     other_weight = ((1 - alpha) * other_alpha)[..., None]
     total = own_weight + other_weight
     known = (own * own_weight + borrowed * other_weight) / np.maximum(total, 1e-4)
-    seen = np.minimum(total[..., 0], 1.0)
+    seen = np.maximum(alpha, other_alpha)
     smooth = spread(known, seen * seen, 2.0)
     filled = known * seen[..., None] + smooth * (1 - seen[..., None])
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8), seen.astype(np.float32)

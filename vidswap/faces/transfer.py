@@ -103,6 +103,7 @@ def perform(
         return image, alpha
     window = raster.window
     skin_maps = render.affine_maps(shape, texture.atlas_points(actor.size), triangles)
+    raster = render.without_steep(raster, skin_maps)
     # Eyeballs and the inside of the mouth are the target's own, moved along with lids and lips.
     own_maps = render.affine_maps(shape, points, triangles)
     in_hole = raster.ids >= _SKIN

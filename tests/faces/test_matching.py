@@ -1,0 +1,75 @@
+import cv2
+import numpy as np
+
+from vidswap.faces import matching
+
+
+def textured(seed=0, size=64, level=120):
+    noise = np.random.default_rng(seed).normal(0, 25, (size, size, 3)).astype(np.float32)
+    return np.clip(level + cv2.GaussianBlur(noise, (0, 0), 1.0) * 3, 0, 255).astype(np.float32)
+
+
+ONES = np.ones((64, 64), np.float32)
+
+
+def test_a_face_in_its_own_light_is_left_alone():
+    image = textured()
+    gain, offset = matching.light_field(image, image, ONES, ONES, 6.0)
+    assert np.abs(matching.relight(image, gain, offset) - image).max() < 1e-2
+
+
+def test_broad_light_comes_from_the_target_and_detail_from_the_source():
+    source = textured(0)
+    slope = np.linspace(0.6, 1.4, 64, dtype=np.float32)[None, :, None]
+    target = textured(1) * slope
+    lit = matching.relight(source, *matching.light_field(target, source, ONES, ONES, 6.0))
+    broad = [cv2.GaussianBlur(i, (0, 0), 8)[8:-8, 8:-8] for i in (lit, target)]
+    assert np.abs(broad[0] - broad[1]).mean() < 6
+    detail = [(i - cv2.GaussianBlur(i, (0, 0), 3)).ravel() for i in (lit, source, target)]
+    assert np.corrcoef(detail[0], detail[1])[0, 1] > 0.9 > 0.2 > np.corrcoef(detail[0], detail[2])[0, 1]
+
+
+def test_haze_takes_contrast_away():
+    source = textured(0)
+    clear, hazy = textured(1), textured(1) * 0.3 + 120
+    spread = [matching.relight(source, *matching.light_field(t, source, ONES, ONES, 6.0)).std() for t in (clear, hazy)]
+    assert spread[1] < 0.6 * spread[0]
+
+
+def test_a_dark_object_on_one_face_does_not_brighten_the_other():
+    source, target = textured(0), textured(1)
+    target[20:26] = 5
+    lit = matching.relight(source, *matching.light_field(target, source, ONES, ONES, 6.0))
+    assert abs(lit[40:60].mean() - target[40:60].mean()) < 8
+    assert lit[20:26].mean() > 80
+
+
+def test_a_sharp_face_is_blurred_to_a_soft_shot_and_a_soft_one_is_not_sharpened():
+    sharp = textured(0)
+    soft = cv2.GaussianBlur(textured(1), (0, 0), 2.5)
+    blurred = matching.match_sharpness(sharp, soft.astype(np.uint8), ONES)
+    assert matching._detail(blurred, ONES) < 0.35 * matching._detail(sharp, ONES)
+    assert matching.match_sharpness(soft, sharp.astype(np.uint8), ONES) is soft
+
+
+def test_colour_is_taken_away_in_shares():
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[:] = (200, 100, 50)
+    assert matching.less_colourful(image, 1.0) is image
+    grey = matching.less_colourful(image, 0.0)
+    assert np.ptp(grey[0, 0]) <= 1
+    floats = [i.astype(np.float32) for i in (image, matching.less_colourful(image, 0.5))]
+    flat = np.ones((4, 4), np.float32)
+    assert abs(matching.saturation(floats[1], flat) / matching.saturation(floats[0], flat) - 0.5) < 0.03
+
+
+def test_spread_reaches_where_there_is_no_weight():
+    values = np.zeros((64, 64, 1), np.float32)
+    values[:, 32:] = 100
+    weight = np.zeros((64, 64), np.float32)
+    weight[20:40, 40:50] = 1
+    assert np.abs(matching.spread(values, weight, 2.0) - 100).max() < 1
+
+
+def test_smoothstep_is_flat_at_both_ends():
+    assert matching.smoothstep(np.array([-1, 0, 0.5, 1, 2]), 0, 1).tolist() == [0, 0, 0.5, 1, 1]

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from mesh_faces import face_row, in_crop
+
+from vidswap.faces import render, texture, topology
+
+
+@pytest.fixture(scope="module")
+def row(astronaut, face_model):
+    return face_row(astronaut, face_model)
+
+
+def test_the_atlas_is_as_symmetric_as_the_mean_face():
+    places = texture.atlas_points(400)
+    mirrored = places[topology.mirror()] * (-1, 1) + (399, 0)
+    assert np.abs(places - mirrored).max() < 1e-2
+    assert places.min() > 0 and places.max() < 399
+
+
+def test_no_triangle_is_folded_in_the_atlas():
+    assert (render.signed_areas(texture.atlas_points(400), topology.triangles()) > 0).all()
+
+
+def test_laid_flat_and_rendered_back_a_portrait_is_itself(row):
+    points, crop = in_crop(row), row["crop"][0]
+    atlas = texture.unroll(crop, points, 768)
+    triangles = topology.triangles()
+    raster = render.rasterise(points, triangles, crop.shape[:2])
+    maps = render.affine_maps(points, texture.atlas_points(768), triangles)
+    back = render.Pyramid(atlas).sample(render.lookup(raster, maps), render.shrinking(maps, raster.ids))
+    inside = texture.paint_values(points, texture.facing(points), crop.shape[:2])[raster.window] > 0.6
+    difference = np.abs(back.astype(float) - crop[raster.window])[inside & (raster.ids >= 0)]
+    assert difference.mean() < 3
+
+
+def test_a_frontal_face_looks_at_the_viewer():
+    towards = texture.facing(topology.canonical())
+    assert towards[4] > 0.8
+    assert texture.facing(topology.canonical() * (-1, 1, 1))[4] < -0.8
+
+
+def test_what_one_half_hides_comes_from_the_other():
+    colour = np.full((128, 128, 3), 100, np.uint8)
+    colour[60:70, 30:40] = 200
+    colour[60:70, 88:98] = 0
+    alpha = np.ones((128, 128), np.float32)
+    alpha[50:80, 80:110] = 0
+    whole, shown = texture.complete(colour, alpha)
+    assert whole[65, 93].min() > 150
+    assert shown[65, 93] > 0.9
+
+
+def test_what_neither_half_shows_is_filled_smoothly_and_said_to_be_unseen():
+    colour = np.full((128, 128, 3), 100, np.uint8)
+    colour[:30] = 0
+    alpha = np.ones((128, 128), np.float32)
+    alpha[:30] = 0
+    whole, shown = texture.complete(colour, alpha)
+    assert abs(int(whole[5, 64, 0]) - 100) <= 2
+    assert shown[5, 64] == 0
+
+
+def test_hair_over_the_forehead_is_not_taken_for_skin(row):
+    _, alpha = texture.build_texture(row["crop"][0], in_crop(row), row["regions"][0], row["person"][0], 256)
+    places = texture.atlas_points(256)
+    x, y = np.rint(places[topology.FOREHEAD]).astype(int)
+    assert alpha[y + 1, x] < 0.5
+    x, y = np.rint(places[205]).astype(int)
+    assert alpha[y, x] > 0.9
+
+
+def test_teeth_are_told_from_lips(row):
+    teeth = texture.bared_teeth(row["crop"][0], in_crop(row))
+    assert teeth.shape == row["crop"][0].shape[:2]
+    lips = texture.bared_teeth(np.full_like(row["crop"][0], 120), in_crop(row))
+    assert 0 <= teeth.min() and teeth.max() <= 1 and lips.max() <= 1

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from mesh_faces import face_row
+from pydantic import ValidationError
+from vidswap.operators.generate import GenerateMesh
+from vidswap.operators.invert import InvertMesh
+
+from vidswap.graph import Batch
+from vidswap.graph.operator import Setting
+
+
+@pytest.fixture(scope="module")
+def source(astronaut, face_model):
+    return InvertMesh(InvertMesh.Options(size=384))(face_row(astronaut, face_model))
+
+
+@pytest.fixture(scope="module")
+def batch(grace_hopper, face_model):
+    rows = [face_row(grace_hopper, face_model, size, number) for number, size in enumerate((128, 192, 256))]
+    rows = Batch.concat(rows)
+    return rows.with_columns(shape=rows["landmarks"])
+
+
+def generator(source, **options):
+    operator = GenerateMesh(GenerateMesh.Options(**options))
+    operator.setup(Setting(sources={"source": source}))
+    return operator
+
+
+def test_each_row_gets_an_image_of_its_own_size(source, batch):
+    made = generator(source)(batch)
+    assert [i.shape for i in made["image"]] == [(128, 128, 3), (192, 192, 3), (256, 256, 3)]
+    assert all(i.dtype == np.uint8 for i in made["image"])
+    assert all(
+        a.dtype == np.float32 and a.shape == i.shape[:2] for a, i in zip(made["alpha"], made["image"], strict=True)
+    )
+
+
+def test_rows_do_not_depend_on_their_company(source, batch):
+    whole = generator(source)(batch)
+    one = generator(source)
+    for i in (2, 0, 1):
+        alone = one(batch.take(slice(i, i + 1)))
+        assert np.array_equal(alone["image"][0], whole["image"][i])
+        assert np.array_equal(alone["alpha"][0], whole["alpha"][i])
+
+
+def test_the_crop_itself_is_not_written_into(source, batch):
+    before = [crop.copy() for crop in batch["crop"]]
+    generator(source)(batch)
+    assert all(np.array_equal(a, b) for a, b in zip(before, batch["crop"], strict=True))
+
+
+def test_regions_are_checked():
+    assert GenerateMesh.Options(regions="mouth, nose").regions == "nose,mouth"
+    assert GenerateMesh.Options().regions == "brows,eyes,nose,mouth,skin"
+    with pytest.raises(ValidationError, match="brows, eyes, nose, mouth, skin"):
+        GenerateMesh.Options(regions="nose,ear")

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+from mesh_faces import face_row
+from pydantic import ValidationError
+from vidswap.operators.invert import InvertMesh
+
+from vidswap.graph import Batch
+
+
+def test_a_portrait_becomes_an_atlas(astronaut, face_model):
+    row = face_row(astronaut, face_model)
+    made = InvertMesh(InvertMesh.Options(size=256))(row)
+    assert made["texture"].shape == (1, 256, 256, 3) and made["texture"].dtype == np.uint8
+    assert made["texture_alpha"].shape == (1, 256, 256) and made["texture_alpha"].dtype == np.float32
+    assert 0 <= made["texture_alpha"].min() and made["texture_alpha"].max() <= 1
+
+
+def test_rows_do_not_depend_on_their_company(astronaut, grace_hopper, face_model):
+    rows = [face_row(image, face_model) for image in (astronaut, grace_hopper)]
+    invert = InvertMesh(InvertMesh.Options(size=256))
+    together = invert(Batch.concat(rows))
+    for i, row in enumerate(rows):
+        assert np.array_equal(together["texture"][i], invert(row)["texture"][0])
+
+
+def test_an_atlas_of_no_size_is_refused():
+    with pytest.raises(ValidationError, match="greater than or equal to 128"):
+        InvertMesh.Options(size=8)

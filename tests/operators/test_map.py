@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from vidswap.operators.map import MapMesh
+
+from vidswap.faces import topology
+from vidswap.graph import Batch
+from vidswap.graph.operator import Setting
+
+
+def landmarks(seed, count=1):
+    generator = np.random.default_rng(seed)
+    mean = topology.canonical()[None].astype(np.float64) * (1 + generator.normal(0, 0.04, (count, 1, 3)))
+    return (mean * 70 + (300, 200, 0) + generator.normal(0, 0.2, mean.shape)).astype(np.float32)
+
+
+def mapper(**options):
+    operator = MapMesh(MapMesh.Options(**options))
+    operator.setup(Setting(sources={"source": Batch(landmarks=landmarks(1))}))
+    return operator
+
+
+def test_the_shape_is_that_of_the_source_under_the_targets_outline():
+    batch = Batch(frame=np.arange(3), landmarks=landmarks(2, 3))
+    shape = mapper()(batch)["shape"]
+    assert shape.shape == (3, 478, 3) and shape.dtype == np.float32
+    moved = np.abs(shape - batch["landmarks"])
+    assert moved.max() > 0.5 and moved[:, list(topology.FACE_OVAL)].max() < 1e-3
+
+
+def test_no_strength_no_change():
+    batch = Batch(landmarks=landmarks(2))
+    assert np.array_equal(mapper(strength_shape=0)(batch)["shape"], batch["landmarks"])
+
+
+def test_rows_do_not_depend_on_their_company():
+    batch = Batch(landmarks=landmarks(2, 7))
+    whole = mapper()(batch)["shape"]
+    parts = [mapper()(batch.take(slice(a, b)))["shape"] for a, b in ((0, 2), (2, 3), (3, 7))]
+    assert np.array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("wrong", [{"strength_shape": 1.5}, {"regions": "ears"}, {"regions": ""}])
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        MapMesh.Options(**wrong)
+
+
+def test_noise_of_the_target_is_not_amplified():
+    still = np.repeat(landmarks(2), 40, 0)
+    noisy = (still + np.random.default_rng(0).normal(0, 0.3, still.shape)).astype(np.float32)
+    made = mapper()(Batch(landmarks=noisy))["shape"] - mapper()(Batch(landmarks=still))["shape"]
+    assert made[..., :2].std() < 1.02 * (noisy - still)[..., :2].std()
