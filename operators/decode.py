@@ -28,6 +28,7 @@ class DecodePyAV(Operator[DecodeOptions]):
     def __init__(self, options: DecodeOptions) -> None:
         super().__init__(options)
         self._threads = options.threads or 1
+        self._reader: media.Reader | None = None
 
     def setup(self, setting: Setting) -> None:
         """Take over the worker's number of threads where the options name none."""
@@ -38,5 +39,18 @@ class DecodePyAV(Operator[DecodeOptions]):
         return media.probe(path)
 
     def read(self, index: media.VideoIndex, start: int, stop: int) -> Iterator[media.Picture]:
-        """The pictures of frames [start, stop), the same whatever start and stop."""
-        return media.read(index, start, stop, threads=self._threads)
+        """The pictures of frames [start, stop), the same whatever start and stop; cheap where the last range ended."""
+        if self._reader is None or self._reader.index is not index:
+            self.teardown()
+            self._reader = media.Reader(index, threads=self._threads)
+        return self._reader.read(start, stop)
+
+    def take_warnings(self) -> list[str]:
+        """What was wrong with the frames read since the last call."""
+        return self._reader.take_warnings() if self._reader is not None else []
+
+    def teardown(self) -> None:
+        """Close the file."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None

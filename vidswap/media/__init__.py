@@ -6,13 +6,14 @@ from .index import Chapter, StreamRecord, VideoIndex
 from .joining import join
 from .picture import Picture
 from .probing import probe
-from .reader import DecodeError, read
+from .reader import DecodeError, Reader, read
 from .writer import SegmentReport, SegmentWriter, WriterOptions
 
 __all__ = [
     "Chapter",
     "DecodeError",
     "Picture",
+    "Reader",
     "SegmentReport",
     "SegmentWriter",
     "StreamRecord",

@@ -69,6 +69,9 @@ class VideoIndex:
         streams: all other streams.
         metadata, video_metadata: tags of the file and of the video stream.
         interlaced: the first frame says that it holds two fields.
+        warnings: what the file lacks or does that a user should know, each one line.
+        first: for a part of a video, the number of its first frame in `whole`.
+        whole: the index that this one is a part of, or None.
     """
 
     path: Path
@@ -96,6 +99,9 @@ class VideoIndex:
     metadata: Mapping[str, str] = field(default_factory=dict)
     video_metadata: Mapping[str, str] = field(default_factory=dict)
     interlaced: bool = False
+    warnings: tuple[str, ...] = ()
+    first: int = 0
+    whole: VideoIndex | None = None
 
     def __repr__(self) -> str:
         return f"VideoIndex({self.path.name!r}, {self.frame_count} frames, {self.width}x{self.height}, {self.codec})"
@@ -152,6 +158,16 @@ class VideoIndex:
         """True when frames differ in duration by more than the time base's rounding."""
         steps = np.diff(self.pts)
         return bool(len(steps) and int(steps.max()) - int(steps.min()) > 1)
+
+    def group_of(self, frame: int) -> int:
+        """Which group of pictures a frame is in: the one that the last keyframe at or before it begins."""
+        return max(0, int(np.searchsorted(self.keyframes, frame, side="right")) - 1)
+
+    def group_span(self, group: int) -> tuple[int, int]:
+        """First frame of a group of pictures, and the one after its last."""
+        start = int(self.keyframes[group]) if group > 0 else 0
+        stop = int(self.keyframes[group + 1]) if group + 1 < len(self.keyframes) else self.frame_count
+        return start, stop
 
     def time_s(self, frame: int) -> float:
         """When a frame is shown, in seconds of the file's clock."""

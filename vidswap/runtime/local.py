@@ -6,66 +6,35 @@ segments under a temporary name that is renamed to the output.
 
 from __future__ import annotations
 
-import os
-import signal
+import contextlib
+import dataclasses
+import hashlib
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from vidswap.graph import Batch, InputError, Interrupted, Part, Pipeline, Setting, StageError, VidswapError, cut
-from vidswap.graph.ends import Decoder, Encoder, Video
+from vidswap.graph import InputError, Interrupted, Pipeline, StageError, VidswapError, cut
+from vidswap.graph.ends import Decoder, Encoder
 
-from .job import Job
+from .checks import check_output, check_sources
+from .interrupt import Interruption, interruptible
+from .job import MARKER, Job
+from .journal import JOURNAL, Journal
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
 from .pool import MakePool, Pool, WorkerDied, make_pool
+from .report import Event, Listener, Lost, Report, Started, told_memory
+from .resuming import order_data, versions
+from .scans import Scans
 from .schedule import Schedule
 from .settings import RunSettings, available_cores
-from .store import file_digest, load_tables, save_tables, written_whole
-from .worker import contract_broken, frames_of, stored
+from .store import file_digest, temporary_path, trouble, written_whole
+
+__all__ = ["Event", "Listener", "Lost", "Report", "Started", "check_output", "check_sources", "run"]
 
 TRIES_PER_TASK = 3
 IN_FLIGHT_PER_WORKER = 2
-
-
-@dataclass(frozen=True)
-class Started:
-    """Told once before any work: the video, the cut, and stage names in order."""
-
-    video: Video
-    segments: int
-    stages: tuple[str, ...]
-    resumed: int
-
-
-@dataclass
-class Report:
-    """What came of a run: paths, counts, seconds by stage (summed over workers), warnings in order of appearance."""
-
-    pipeline: str
-    target: str
-    output: str
-    frames: int = 0
-    frames_with_faces: int = 0
-    faces: int = 0
-    segments: int = 0
-    segments_resumed: int = 0
-    wall_s: float = 0.0
-    stage_s: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    job: str | None = None
-
-    @property
-    def frames_per_s(self) -> float:
-        """Frames of the result per second of wall time."""
-        return self.frames / self.wall_s if self.wall_s else 0.0
-
-
-Event = Started | Progress | Done
-Listener = Callable[[Event], None]
 
 
 def run(
@@ -106,50 +75,81 @@ class _Run:
         self.metadata = dict(metadata or {})
         self.pool_maker = pool_maker
         self.report = Report(pipeline.name, str(target), str(output))
-        self._scans: dict[str, tuple[Any, Any]] = {}
+        self.folder = settings.job or output.with_name(f"{output.name}.vidswap")
+        self.interruption = Interruption()
+        self._memory_mb: dict[int, float] = {}
+        self._segment_done = False
 
     def go(self) -> Report:
         began = time.monotonic()
+        try:
+            with interruptible() as self.interruption:
+                self._check()
+                job = Job(self.folder, self._identity(), self._order(), fresh=self.settings.fresh)
+                with contextlib.closing(job):
+                    self._complete(job)
+                    if self.settings.job is None:
+                        job.remove()
+        except (KeyboardInterrupt, Interrupted):
+            there = (self.folder / MARKER).exists()
+            told = f"; the same command goes on from {self.folder}" if there else ""
+            raise Interrupted(f"interrupted{told}") from None
+        if self.settings.job is not None:
+            self.report.job = str(self.folder)
+        self.report.wall_s = time.monotonic() - began
+        return self.report
+
+    def _check(self) -> None:
+        """All that can be found wrong before any work. An output that this very job has written is no obstacle."""
         check_sources(self.pipeline, self.sources)
-        check_output(self.output, self.target, self.settings.overwrite)
+        written = (self.folder / JOURNAL).is_file() and Journal(self.folder, reading=True).output(self.output)
+        check_output(self.output, self.target, self.settings.overwrite or bool(written))
         decoder = cast(Decoder, self.pipeline.decoder.make())
         self.encoder = cast(Encoder, self.pipeline.encoder.make())
         self.video = decoder.probe(self.target)
         self.encoder.check(self.video, self.output)
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
-        folder = self.settings.job or self.output.with_name(f"{self.output.name}.vidswap")
-        job = Job(folder, self._identity(), fresh=self.settings.fresh)
-        try:
-            with _interruptible():
-                self._work(job)
-                self._join(job)
-        except InputError:
-            # Found out only with a model's help (no face in the portrait): still before any result.
-            if job.is_new:
-                job.remove()
-            raise
-        except (KeyboardInterrupt, Interrupted):
-            raise Interrupted(f"interrupted; the same command goes on from {folder}") from None
-        finally:
-            job.close()
-        if self.settings.job is None:
-            job.remove()
-        else:
-            self.report.job = str(folder)
-        self.report.wall_s = time.monotonic() - began
-        return self.report
 
     def _identity(self) -> dict[str, Any]:
-        from importlib.metadata import version
-
         return {
-            "vidswap": version("vidswap"),
-            "pipeline": self.pipeline.resolved(),
+            "versions": versions(),
             "target": self.video.content_hash,
             "sources": {name: file_digest(path) for name, path in self.sources.items()},
             "source_face": self.settings.source_face,
+            "pipeline": self.pipeline.resolved(),
+            "device": self.settings.device.split(":")[0],
             "segments": [s.start for s in self.segments],
         }
+
+    def _order(self) -> dict[str, Any]:
+        return order_data(self.pipeline, self.target, self.output, self.sources, self.settings)
+
+    def _complete(self, job: Job) -> None:
+        """Do what is left to do, and tell what goes wrong in one line; tracebacks go to the job folder."""
+        try:
+            written = None if self.settings.overwrite or self.settings.fresh else job.journal.output(self.output)
+            if written is not None:
+                # The run before was stopped between its last two steps, or its folder was kept.
+                self.report = Report(**{**written, "segments_resumed": written["segments"]})
+                return
+            self._tag = f"vidswap-{hashlib.sha256(str(job.folder.absolute()).encode()).hexdigest()[:8]}"
+            temporary_path(self.output, self._tag).unlink(missing_ok=True)
+            self._work(job)
+            self._join(job)
+        except InputError:
+            # Found out only with a model's help (no face in the portrait): still before any result.
+            if job.is_new and not self._segment_done:
+                job.remove(keep_folder=not job.made_folder)
+            raise
+        except StageError as error:
+            kept = job.note_error(error.detail) if error.detail else None
+            reason = f"{error.reason} (traceback in {kept})" if kept else error.reason
+            raise StageError(
+                reason, stage=error.stage, segment=error.segment, frame=error.frame, detail=error.detail
+            ) from error
+        except OSError as error:
+            job.note_error(traceback.format_exc())
+            raise VidswapError(f"{trouble(error)}; what is done is kept in {job.folder}") from error
 
     def _work(self, job: Job) -> None:
         workers = self.settings.worker_count(len(self.segments))
@@ -166,43 +166,56 @@ class _Run:
         schedule = Schedule(
             self.pipeline.parts, self.segments, self.sources, window=IN_FLIGHT_PER_WORKER * max(1, workers)
         )
-        self._take_up(job, schedule)
+        done = self._take_up(job, schedule)
         stages = tuple(s.name for s in (self.pipeline.decoder, *(s for p in self.pipeline.parts for s in p.stages)))
-        self.listener(Started(self.video, len(self.segments), stages, self.report.segments_resumed))
-        pool = self.pool_maker(order, workers)
+        self.listener(Started(self.video, len(self.segments), stages, self.report.segments_resumed, done))
+        scans = Scans(order)
+        pool: Pool | None = None
         try:
-            self._drive(job, order, schedule, pool)
+            pool = self.pool_maker(order, workers)
+            self._drive(job, schedule, scans, pool)
         finally:
-            pool.close()
+            if pool is not None:
+                pool.close()
+            scans.close()
+        largest = sorted(self._memory_mb.values(), reverse=True)[: max(1, workers)]
+        self.report.peak_memory_mb = told_memory(largest)
 
-    def _take_up(self, job: Job, schedule: Schedule) -> None:
-        """Mark what an interrupted run has done; scans are run again, from their stored input, to have their carry."""
+    def _take_up(self, job: Job, schedule: Schedule) -> dict[int, int]:
+        """Mark what an interrupted run has done, and return its frames by part.
+
+        Scans are run again, from their stored input, to have their carry.
+        """
         for name in self.sources:
-            if job.journal.finished(SourceTask(name).key):
+            entry = job.journal.finished(SourceTask(name).key)
+            if entry:
                 schedule.finish(SourceTask(name))
+                self._warn(*entry.get("warnings", ()))
+        frames: dict[int, int] = {}
         last = len(self.pipeline.parts) - 1
         for part in self.pipeline.parts:
             if part.ordered:
                 continue
             for segment in self.segments:
+                self.interruption.check()
                 task = PartTask(part.index, segment.index)
                 entry = job.journal.finished(task.key)
                 if entry:
                     schedule.finish(task)
                     self._count(task, entry)
+                    self._warn(*entry.get("warnings", ()))
+                    frames[part.index] = frames.get(part.index, 0) + segment.frames
                     self.report.segments_resumed += part.index == last
+        return frames
 
-    def _drive(self, job: Job, order: WorkOrder, schedule: Schedule, pool: Pool) -> None:
+    def _drive(self, job: Job, schedule: Schedule, scans: Scans, pool: Pool) -> None:
         running: set[Task] = set()
         tries: dict[Task, int] = {}
         while not schedule.finished:
             while pool.idle and (task := schedule.next()) is not None:
+                self.interruption.check()
                 if isinstance(task, PartTask) and self.pipeline.parts[task.part].ordered:
-                    began = time.perf_counter()
-                    faces = scan_part(order, self.pipeline.parts[task.part], task, self._scans)
-                    frames = self.segments[task.segment].frames
-                    stage = self.pipeline.parts[task.part].stages[0].name
-                    self._progress(Progress(task, frames, faces, {stage: time.perf_counter() - began}))
+                    self._scan(task, scans)
                     schedule.finish(task)
                     continue
                 tries[task] = tries.get(task, 0) + 1
@@ -211,25 +224,44 @@ class _Run:
             if not running and not schedule.finished:
                 raise RuntimeError("nothing runs and nothing may run: the schedule is stuck")
             for task, reply in pool.replies() if running else ():
+                self.interruption.check()
                 if isinstance(reply, Progress):
                     self._progress(reply)
                     continue
                 running.discard(task)
                 if isinstance(reply, Done):
-                    job.journal.record(task.key, reply.file, **reply.facts)
+                    self._accept(job, reply)
                     schedule.finish(task)
-                    self._count(task, reply.facts)
-                    self._warn(*reply.warnings)
-                    self.listener(reply)
-                elif isinstance(reply, WorkerDied) and tries[task] < TRIES_PER_TASK:
-                    schedule.put_back(task)
+                    tries.pop(task)
                 elif isinstance(reply, WorkerDied):
-                    segment = task.segment if isinstance(task, PartTask) else None
-                    stage = self.pipeline.parts[task.part].stages[-1].name if isinstance(task, PartTask) else "source"
-                    reason = f"the worker {reply.how}, {TRIES_PER_TASK} times; its output is in {reply.log}"
-                    raise StageError(reason, stage=stage, segment=segment)
+                    if tries[task] == TRIES_PER_TASK:
+                        raise self._lost(task, reply)
+                    schedule.put_back(task)
+                    self.listener(Lost(task))
                 else:
                     raise reply
+
+    def _scan(self, task: PartTask, scans: Scans) -> None:
+        part = self.pipeline.parts[task.part]
+        began = time.perf_counter()
+        faces = scans.run(part, task)
+        frames = self.segments[task.segment].frames
+        self._progress(Progress(task, frames, faces, {part.stages[0].name: time.perf_counter() - began}))
+
+    def _accept(self, job: Job, done: Done) -> None:
+        job.journal.record(done.task.key, done.file, **done.facts, warnings=list(done.warnings))
+        self._segment_done |= isinstance(done.task, PartTask) and done.task.part == len(self.pipeline.parts) - 1
+        if done.process:
+            self._memory_mb[done.process] = done.memory_mb
+        self._count(done.task, done.facts)
+        self._warn(*done.warnings)
+        self.listener(done)
+
+    def _lost(self, task: Task, died: WorkerDied) -> StageError:
+        segment = task.segment if isinstance(task, PartTask) else None
+        stage = self.pipeline.parts[task.part].stages[-1].name if isinstance(task, PartTask) else "source"
+        reason = f"the worker {died.how}, {TRIES_PER_TASK} times; its output is in {died.log}"
+        return StageError(reason, stage=stage, segment=segment)
 
     def _progress(self, step: Progress) -> None:
         for stage, seconds in step.seconds.items():
@@ -256,93 +288,20 @@ class _Run:
         if untouched:
             self._warn(f"{self.target}: no face to change was found; the output is a copy of the input")
         paths = [job.folder / f"{s.index:06d}{self.encoder.extension}" for s in self.segments]
-        with written_whole(self.output) as temporary:
-            if untouched and self.encoder.can_copy(self.video, self.output):
-                self._warn(*self.encoder.copy(self.video, temporary))
-            else:
-                notes = {} if untouched else self.metadata
-                self._warn(*self.encoder.join(self.video, paths, temporary, notes))
-
-
-def scan_part(order: WorkOrder, part: Part, task: PartTask, scans: dict[str, tuple[Any, Any]]) -> int:
-    """Run the ordered stage of a part on one segment, here, and store what it gives; returns the number of faces.
-
-    `scans` holds, by stage, the operator and what the segments before left; segments must come in order.
-    """
-    (stage,) = part.stages
-    if task.part:
-        tables = load_tables(order.sidecar(task.part - 1, task.segment))
-    else:
-        tables = {"frame": frames_of(order.video, order.segments[task.segment]), "face": Batch()}
-    if stage.name not in scans:
-        operator = stage.make()
-        operator.setup(Setting(video=order.video))
-        scans[stage.name] = (operator, None)
-    operator, carry = scans[stage.name]
-    given = tables[operator.each]
-    if len(given):
-        try:
-            result, carry = operator.scan(given, carry)
-        except VidswapError:
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            detail = traceback.format_exc()
-            raise StageError(reason, stage=stage.name, segment=task.segment, detail=detail) from error
-        problem = contract_broken(operator, given, result)
-        if problem:
-            raise StageError(problem, stage=stage.name, segment=task.segment)
-        scans[stage.name] = (operator, carry)
-        tables = {**tables, operator.each: result}
-    save_tables(order.sidecar(task.part, task.segment), {t: stored(b, part.stores) for t, b in tables.items()})
-    return len(tables["face"])
-
-
-def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
-    """Raise InputError for unknown, missing and unreadable sources."""
-    for name in sources:
-        if name not in pipeline.sources:
-            raise InputError(
-                f"pipeline {pipeline.name} has no source {name!r}; it has {', '.join(pipeline.sources) or 'none'}"
-            )
-    for name, wanted in pipeline.sources.items():
-        if wanted.required and name not in sources:
-            raise InputError(f"pipeline {pipeline.name} needs a source; give --source {name}=FILE ({wanted.about})")
-    for name, path in sources.items():
-        if not path.is_file():
-            raise InputError(f"{name}: {'is a folder' if path.is_dir() else 'no such file'}: {path}")
-
-
-def check_output(output: Path, target: Path, overwrite: bool) -> None:
-    """Raise InputError when the output cannot or must not be written there."""
-
-    if output.is_dir():
-        raise InputError(f"the output {output} is a folder; give a file name, such as {output / 'swapped.mp4'}")
-    if target.exists() and output.exists() and output.samefile(target):
-        raise InputError(f"the output {output} is the target itself; give another name with -o")
-    if output.exists() and not overwrite:
-        raise InputError(f"{output} exists; --overwrite replaces it")
-    parent = output.absolute().parent
-    if not parent.is_dir():
-        raise InputError(f"the output folder {parent} does not exist; make it first")
-    if not os.access(parent, os.W_OK):
-        raise InputError(f"the output folder {parent} is not writable")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make SIGTERM end a run as Ctrl-C does: with workers stopped and the journal whole."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:
-        # Only the main thread may set handlers; elsewhere the caller's own are in force.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        with written_whole(self.output, self._tag) as temporary:
+            try:
+                if untouched and self.encoder.can_copy(self.video, self.output):
+                    self._warn(*self.encoder.copy(self.video, temporary))
+                else:
+                    notes = {} if untouched else self.metadata
+                    self._warn(*self.encoder.join(self.video, paths, temporary, notes))
+            except VidswapError as error:
+                if isinstance(error, InputError) or temporary.name not in str(error):
+                    raise
+                raise VidswapError(str(error).replace(temporary.name, self.output.name)) from error
+            self.interruption.check()
+            if self.output.exists() and not self.settings.overwrite:
+                raise VidswapError(
+                    f"{self.output} has appeared meanwhile; move it, and the same command goes on from {job.folder}"
+                )
+            job.journal.record_output(temporary, self.output, dataclasses.asdict(self.report))

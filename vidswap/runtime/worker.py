@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from vidswap.graph import (
     Batch,
+    InputError,
     Operator,
     Pipeline,
     Segment,
@@ -32,7 +34,7 @@ from vidswap.graph.specification import PipelineSpecification
 
 from .order import Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
-from .store import Tables, load_joined, load_tables, save_tables, written_whole
+from .store import Tables, load_joined, load_tables, save_tables, trouble, written_whole
 
 LARGEST_BATCH_BYTES = 64 << 20
 Observer = Callable[[str, Batch], None]
@@ -58,9 +60,13 @@ class SegmentWorker:
 
     def run(self, task: PartTask | SourceTask) -> Done:
         """Run one task and store its result, atomically, in the job folder."""
-        if isinstance(task, SourceTask):
-            return self._run_source(task)
-        return self._run_part(task)
+        done = self._run_source(task) if isinstance(task, SourceTask) else self._run_part(task)
+        return replace(done, warnings=(*done.warnings, *self._told_by_decoders()))
+
+    def _told_by_decoders(self) -> list[str]:
+        """What decoders have to say of the frames that they read, where they have a `take_warnings`."""
+        decoders = [o for o in self._operators.values() if o.kind == "decode" and hasattr(o, "take_warnings")]
+        return [warning for decoder in decoders for warning in decoder.take_warnings()]
 
     def close(self) -> None:
         """Tear down all operators."""
@@ -114,9 +120,9 @@ class SegmentWorker:
     def _encode(self, task: PartTask, stage: Stage, encoder: Any, path: Path) -> dict[str, Any]:
         faces = frames_with_faces = 0
         finished = False
-        with self._blame(stage, task.segment):
-            encoder.begin(path, self.order.video, self.order.threads)
         try:
+            with self._blame(stage, task.segment):
+                encoder.begin(path, self.order.video, self.order.threads)
             for streamed in self.stream(task):
                 given = streamed["face"]
                 faces += len(given)
@@ -134,6 +140,8 @@ class SegmentWorker:
         wanted = self.order.segments[task.segment].frames
         if facts["frames"] != wanted:
             raise StageError(f"wrote {facts['frames']} of {wanted} frames", stage=stage.name, segment=task.segment)
+        with self._timed(stage.name), self._blame(stage, task.segment):
+            encoder.verify(path, wanted)
         return {"frames": facts["frames"], "faces": faces, "frames_with_faces": frames_with_faces}
 
     def _inputs(self, task: PartTask) -> Tables:
@@ -194,7 +202,7 @@ class SegmentWorker:
     def _call(self, stage: Stage, operator: Operator[Any], batch: Batch, segment: int | None) -> Batch:
         try:
             result = operator(batch)
-        except VidswapError:
+        except (VidswapError, MemoryError):
             raise
         except Exception as error:
             frame = _failing_frame(operator, batch)
@@ -234,7 +242,11 @@ class _Timed:
 
 
 class _Blame:
-    """Turns exceptions that are bugs or foreign into a StageError that says where."""
+    """Turns exceptions into a StageError that says where.
+
+    Input was checked before any work. What a segment finds wrong with it later, a file that is gone or a full disk, is
+    a failure of the run and no reason to forget what is done; so even an InputError becomes one there.
+    """
 
     def __init__(self, stage: Stage, segment: int | None, frame: int | None) -> None:
         self._stage, self._segment, self._frame = stage, segment, frame
@@ -243,8 +255,31 @@ class _Blame:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, VidswapError):
-            raise _stage_error(error, self._stage, self._segment, self._frame) from error
+        if not isinstance(error, Exception) or isinstance(error, (StageError, MemoryError)):
+            return
+        if isinstance(error, VidswapError):
+            if self._segment is not None:
+                raise StageError(
+                    str(error), stage=self._stage.name, segment=self._segment, frame=self._frame
+                ) from error
+            return
+        raise _stage_error(error, self._stage, self._segment, self._frame) from error
+
+
+def failure(error: Exception, task: PartTask | SourceTask) -> VidswapError:
+    """What a task's exception is told as: one of the engine's own classes, which go from process to process."""
+    segment = task.segment if isinstance(task, PartTask) else None
+    if isinstance(error, VidswapError) and type(error) in (StageError, InputError, VidswapError):
+        return error
+    if isinstance(error, VidswapError):
+        reason = str(error)
+    elif isinstance(error, MemoryError):
+        reason = "out of memory; give fewer --workers"
+    elif isinstance(error, OSError):
+        reason = trouble(error)
+    else:
+        reason = f"{type(error).__name__}: {error}"
+    return StageError(reason, stage="engine", segment=segment, detail=traceback.format_exc())
 
 
 def _stage_error(error: Exception, stage: Stage, segment: int | None, frame: int | None) -> StageError:

@@ -1,0 +1,172 @@
+"""An open decoder: it seeks once, decodes forward, numbers the frames, and notices the first one that is missing or
+damaged before any frame that may depend on it is given out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import av
+import av.container
+import numpy as np
+
+from vidswap.graph.errors import InputError
+
+from .index import VideoIndex
+from .opening import open_video, reason
+
+
+class Unreliable(Exception):
+    """Seeking did not lead to the frame that was sought."""
+
+
+class Damaged(Exception):
+    """The group of pictures that was read has a frame that does not decode, or not whole."""
+
+
+class Cursor:
+    """Decodes a video from one of its keyframes on.
+
+    Frames come out in order, each once, by number. A frame is given only when those after it that may have been decoded
+    before it (`reorder_depth` of them) are known to be whole, so that what is given does not depend on where decoding
+    began.
+
+    Attributes:
+        position: number of the next frame that it can give without seeking.
+    """
+
+    def __init__(self, index: VideoIndex, keyframe: int | None, expected: int, threads: int) -> None:
+        """`keyframe` is which of the index's keyframes to seek to, None for the file's start; `expected` is the frame
+        that must come, and none after it before. Raises Unreliable when the file cannot be opened again."""
+        self.index = index
+        self.position = expected
+        self._from_start = keyframe is None
+        self._expected = expected
+        self._seen_before = False
+        self._queue: deque[tuple[int, av.VideoFrame]] = deque()
+        self._trouble: int | None = None
+        self._ended = False
+        self._container, stream = opened_at(index, keyframe, threads)
+        self._numbered = numbered(index, frames_of(self._container, stream), from_start=self._from_start)
+
+    def take(self, wanted: int) -> av.VideoFrame:
+        """Frame `wanted`, which must not lie before `position`.
+
+        Raises Damaged when it or one that it may depend on is missing or broken, Unreliable when decoding began in the
+        wrong place.
+        """
+        depth = self.index.reorder_depth
+        while not self._ended and (not self._queue or self._queue[-1][0] < wanted + depth):
+            self._pull(wanted)
+        if self._trouble is not None and self._trouble <= wanted + depth:
+            group = self.index.group_of(wanted)
+            if self.index.group_of(min(self._trouble, self.index.frame_count - 1)) <= group:
+                raise Damaged(f"frame {self._trouble}")
+        while self._queue and self._queue[0][0] < wanted:
+            self._queue.popleft()
+        if not self._queue or self._queue[0][0] != wanted:
+            raise Damaged(f"frame {wanted} is missing")
+        self.position = wanted + 1
+        return self._queue.popleft()[1]
+
+    def _pull(self, wanted: int) -> None:
+        """Decode one more frame into the queue; frames before `wanted` are not kept."""
+        following = next(self._numbered, None)
+        if following is None:
+            self._ended = True
+            if self._expected < self.index.frame_count:
+                self._fault(self._expected)
+            return
+        number, frame = following
+        if number < self._expected:
+            self._seen_before = True
+            return
+        if number > self._expected:
+            self._fault(self._expected)
+        elif frame.is_corrupt:
+            self._fault(number)
+        self._seen_before = True
+        self._expected = number + 1
+        if number >= wanted:
+            self._queue.append((number, frame))
+
+    def _fault(self, number: int) -> None:
+        if not self._seen_before and not self._from_start:
+            raise Unreliable(f"frame {number} did not come")
+        if self._trouble is None:
+            self._trouble = number
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        self._queue.clear()
+        self._numbered.close()
+        self._container.close()
+
+
+def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[av.container.InputContainer, Any]:
+    """Open the file and its video stream, placed at a keyframe; the caller closes it.
+
+    Raises Unreliable when the file cannot be opened or does not let itself be sought in.
+    """
+    try:
+        container = open_video(index.path)
+    except InputError as error:
+        raise Unreliable(str(error)) from error
+    try:
+        stream: Any = container.streams[index.stream_index]
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = av.stream.Discard.all
+        context = stream.codec_context
+        context.thread_count = threads
+        # Slice threads dead-lock under load in some FFmpeg builds; frame threads do not.
+        context.thread_type = "FRAME" if threads > 1 else "NONE"
+        if keyframe is not None:
+            container.seek(int(index.seek_timestamps[keyframe]), stream=stream, backward=True)
+            # A flushed decoder forgets how many frames it must hold back, and would drop reordered ones.
+            context.reorder_depth = max(context.reorder_depth, index.reorder_depth)
+    except (av.error.FFmpegError, OSError, IndexError, OverflowError) as error:
+        container.close()
+        raise Unreliable(reason(error)) from error
+    return container, stream
+
+
+def frames_of(container: av.container.InputContainer, stream: Any) -> Generator[av.VideoFrame, None, None]:
+    """Decode to the end of the stream, or to where the file cannot be read on; damaged packets are passed over."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError, ValueError):
+            packet = None
+        if packet is None:
+            break
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, OSError, ValueError):
+            continue
+        yield from frames
+    # Where reading broke off, the decoder still holds what it had reordered.
+    with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+        yield from stream.codec_context.decode(None)
+
+
+def numbered(
+    index: VideoIndex, frames: Iterator[av.VideoFrame], *, from_start: bool
+) -> Generator[tuple[int, av.VideoFrame], None, None]:
+    """Number frames by their pts, or by counting from the file's start where pts say nothing."""
+    if not index.timed:
+        if not from_start:
+            raise Unreliable("frames without timestamps are counted from the start")
+        for number, frame in enumerate(frames):
+            if number < index.frame_count:
+                yield number, frame
+        return
+    for frame in frames:
+        if frame.pts is None:
+            continue
+        number = int(np.searchsorted(index.pts, frame.pts))
+        if number < index.frame_count and index.pts[number] == frame.pts:
+            yield number, frame
