@@ -15,6 +15,7 @@ from vidswap import media
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options
 from vidswap.media import codecs, containers
+from vidswap.media.verifying import verify_segment
 
 _BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)$")
 _UNITS = {"": 1, "k": 1000, "m": 1_000_000}
@@ -126,6 +127,10 @@ class EncodePyAV(Operator[EncodeOptions]):
             "last_pts": report.last_pts,
             "pixel_format": report.pixel_format,
         }
+
+    def verify(self, path: Path, frames: int) -> None:
+        """Raises VidswapError unless the finished segment, read again, holds that many frames and can be decoded."""
+        verify_segment(path, frames)
 
     def abort(self) -> None:
         """Give the segment up; no file is left. May be called at any time."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidswap.graph import Batch, InputError, NoOptions, Operator, Options, object_column
+from vidswap.graph import Batch, InputError, NoOptions, Operator, Options, VidswapError, object_column
 
 
 @dataclass
@@ -152,6 +152,10 @@ class Encode(Operator[NoOptions]):
     def finish(self):
         self.file.close()
         return {"frames": self.count}
+
+    def verify(self, path, frames):
+        if path.read_text().count("\n") != frames:
+            raise VidswapError(f"{path.name} does not hold {frames} frames")
 
     def abort(self):
         self.file.close()

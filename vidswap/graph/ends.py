@@ -81,6 +81,10 @@ class Encoder(Protocol):
         """End the segment; returns facts for the journal, `frames` among them."""
         ...
 
+    def verify(self, path: Path, frames: int) -> None:
+        """Read a finished segment again; raise VidswapError unless it holds that many frames and can be decoded."""
+        ...
+
     def abort(self) -> None:
         """Give the segment up; leave no file. Must bear a `begin` that failed."""
         ...

@@ -2,66 +2,127 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from vidswap.graph import InputError
+from vidswap.graph import InputError, VidswapError
 
-from .journal import Journal
-from .store import written_whole
+from .journal import JOURNAL, Journal
+from .store import trouble, written_whole
 
 MARKER = "job.json"
+LOCK = "lock"
+ERROR = "error.txt"
+TEMPORARY = ".*.tmp*"
+LOCK_TRIES = 100
 
 
 class Job:
     """An opened and locked job folder.
 
     `identity` is the plain data that decides every frame of the result (resolved pipeline, content of inputs, cut,
-    version). A folder of another identity is refused with the first difference, unless `fresh`.
+    versions). A folder of another identity is refused with the first difference, unless `fresh`. `order` is what
+    `vidswap resume` needs beyond that: where the inputs are, where the output goes, how it is run.
 
-    Raises InputError for a folder that is in use, of another identity, or not a job folder at all.
+    Raises InputError for a folder that is in use, of another identity, or not a job folder at all, VidswapError when
+    the disk fails.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], *, fresh: bool = False) -> None:
+    def __init__(
+        self, folder: Path, identity: dict[str, Any], order: Mapping[str, Any] | None = None, *, fresh: bool = False
+    ) -> None:
         self.folder = folder
-        self.is_new = not folder.exists()
-        if not self.is_new and not (folder / MARKER).exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is not a job folder of vidswap and not empty; give another with --job")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"cannot make the job folder {folder}: {error.strerror}; give another with --job"
-            ) from None
+        _refuse_foreign(folder)
+        self.made_folder = not folder.exists()
         self._lock = _lock(folder)
-        marker = folder / MARKER
-        if marker.exists() and not fresh:
-            difference = first_difference(json.loads(marker.read_text()), identity)
-            if difference:
-                self.close()
-                raise InputError(f"{folder} holds an interrupted run that differs: {difference}; --fresh starts anew")
-        elif not self.is_new:
-            for file in folder.iterdir():
-                if file.name != "lock":
-                    file.unlink()
-        for leftover in folder.glob(".*.tmp*"):
-            leftover.unlink()
-        if not marker.exists():
-            with written_whole(marker) as temporary:
-                temporary.write_text(json.dumps(identity, indent=1, sort_keys=True))
-        self.journal = Journal(folder)
+        try:
+            self.is_new = not (folder / MARKER).exists()
+            self._open(identity, dict(order or {}), fresh)
+        except OSError as error:
+            self.close()
+            raise VidswapError(f"the job folder {folder} cannot be used: {trouble(error)}") from error
+        except BaseException:
+            self.close()
+            raise
 
-    def remove(self) -> None:
-        """Delete the folder and all in it, and let go of the lock."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.close()
+    def _open(self, identity: dict[str, Any], order: dict[str, Any], fresh: bool) -> None:
+        marker = self.folder / MARKER
+        if not self.is_new and not fresh:
+            before = read_marker(self.folder)
+            difference = first_difference(before["identity"], identity)
+            if difference:
+                raise InputError(
+                    f"{self.folder} holds an interrupted run that differs: {difference}; --fresh starts anew"
+                )
+        elif not self.is_new:
+            self._empty()
+        self._remove_temporaries()
+        wanted = {"identity": identity, "order": order}
+        if not marker.exists() or read_marker(self.folder) != wanted:
+            with written_whole(marker) as temporary:
+                temporary.write_text(json.dumps(wanted, indent=1, sort_keys=True))
+        self.journal = Journal(self.folder)
+
+    def note_error(self, detail: str) -> Path | None:
+        """Keep a traceback in the folder; returns its path, or None where not even that can be written."""
+        path = self.folder / ERROR
+        try:
+            path.write_text(detail)
+        except OSError:
+            return None
+        return path
+
+    def remove(self, *, keep_folder: bool = False) -> None:
+        """Delete the folder (or only what is in it) and let go of the lock.
+
+        The marker goes last: a crash half-way leaves what is still recognised as a job folder.
+        """
+        with contextlib.suppress(OSError):
+            self._empty()
+            (self.folder / LOCK).unlink()
+            if not keep_folder:
+                self.folder.rmdir()
+        self._lock.close()
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Remove what killed workers left unfinished, and let go of the lock."""
+        if not self._lock.closed:
+            with contextlib.suppress(OSError):
+                self._remove_temporaries()
         self._lock.close()
+
+    def _remove_temporaries(self) -> None:
+        for leftover in self.folder.glob(TEMPORARY):
+            leftover.unlink(missing_ok=True)
+
+    def _empty(self) -> None:
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in (JOURNAL, MARKER, LOCK):
+                path.unlink(missing_ok=True)
+        (self.folder / JOURNAL).unlink(missing_ok=True)
+        (self.folder / MARKER).unlink(missing_ok=True)
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """What a job folder is about: its `identity` and its `order`. Raises InputError for what is no job folder."""
+    try:
+        content = json.loads((folder / MARKER).read_text())
+        return {"identity": dict(content["identity"]), "order": dict(content["order"])}
+    except FileNotFoundError:
+        what = "there is no such folder" if not folder.exists() else f"it has no {MARKER}"
+        raise InputError(f"{folder} is not a job folder of vidswap: {what}") from None
+    except NotADirectoryError:
+        raise InputError(f"{folder} is not a job folder of vidswap: it is a file") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{folder / MARKER} is not readable; --fresh starts anew") from None
 
 
 def digest(identity: dict[str, Any]) -> str:
@@ -70,13 +131,13 @@ def digest(identity: dict[str, Any]) -> str:
 
 
 def first_difference(before: Any, now: Any, where: str = "") -> str | None:
-    """The first place where two pieces of plain data differ, as `place was A, is B`; None when they agree.
+    """The first place, in the order of `now`, where plain data differ, as `place was A, is B`; None when they agree.
 
     >>> first_difference({"a": [1, 2]}, {"a": [1, 3]})
     'a.1 was 2, is 3'
     """
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
+        for key in [*now, *(k for k in before if k not in now)]:
             found = first_difference(before.get(key), now.get(key), f"{where}.{key}" if where else str(key))
             if found:
                 return found
@@ -95,14 +156,44 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """A folder without a marker may hold no more than what a crash leaves before the marker is written."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"the job folder {folder} is a file; give another with --job")
+    if not folder.exists() or (folder / MARKER).exists():
+        return
+    if any(p.name != LOCK and not p.match(TEMPORARY) for p in folder.iterdir()):
+        raise InputError(f"{folder} is not a job folder of vidswap and not empty; give another with --job")
+
+
 def _lock(folder: Path) -> TextIO:
     """An advisory lock that the kernel drops when the process ends, however it ends."""
     import fcntl
 
-    file = (folder / "lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    for _ in range(LOCK_TRIES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / LOCK).open("a")
+        except FileNotFoundError:
+            continue  # another run has just removed the folder that it was done with
+        except OSError as error:
+            raise InputError(
+                f"cannot make the job folder {folder}: {error.strerror}; give another with --job"
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = (folder / LOCK).stat()
+        except FileNotFoundError:
+            file.close()
+            continue
+        except BlockingIOError:
+            file.close()
+            raise InputError(f"another run works in {folder}; wait for it, or give another folder with --job") from None
+        except OSError as error:
+            file.close()
+            raise InputError(f"cannot lock {folder}: {error.strerror}; give another folder with --job") from None
+        # The run that held it may have removed the file that was opened here: then the lock is nobody's.
+        if os.path.samestat(held, os.fstat(file.fileno())):
+            return file
         file.close()
-        raise InputError(f"another run works in {folder}; wait for it, or give another folder with --job") from None
-    return file
+    raise InputError(f"cannot make the job folder {folder}; give another with --job")

@@ -13,6 +13,9 @@ from typing import Any
 
 from .store import file_digest
 
+JOURNAL = "journal.jsonl"
+OUTPUT = "output"
+
 
 class Journal:
     """Finished work of one job, by key.
@@ -26,13 +29,14 @@ class Journal:
     12
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, reading: bool = False) -> None:
+        """`reading` leaves the file as it is, for those who do not hold the job's lock."""
         self.folder = folder
-        self.path = folder / "journal.jsonl"
+        self.path = folder / JOURNAL
         self._entries: dict[str, dict[str, Any]] = {}
         if self.path.exists():
             content = self.path.read_bytes()
-            if content and not content.endswith(b"\n"):
+            if not reading and content and not content.endswith(b"\n"):
                 # A torn line of an earlier crash must not swallow the next one.
                 with self.path.open("ab") as out:
                     out.write(b"\n")
@@ -46,12 +50,33 @@ class Journal:
     def record(self, key: str, file: str, **facts: Any) -> None:
         """Note that the work `key` is done and lies in `file` (relative to the job folder)."""
         path = self.folder / file
-        entry = {"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts}
+        self._append({"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts})
+
+    def record_output(self, written: Path, output: Path, facts: dict[str, Any]) -> None:
+        """Note, just before the rename, that `written` is about to become the output; `facts` is the report."""
+        found = written.stat()
+        place = {"file": str(output.absolute()), "size": found.st_size, "inode": found.st_ino}
+        self._append({"key": OUTPUT, **place, "report": facts})
+
+    def output(self, output: Path) -> dict[str, Any] | None:
+        """The report of the run that wrote `output`, when it is there as that run left it, else None."""
+        entry = self._entries.get(OUTPUT)
+        try:
+            found = output.stat()
+        except OSError:
+            return None
+        if entry is None or entry["file"] != str(output.absolute()):
+            return None
+        if (found.st_size, found.st_ino) != (entry["size"], entry["inode"]):
+            return None
+        return dict(entry["report"])
+
+    def _append(self, entry: dict[str, Any]) -> None:
         with self.path.open("ab") as out:
             out.write(json.dumps(entry).encode() + b"\n")
             out.flush()
             os.fsync(out.fileno())
-        self._entries[key] = entry
+        self._entries[entry["key"]] = entry
 
     def finished(self, key: str) -> dict[str, Any] | None:
         """The entry of `key` when its file is there and whole, else None."""

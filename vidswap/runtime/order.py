@@ -79,9 +79,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Done:
-    """Told at the end of a task: the file (relative to the job folder) and what is worth noting about it."""
+    """Told at the end of a task: the file (relative to the job folder) and what is worth noting about it.
+
+    `process` is the worker's, 0 for the driver's own; `memory_mb` its peak so far, in MiB.
+    """
 
     task: Task
     file: str
     facts: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    process: int = 0
+    memory_mb: float = 0.0

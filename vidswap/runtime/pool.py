@@ -18,10 +18,11 @@ from typing import Any, Protocol
 from vidswap.graph import VidswapError
 
 from .order import Done, Progress, Task, WorkOrder
-from .worker import SegmentWorker
+from .process import OUT_OF_MEMORY, READY
+from .worker import SegmentWorker, failure
 
 Reply = Done | Progress | VidswapError
-
+ENDING_S = 10.0
 
 # The package comes from where the driver has it: the working folder may hold a checkout of another vidswap, which `-m`,
 # or an editable install's late import hook, would prefer.
@@ -35,7 +36,7 @@ except ImportError:
     pass
 sys.path[:] = path
 from vidswap.runtime.process import main
-main()
+main(descriptor=int(sys.argv[1]), parent=int(sys.argv[3]))
 """
 
 
@@ -91,8 +92,8 @@ class InlinePool:
         result: Reply
         try:
             result = self._worker.run(task)
-        except VidswapError as error:
-            result = error
+        except Exception as error:
+            result = failure(error, task)
         told: list[tuple[Task, Reply]] = [(task, p) for p in self._progress]
         self._progress.clear()
         return [*told, (task, result)]
@@ -105,31 +106,56 @@ class InlinePool:
 class _Process:
     def __init__(self, number: int, order: WorkOrder) -> None:
         ours, theirs = socket.socketpair()
-        self.log = order.folder / f"worker-{number}.log"
-        with self.log.open("ab") as log:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-c", START, str(theirs.fileno()), json.dumps(sys.path)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_environment(),
-                start_new_session=True,
-            )
-        theirs.close()
-        self.connection: Any = Connection(ours.detach())
-        self.connection.send(order)
+        with ours, theirs:
+            self.log = order.folder / f"worker-{number}.log"
+            told = [str(theirs.fileno()), json.dumps(sys.path), str(os.getpid())]
+            with self.log.open("ab") as log:
+                self.popen = subprocess.Popen(
+                    [sys.executable, "-c", START, *told],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+            self.connection: Any = Connection(ours.detach())
+        self.order = order
+        self.ready = False
         self.task: Task | None = None
 
-    def kill(self) -> None:
+    def give(self, task: Task) -> None:
+        self.task = task
+        if self.ready:
+            self._send(task)
+
+    def begin(self) -> None:
+        """The process is up and listens: only now does it get what may be too large for a pipe that nobody reads."""
+        self.ready = True
+        self._send(self.order, self.task)
+
+    def _send(self, *messages: object) -> None:
+        # A process that has died is found when its answer is waited for; its task is then reported as lost.
+        with contextlib.suppress(OSError):
+            for message in messages:
+                self.connection.send(message)
+
+    def end(self) -> int:
+        """Wait until it has ended, and see to it that it does; returns the exit code."""
         self.connection.close()
-        if self.popen.poll() is None:
+        try:
+            return self.popen.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
             self.popen.kill()
-        self.popen.wait()
+            return self.popen.wait()
 
 
 class ProcessPool:
-    """Segment workers in processes of their own. A process that dies is replaced; its task comes back as WorkerDied."""
+    """Segment workers in processes of their own.
+
+    A process that dies is replaced and its task comes back as WorkerDied; but where memory was short, or may have been,
+    the pool goes on with one process fewer, down to one.
+    """
 
     def __init__(self, order: WorkOrder, workers: int) -> None:
         self._order = order
@@ -144,18 +170,20 @@ class ProcessPool:
 
     def submit(self, task: Task) -> None:
         """Hand a task to an idle process; processes start as they are needed."""
-        process = next((p for p in self._processes if p.task is None), None)
-        if process is None:
-            process = _Process(self._started, self._order)
-            self._started += 1
-            self._processes.append(process)
-        process.task = task
-        # A process that died while idle is found by `replies`, which reports the task as lost.
-        with contextlib.suppress(OSError):
-            process.connection.send(task)
+        for process in [p for p in self._processes if p.task is None and p.popen.poll() is not None]:
+            self._processes.remove(process)
+            process.end()
+        process = next((p for p in self._processes if p.task is None), None) or self._start()
+        process.give(task)
+
+    def _start(self) -> _Process:
+        process = _Process(self._started, self._order)
+        self._started += 1
+        self._processes.append(process)
+        return process
 
     def replies(self) -> list[tuple[Task, Reply]]:
-        """Wait for any process."""
+        """Wait for any process; what it said may be of no concern, and the list empty."""
         ready = set(wait([p.connection for p in self._processes if p.task is not None]))
         told: list[tuple[Task, Reply]] = []
         for process in [p for p in self._processes if p.connection in ready]:
@@ -163,21 +191,29 @@ class ProcessPool:
             try:
                 message = process.connection.recv()
             except (EOFError, OSError):
-                process.popen.wait()
-                self._processes.remove(process)
-                message = WorkerDied(process.task, _how_it_died(process.popen.returncode), process.log)
-                told.append((process.task, message))
-                process.kill()
+                told.append((process.task, self._bury(process, process.task)))
+                continue
+            if message == READY:
+                process.begin()
                 continue
             told.append((process.task, message))
             if not isinstance(message, Progress):
                 process.task = None
         return told
 
+    def _bury(self, process: _Process, task: Task) -> WorkerDied:
+        self._processes.remove(process)
+        code = process.end()
+        if code in (-signal.SIGKILL, OUT_OF_MEMORY):
+            self._workers = max(1, self._workers - 1)
+        return WorkerDied(task, _how_it_died(code), process.log)
+
     def close(self) -> None:
         """Kill all processes; files that they were writing are temporary ones."""
         for process in self._processes:
-            process.kill()
+            process.popen.kill()
+        for process in self._processes:
+            process.end()
         self._processes.clear()
 
 
@@ -196,6 +232,10 @@ def _environment() -> dict[str, str]:
 
 
 def _how_it_died(code: int) -> str:
+    if code == OUT_OF_MEMORY:
+        return "ran out of memory (give fewer --workers)"
+    if code == -signal.SIGKILL:
+        return "was killed by SIGKILL (as systems short of memory do; give fewer --workers)"
     if code < 0:
         try:
             return f"was killed by {signal.Signals(-code).name}"

@@ -14,8 +14,9 @@ from typing import Any
 
 from vidswap.graph import Batch, Pipeline, Segment
 
-from .local import check_sources, scan_part
+from .checks import check_sources
 from .order import PartTask, SourceTask, WorkOrder
+from .scans import Scans
 from .settings import RunSettings, available_cores
 from .worker import SegmentWorker
 
@@ -65,12 +66,12 @@ def _render(worker: SegmentWorker, decoder: Any, wanted: set[int]) -> Iterator[P
     order, parts = worker.order, worker.pipeline.parts
     for name in order.sources:
         worker.run(SourceTask(name))
-    scans: dict[str, tuple[Any, Any]] = {}
+    scans = Scans(order)
     for part in parts[:-1]:
         for segment in order.segments:
             task = PartTask(part.index, segment.index)
             if part.ordered:
-                scan_part(order, part, task, scans)
+                scans.run(part, task)
             else:
                 worker.run(task)
     for segment in order.segments:

@@ -5,57 +5,70 @@ Native code that crashes (decoders do, on damaged files) takes this process alon
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
-import sys
 import threading
 import time
-import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
 POLL_PARENT_S = 0.5
+READY = "ready"
+OUT_OF_MEMORY = 97
+"""Exit code of a worker that ran out of memory."""
 
 
-def main() -> None:
-    """Serve tasks until the driver hangs up."""
+def main(descriptor: int, parent: int) -> None:
+    """Serve tasks of the process `parent` until it hangs up."""
     # Ctrl-C reaches the whole foreground group; the driver alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    connection = Connection(int(sys.argv[1]))
-    serve(connection)
+    _die_with(parent)
+    serve(Connection(descriptor))
 
 
 def serve(connection: Any) -> None:
-    """Receive a work order, then run tasks and answer with what comes of them."""
-    from vidswap.graph import StageError, VidswapError
+    """Say that this process is up, receive a work order, then run tasks and answer with what comes of them."""
+    from .order import Done
+    from .report import peak_memory_mb
+    from .worker import failure
 
     try:
+        connection.send(READY)
         order = connection.recv()
         from .worker import SegmentWorker
 
         worker = SegmentWorker(order, report=connection.send)
         while True:
             task = connection.recv()
+            reply: Any
             try:
-                connection.send(worker.run(task))
-            except VidswapError as error:
-                connection.send(error)
+                reply = worker.run(task)
             except MemoryError:
                 raise
             except Exception as error:
-                segment = getattr(task, "segment", None)
-                told = StageError(
-                    f"{type(error).__name__}: {error}", stage="engine", segment=segment, detail=traceback.format_exc()
-                )
-                connection.send(told)
+                reply = failure(error, task)
+            if isinstance(reply, Done):
+                reply = dataclasses.replace(reply, process=os.getpid(), memory_mb=peak_memory_mb())
+            connection.send(reply)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
 
 
 def _die_with(parent: int) -> None:
-    """End this process when the driver is gone, even in the middle of a task."""
-    while os.getppid() == parent:
-        time.sleep(POLL_PARENT_S)
-    os._exit(1)
+    """End this process at once when the driver is gone, even in the middle of a task."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        # PR_SET_PDEATHSIG of Linux: nothing of a killed run may still be written when the next one has begun.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_PARENT_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

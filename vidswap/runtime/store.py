@@ -20,16 +20,42 @@ Tables = dict[str, Batch]
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that is synced and renamed to it on success and removed on failure."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+def written_whole(path: Path, tag: str | None = None) -> Iterator[Path]:
+    """A temporary path beside `path` that is synced and renamed to it on success and removed on failure.
+
+    The temporary name has the process's number in it, or `tag` where a later process shall know it again.
+    """
+    temporary = temporary_path(path, tag or str(os.getpid()))
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path, tag: str) -> Path:
+    """The name under which a file is written until it is whole; hidden, with the same suffix, of bounded length."""
+    return path.with_name(f".{path.stem[:40]}.{tag}.tmp{path.suffix}")
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename survives a power cut only when the folder is synced too; not every file system can.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def trouble(error: OSError) -> str:
+    """What the system says is wrong, with the file's name where it is known, in one line."""
+    said = error.strerror or str(error) or type(error).__name__
+    return f"{said[:1].lower()}{said[1:]}" + (f": {error.filename}" if error.filename else "")
 
 
 def save_tables(path: Path, tables: Tables) -> None:

@@ -1,0 +1,41 @@
+"""What is looked at before any work: are the sources there, can the output be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from vidswap.graph import InputError, Pipeline
+
+
+def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
+    """Raise InputError for unknown, missing and unreadable sources."""
+    for name in sources:
+        if name not in pipeline.sources:
+            raise InputError(
+                f"pipeline {pipeline.name} has no source {name!r}; it has {', '.join(pipeline.sources) or 'none'}"
+            )
+    for name, wanted in pipeline.sources.items():
+        if wanted.required and name not in sources:
+            raise InputError(f"pipeline {pipeline.name} needs a source; give --source {name}=FILE ({wanted.about})")
+    for name, path in sources.items():
+        if not path.is_file():
+            raise InputError(f"{name}: {'is a folder' if path.is_dir() else 'no such file'}: {path}")
+        if not os.access(path, os.R_OK):
+            raise InputError(f"{name}: {path} cannot be read: permission denied")
+
+
+def check_output(output: Path, target: Path, overwrite: bool) -> None:
+    """Raise InputError when the output cannot or must not be written there."""
+    if output.is_dir():
+        raise InputError(f"the output {output} is a folder; give a file name, such as {output / 'swapped.mp4'}")
+    if target.exists() and output.exists() and output.samefile(target):
+        raise InputError(f"the output {output} is the target itself; give another name with -o")
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists; --overwrite replaces it")
+    parent = output.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"the output folder {parent} does not exist; make it first")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"the output folder {parent} is not writable")

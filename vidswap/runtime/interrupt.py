@@ -1,0 +1,54 @@
+"""Signals that end a run: Ctrl-C, SIGTERM and a closed terminal all stop it the same, orderly way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+IMPATIENT_SIGNALS = 4
+
+
+@dataclass
+class Interruption:
+    """Whether the user wants to stop: for loops that must not miss it where an interrupt was swallowed."""
+
+    signals: int = 0
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt when a signal has come."""
+        if self.signals:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turn the first of these signals into KeyboardInterrupt; ignore the next ones, which would disturb the clean-up.
+
+    A fourth one interrupts the clean-up too. A signal that is ignored (nohup, jobs in the background) stays ignored, a
+    handler of the caller's for SIGINT stays in force, and off the main thread nothing is changed.
+    """
+    state = Interruption()
+
+    def stop(*_: object) -> None:
+        state.signals += 1
+        if state.signals == 1 or state.signals >= IMPATIENT_SIGNALS:
+            raise KeyboardInterrupt
+
+    before: dict[int, object] = {}
+    try:
+        for name in ENDING:
+            number = getattr(signal, name)
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, stop)
+    except ValueError:
+        # Only the main thread may set handlers.
+        yield state
+        return
+    try:
+        yield state
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
