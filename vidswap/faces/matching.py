@@ -43,7 +43,8 @@ def light_field(
 def _field(both: np.ndarray, floor: np.ndarray, own_floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     wanted, given = both[..., :3], both[..., 3:]
     gain = (np.maximum(wanted - floor, 0) + 8) / (np.maximum(given - own_floor, 0) + 8)
-    gain = np.clip(gain, *_GAIN)
+    # A portrait without deep shadows is not given any: haze may take contrast, its absence adds none.
+    gain = np.clip(np.minimum(gain, (wanted + 8) / (given + 8)), *_GAIN)
     return gain, wanted - given * gain
 
 
@@ -109,7 +110,7 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     """Mean of values (h, w, C) float32 around every pixel, weighted by weight (h, w), over about `sigma` pixels, and
     over as much more as it takes where there is no weight near (push-pull, Gortler et al. 1996).
     """
-    finest = max(0, round(float(np.log2(max(sigma, 1.0)))))
+    finest = float(np.log2(max(sigma, 1.0)))
     levels = [np.concatenate([values * weight[..., None], weight[..., None]], 2).astype(np.float32)]
     while min(levels[-1].shape[:2]) > 2:
         levels.append(cv2.pyrDown(levels[-1]))
@@ -118,8 +119,10 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
         level = levels[number]
         # OpenCV drops the axis of a single channel.
         mean = cv2.pyrUp(mean, dstsize=(level.shape[1], level.shape[0])).reshape(*level.shape[:2], -1)
-        if number >= finest:
-            certain = np.minimum(level[..., -1:] * 4, 1)
+        # In shares, so that nothing jumps when the size of a face passes a power of two.
+        share = min(number - finest + 1, 1.0)
+        if share > 0:
+            certain = share * np.minimum(level[..., -1:] * 4, 1)
             mean += certain * (level[..., :-1] / np.maximum(level[..., -1:], 1e-6) - mean)
     return mean
 

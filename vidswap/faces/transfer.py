@@ -20,6 +20,7 @@ _LID_GAUGES = (
     (topology.LEFT_EYE, (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER)),
 )
 _LEAST_COLOUR = 0.3
+_REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
 _SKIN = len(topology.triangles())
 
 
@@ -29,7 +30,7 @@ class Actor:
     def __init__(self, colour: np.ndarray, alpha: np.ndarray, regions: Collection[str] = REGIONS) -> None:
         size = colour.shape[0]
         # Well inside the outline the completed texture is always better than a hole through which the target looks.
-        shown = np.maximum(alpha, inner(size))
+        shown = np.maximum(soft(alpha), inner(size))
         cover = shown * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
         self.size = size
         self.regions = frozenset(regions)
@@ -37,6 +38,16 @@ class Actor:
         rims = occlusion.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
         self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
+
+
+def soft(alpha: np.ndarray) -> np.ndarray:
+    """alpha (T, T) float32 with broad slopes on the inner side of its edges, so that a hairline of the source's does
+    not show as a line on the target's forehead.
+    """
+    size = alpha.shape[0]
+    reach = max(1, round(0.025 * size))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.minimum(alpha, cv2.GaussianBlur(cv2.erode(alpha, disc), (0, 0), 0.5 * reach))
 
 
 @cache
@@ -184,5 +195,5 @@ def _lit(
     share = matching.saturation(target, skin) / max(matching.saturation(source, skin), 1e-3)
     share = min(max(share, _LEAST_COLOUR), 1.0)
     rendered, source = matching.less_colourful(rendered, share), matching.less_colourful(source, share)
-    field = matching.light_field(target, source, skin, small, 0.09 * size[0])
+    field = matching.light_field(target, source, skin, small, _REACH * max(size))
     return matching.relight(rendered, *field)
