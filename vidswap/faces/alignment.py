@@ -23,7 +23,7 @@ from vidswap.graph.errors import InputError
 
 from .topology import LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER
 
-AUTO_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+AUTO_SIZES = (64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960, 1024)
 
 # Outer corner, two of the upper lid, inner corner, two of the lower lid: dlib's 36-41 and 42-47.
 _RIGHT_EYE_6 = (33, 160, 158, 133, 153, 144)

@@ -102,7 +102,7 @@ class Operator(Generic[OptionsT]):
     needs_source: ClassVar[tuple[str, ...]] = ()
     context: int = 0
     ordered: ClassVar[bool] = False
-    batch_size: int = 16
+    batch_size: int = 8
     resources: Resources = Resources()
     Options: ClassVar[type[Options]] = NoOptions
 

@@ -227,8 +227,8 @@ MakePool = Callable[[WorkOrder, int], Pool]
 
 def _environment() -> dict[str, str]:
     # Workers already fill the cores; libraries that start a thread per core in each would only fight.
-    quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return {**os.environ, **quiet}
+    alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
+    return {**os.environ, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _how_it_died(code: int) -> str:
