@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Pipeline, swap
+    from .api import Pipeline, resume, swap
     from .graph import InputError, Interrupted, StageError, VidswapError
     from .runtime.local import Report
     from .runtime.settings import RunSettings
@@ -30,11 +30,13 @@ __all__ = [
     "StageError",
     "VidswapError",
     "__version__",
+    "resume",
     "swap",
 ]
 
 _HOMES = {
     "Pipeline": "vidswap.api",
+    "resume": "vidswap.api",
     "swap": "vidswap.api",
     "InputError": "vidswap.graph",
     "Interrupted": "vidswap.graph",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from .graph import InputError
 from .graph.registry import find_operator, find_pipeline
 from .graph.specification import PipelineSpecification, StageSpecification, apply_overrides, load_specification
 from .runtime.local import Listener, Report, run
+from .runtime.resuming import resumable
 from .runtime.settings import RunSettings
 from .runtime.store import file_digest
 
@@ -112,6 +114,22 @@ def swap(
     }
     ready = Pipeline.prepared(pipeline, overrides=options, shared=shared, disclose=disclose)
     return ready.run(target, output, sources={"source": source}, listener=listener, **settings)
+
+
+def resume(job: PathLike, *, listener: Listener | None = None, **changed: Any) -> Report:
+    """Go on with an interrupted run from its job folder alone.
+
+    `changed` replaces settings of the run: workers, overwrite, strict, fresh. Modules of one's own are looked for where
+    the run was started, too.
+
+    Raises InputError for what is no job folder and for inputs or versions that have changed since, else as a run does.
+    """
+    found = resumable(Path(job), **changed)
+    if str(found.working_folder) not in sys.path:
+        sys.path.append(str(found.working_folder))
+    pipeline = Pipeline(PipelineSpecification.checked(found.pipeline, str(job)))
+    sources: dict[str, PathLike] = dict(found.sources)
+    return pipeline.run(found.target, found.output, sources=sources, listener=listener, **found.settings.model_dump())
 
 
 def spread(specification: PipelineSpecification, values: Mapping[str, Any]) -> PipelineSpecification:

@@ -134,6 +134,19 @@ def run(
     running.run_pipeline(**_all(locals()))
 
 
+@app.command()
+def resume(
+    job: Annotated[Path, typer.Argument(help="The job folder of an interrupted run: OUT.vidswap, or that of --job.")],
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    fresh: Fresh = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with an interrupted run from its job folder alone."""
+    running.resume(**_all(locals()))
+
+
 @app.command(name="preview")
 def preview_command(
     source: Source = None,
@@ -224,7 +237,12 @@ def main() -> None:
     # So that `module:Class` operators and plug-ins beside the YAML are found, as `python -m` would.
     if "" not in sys.path:
         sys.path.append(str(Path.cwd()))
-    sys.exit(run_command(None))
+    try:
+        code = run_command(None)
+    except KeyboardInterrupt:
+        # A second Ctrl-C while the first one is being told.
+        code = 130
+    sys.exit(code)
 
 
 def run_command(arguments: list[str] | None) -> int:

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from vidswap.graph import Pipeline
-from vidswap.runtime.local import Event, Started
 from vidswap.runtime.order import Done, PartTask
 from vidswap.runtime.order import Progress as Step
+from vidswap.runtime.report import Event, Lost, Started
 
 
 class _Rate(ProgressColumn):
@@ -38,7 +38,6 @@ class StageProgress:
         )
         self._rows: dict[str, Any] = {}
         self._seen: dict[tuple[int, int], int] = {}
-        self._frames: list[int] = []
 
     def __enter__(self) -> StageProgress:
         self._bars.start()
@@ -54,6 +53,8 @@ class StageProgress:
         if isinstance(event, Started):
             for name in event.stages:
                 self._rows[name] = self._bars.add_task(name, total=event.video.frame_count)
+            for part, frames in event.done.items():
+                self._advance(part, frames)
         elif isinstance(event, Step) and isinstance(event.task, PartTask):
             key = (event.task.part, event.task.segment)
             self._seen[key] = self._seen.get(key, 0) + event.frames
@@ -63,6 +64,8 @@ class StageProgress:
             key = (event.task.part, event.task.segment)
             done = event.facts.get("frames", self._seen.get(key, 0))
             self._advance(event.task.part, max(0, done - self._seen.pop(key, 0)))
+        elif isinstance(event, Lost) and isinstance(event.task, PartTask):
+            self._advance(event.task.part, -self._seen.pop((event.task.part, event.task.segment), 0))
 
     def _advance(self, part: int, frames: int) -> None:
         reads = self._pipeline.parts[part].reads

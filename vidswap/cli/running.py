@@ -45,6 +45,26 @@ def run_pipeline(
     tell(report)
 
 
+def resume(*, job: Path, workers: int | None, overwrite: bool, fresh: bool) -> None:
+    """Go on from a job folder, and tell the result."""
+    from vidswap import api
+    from vidswap.graph import Pipeline
+    from vidswap.graph.specification import PipelineSpecification
+    from vidswap.runtime.resuming import resumable
+
+    given = {"workers": workers, "overwrite": overwrite or None, "fresh": fresh or None}
+    changed = {name: value for name, value in given.items() if value is not None}
+    listener: Any = contextlib.nullcontext()
+    if VOICE.shows_progress:
+        from .progress import StageProgress
+
+        specification = PipelineSpecification.checked(resumable(job).pipeline, str(job))
+        listener = StageProgress(Pipeline(specification))
+    with listener as listen:
+        report = api.resume(job, listener=listen, **changed)
+    tell(report)
+
+
 def tell(report: Report) -> None:
     """Say what came of a run."""
     for warning in report.warnings:

@@ -296,9 +296,10 @@ class _Run:
                     notes = {} if untouched else self.metadata
                     self._warn(*self.encoder.join(self.video, paths, temporary, notes))
             except VidswapError as error:
-                if isinstance(error, InputError) or temporary.name not in str(error):
+                if isinstance(error, InputError):
                     raise
-                raise VidswapError(str(error).replace(temporary.name, self.output.name)) from error
+                told = str(error).replace(temporary.name, self.output.name)
+                raise VidswapError(f"{told}; what is done is kept in {job.folder}") from error
             self.interruption.check()
             if self.output.exists() and not self.settings.overwrite:
                 raise VidswapError(

@@ -7,6 +7,7 @@ of the faces table the prefix `face.`. Reading never unpickles.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ import numpy as np
 from vidswap.graph import Batch
 
 Tables = dict[str, Batch]
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextlib.contextmanager
@@ -32,6 +34,11 @@ def written_whole(path: Path, tag: str | None = None) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        # The system does not say which file it was that could not be written, or names the temporary one.
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -55,7 +62,8 @@ def _sync_folder(folder: Path) -> None:
 def trouble(error: OSError) -> str:
     """What the system says is wrong, with the file's name where it is known, in one line."""
     said = error.strerror or str(error) or type(error).__name__
-    return f"{said[:1].lower()}{said[1:]}" + (f": {error.filename}" if error.filename else "")
+    remedy = "; make room, and the same command goes on" if error.errno in DISK_FULL else ""
+    return f"{said[:1].lower()}{said[1:]}" + (f": {error.filename}" if error.filename else "") + remedy
 
 
 def save_tables(path: Path, tables: Tables) -> None:

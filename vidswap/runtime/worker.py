@@ -34,7 +34,7 @@ from vidswap.graph.specification import PipelineSpecification
 
 from .order import Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
-from .store import Tables, load_joined, load_tables, save_tables, trouble, written_whole
+from .store import DISK_FULL, Tables, load_joined, load_tables, save_tables, trouble, written_whole
 
 LARGEST_BATCH_BYTES = 64 << 20
 Observer = Callable[[str, Batch], None]
@@ -271,6 +271,8 @@ def failure(error: Exception, task: PartTask | SourceTask) -> VidswapError:
     segment = task.segment if isinstance(task, PartTask) else None
     if isinstance(error, VidswapError) and type(error) in (StageError, InputError, VidswapError):
         return error
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return VidswapError(trouble(error))
     if isinstance(error, VidswapError):
         reason = str(error)
     elif isinstance(error, MemoryError):
