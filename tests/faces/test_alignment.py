@@ -72,7 +72,7 @@ def test_there_and_back_is_where_one_was(angle, side, at, size):
     np.testing.assert_allclose(back, points, atol=1e-6)
 
 
-@pytest.mark.parametrize(("side", "size"), [(10, 64), (64, 64), (65, 96), (250, 256), (800, 1024), (3000, 1024)])
+@pytest.mark.parametrize(("side", "size"), [(10, 64), (64, 64), (65, 96), (250, 256), (800, 832), (3000, 1024)])
 def test_the_automatic_size_is_the_next_step(side, size):
     assert alignment.crop_size(upright(side=side), "auto") == size
 
