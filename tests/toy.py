@@ -7,6 +7,7 @@ that leave 3 when divided by 7 have no face. The encoder writes numbers as text;
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,6 +112,7 @@ class BlendOptions(Options):
     fail_at: int = -1
     crash_at: int = -1
     hang_at: int = -1
+    pause_s: float = 0.0
 
 
 class Blend(Operator[BlendOptions]):
@@ -128,9 +130,9 @@ class Blend(Operator[BlendOptions]):
             if row["frame"] == self.options.crash_at:
                 os.abort()
             if row["frame"] == self.options.hang_at:
-                import time
-
                 time.sleep(600)
+            if self.options.pause_s:
+                time.sleep(self.options.pause_s)
             row["picture"].value += float(row["weight"]) + 1000 * float(row["track"]) + self.source
         return batch
 

@@ -1,14 +1,18 @@
 """`vidswap resume JOB`: from the folder alone, and refusals."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import av
 import pytest
 from toy import toy_pipeline
 
+from vidswap.cli.app import run_command
 from vidswap.graph import InputError, Pipeline, StageError
 from vidswap.runtime.local import run
 from vidswap.runtime.settings import RunSettings
@@ -134,3 +138,44 @@ def test_from_python(interrupted, tmp_path):
     assert vidswap.resume(job).frames == 60
     with pytest.raises(InputError, match="there is no such folder"):
         vidswap.resume(job)
+
+
+@pytest.fixture(scope="module")
+def whole_swap(clip, grace, tmp_path_factory):
+    """Frames of an undisturbed swap."""
+    output = tmp_path_factory.mktemp("whole") / "out.mkv"
+    arguments = ["swap", "-s", grace, "-t", clip, "-o", output, "--codec", "ffv1", "-j", 0, "-q"]
+    assert run_command([str(a) for a in arguments]) == 0
+    return _pixels(output)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_swap_killed_at_random_moments_gives_the_same_frames(clip, grace, whole_swap, tmp_path, seed):
+    chance = random.Random(seed)
+    output, job = tmp_path / "out.mkv", tmp_path / "out.mkv.vidswap"
+    arguments = ["swap", "-s", grace, "-t", clip, "-o", output, "--codec", "ffv1", "--segment-frames", 5, "-j", 2, "-q"]
+    command = [sys.executable, "-m", "vidswap.cli", *map(str, arguments)]
+    for _ in range(3):
+        running = subprocess.Popen(command)
+        known = _journalled(job)
+        while running.poll() is None and _journalled(job) == known:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3))
+        running.kill()
+        running.wait()
+    if output.exists() and not job.exists():
+        pytest.skip("the machine was too quick: the run ended before the last kill")
+    done = subprocess.run([*command[:3], "resume", str(job), "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert _pixels(output) == whole_swap
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def _journalled(job):
+    journal = job / "journal.jsonl"
+    return journal.stat().st_size if journal.exists() else 0
+
+
+def _pixels(path):
+    with av.open(str(path)) as container:
+        return [f.to_ndarray().tobytes() for f in container.decode(video=0)]

@@ -81,7 +81,7 @@ class Job:
     def remove(self, *, keep_folder: bool = False) -> None:
         """Delete the folder (or only what is in it) and let go of the lock.
 
-        The marker goes last: a crash half-way leaves what is still recognised as a job folder.
+        The journal goes last: after a crash half-way it still tells that the output is this job's.
         """
         with contextlib.suppress(OSError):
             self._empty()
@@ -107,8 +107,8 @@ class Job:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in (JOURNAL, MARKER, LOCK):
                 path.unlink(missing_ok=True)
-        (self.folder / JOURNAL).unlink(missing_ok=True)
         (self.folder / MARKER).unlink(missing_ok=True)
+        (self.folder / JOURNAL).unlink(missing_ok=True)
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
@@ -157,12 +157,12 @@ def _shown(value: Any) -> str:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """A folder without a marker may hold no more than what a crash leaves before the marker is written."""
+    """A folder without a marker may hold no more than what a crash leaves before it is written or after it is gone."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the job folder {folder} is a file; give another with --job")
     if not folder.exists() or (folder / MARKER).exists():
         return
-    if any(p.name != LOCK and not p.match(TEMPORARY) for p in folder.iterdir()):
+    if any(p.name not in (LOCK, JOURNAL) and not p.match(TEMPORARY) for p in folder.iterdir()):
         raise InputError(f"{folder} is not a job folder of vidswap and not empty; give another with --job")
 
 

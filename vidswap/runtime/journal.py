@@ -52,20 +52,20 @@ class Journal:
         path = self.folder / file
         self._append({"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts})
 
-    def record_output(self, written: Path, output: Path, facts: dict[str, Any]) -> None:
+    def record_output(self, written: Path, output: Path, identity: str, facts: dict[str, Any]) -> None:
         """Note, just before the rename, that `written` is about to become the output; `facts` is the report."""
         found = written.stat()
         place = {"file": str(output.absolute()), "size": found.st_size, "inode": found.st_ino}
-        self._append({"key": OUTPUT, **place, "report": facts})
+        self._append({"key": OUTPUT, **place, "identity": identity, "report": facts})
 
-    def output(self, output: Path) -> dict[str, Any] | None:
-        """The report of the run that wrote `output`, when it is there as that run left it, else None."""
+    def output(self, output: Path, identity: str | None = None) -> dict[str, Any] | None:
+        """The report of the run of that `identity` (None: any) that wrote `output`, when it is as that run left it."""
         entry = self._entries.get(OUTPUT)
         try:
             found = output.stat()
         except OSError:
             return None
-        if entry is None or entry["file"] != str(output.absolute()):
+        if entry is None or entry["file"] != str(output.absolute()) or identity not in (None, entry["identity"]):
             return None
         if (found.st_size, found.st_ino) != (entry["size"], entry["inode"]):
             return None

@@ -20,7 +20,7 @@ from vidswap.graph.ends import Decoder, Encoder
 
 from .checks import check_output, check_sources
 from .interrupt import Interruption, interruptible
-from .job import MARKER, Job
+from .job import MARKER, Job, digest
 from .journal import JOURNAL, Journal
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
 from .pool import MakePool, Pool, WorkerDied, make_pool
@@ -85,7 +85,9 @@ class _Run:
         try:
             with interruptible() as self.interruption:
                 self._check()
-                job = Job(self.folder, self._identity(), self._order(), fresh=self.settings.fresh)
+                identity = self._identity()
+                self._identity_digest = digest(identity)
+                job = Job(self.folder, identity, self._order(), fresh=self.settings.fresh)
                 with contextlib.closing(job):
                     self._complete(job)
                     if self.settings.job is None:
@@ -102,7 +104,8 @@ class _Run:
     def _check(self) -> None:
         """All that can be found wrong before any work. An output that this very job has written is no obstacle."""
         check_sources(self.pipeline, self.sources)
-        written = (self.folder / JOURNAL).is_file() and Journal(self.folder, reading=True).output(self.output)
+        known = (self.folder / JOURNAL).is_file() and not self.settings.fresh
+        written = known and Journal(self.folder, reading=True).output(self.output)
         check_output(self.output, self.target, self.settings.overwrite or bool(written))
         decoder = cast(Decoder, self.pipeline.decoder.make())
         self.encoder = cast(Encoder, self.pipeline.encoder.make())
@@ -127,7 +130,8 @@ class _Run:
     def _complete(self, job: Job) -> None:
         """Do what is left to do, and tell what goes wrong in one line; tracebacks go to the job folder."""
         try:
-            written = None if self.settings.overwrite or self.settings.fresh else job.journal.output(self.output)
+            written = None if self.settings.overwrite else job.journal.output(self.output, self._identity_digest)
+            check_output(self.output, self.target, self.settings.overwrite or written is not None)
             if written is not None:
                 # The run before was stopped between its last two steps, or its folder was kept.
                 self.report = Report(**{**written, "segments_resumed": written["segments"]})
@@ -305,4 +309,5 @@ class _Run:
                 raise VidswapError(
                     f"{self.output} has appeared meanwhile; move it, and the same command goes on from {job.folder}"
                 )
-            job.journal.record_output(temporary, self.output, dataclasses.asdict(self.report))
+            facts = dataclasses.asdict(self.report)
+            job.journal.record_output(temporary, self.output, self._identity_digest, facts)

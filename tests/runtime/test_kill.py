@@ -1,0 +1,152 @@
+"""Real processes killed at random moments: the run that goes on gives the frames of an undisturbed one."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy import toy_pipeline
+
+from vidswap.graph import Pipeline
+from vidswap.runtime.local import run
+from vidswap.runtime.settings import RunSettings
+
+FRAMES, SEGMENT = 130, 5
+KILLS_PER_TRIAL = 6
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from toy import toy_pipeline
+from vidswap.graph import Pipeline, VidswapError
+from vidswap.runtime.local import run
+from vidswap.runtime.settings import RunSettings
+here = Path({here!r})
+try:
+    run(Pipeline.from_mapping(toy_pipeline(blend=dict(pause_s=0.004))), here / "clip.toy", here / "out.toy",
+        dict(source=here / "source.toy"), RunSettings(workers=2, segment_frames={segment}))
+except VidswapError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The text of an undisturbed run."""
+    here = tmp_path_factory.mktemp("whole")
+    _inputs(here)
+    pipeline = Pipeline.from_mapping(toy_pipeline())
+    settings = RunSettings(workers=0, segment_frames=SEGMENT)
+    run(pipeline, here / "clip.toy", here / "out.toy", {"source": here / "source.toy"}, settings)
+    return (here / "out.toy").read_text()
+
+
+def _inputs(here):
+    (here / "clip.toy").write_text(str(FRAMES))
+    (here / "source.toy").write_text("1")
+
+
+@pytest.fixture
+def start(tmp_path):
+    _inputs(tmp_path)
+    code = DRIVER.format(tests=str(Path(__file__).parents[1]), here=str(tmp_path), segment=SEGMENT)
+    started = []
+
+    def go():
+        started.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield go
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _finish(process):
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+
+
+def _only_the_output(folder, whole):
+    left = {p.name for p in folder.rglob("*")} - {"clip.toy", "out.toy", "source.toy"}
+    assert left <= {"out.toy.vidswap", "lock"}, "no more than what lies there at the last moment of the removal"
+    assert (folder / "out.toy").read_text() == whole
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_killed_again_and_again_gives_the_same_frames(start, whole, tmp_path, seed):
+    chance = random.Random(seed)
+    output, journal = tmp_path / "out.toy", tmp_path / "out.toy.vidswap" / "journal.jsonl"
+    for kill in range(KILLS_PER_TRIAL):
+        driver = start()
+        if kill % 3:
+            # Into the work itself; the others hit imports, the index and the making of the job folder.
+            known = journal.stat().st_size if journal.exists() else 0
+            until = time.monotonic() + 10
+            while time.monotonic() < until and driver.poll() is None:
+                if journal.exists() and journal.stat().st_size != known:
+                    break
+                time.sleep(0.002)
+            time.sleep(chance.uniform(0, 0.15))
+        else:
+            time.sleep(chance.uniform(0.1, 0.8))
+        driver.kill()
+        driver.communicate()
+        assert not output.exists() or output.read_text() == whole
+        if output.exists() and not journal.exists():
+            break
+    else:
+        _finish(start())
+    _only_the_output(tmp_path, whole)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_killed_at_random_moments_are_replaced(start, whole, tmp_path, seed):
+    chance = random.Random(seed)
+    driver = start()
+    killed = 0
+    while driver.poll() is None:
+        time.sleep(chance.uniform(0.05, 0.4))
+        workers = _children(driver.pid)
+        if workers and killed < 8:
+            killed += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(workers), signal.SIGKILL)
+    # Chance may hit one task three times, which ends a run; it goes on all the same.
+    if driver.returncode:
+        _finish(start())
+    assert killed >= 2
+    _only_the_output(tmp_path, whole)
+
+
+def test_workers_end_with_a_driver_that_was_killed(start, tmp_path):
+    driver = start()
+    journal = tmp_path / "out.toy.vidswap" / "journal.jsonl"
+    while not (journal.exists() and journal.read_text().count("\n") > 4):
+        time.sleep(0.01)
+    workers = _children(driver.pid)
+    driver.kill()
+    driver.wait()
+    until = time.monotonic() + 5
+    while time.monotonic() < until and any(_alive(pid) for pid in workers):
+        time.sleep(0.01)
+    assert workers and not any(_alive(pid) for pid in workers)
+
+
+def _children(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
+    return [int(p) for p in found.split()]
+
+
+def _alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
