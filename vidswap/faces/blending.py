@@ -1,4 +1,4 @@
-"""Joining a generated face to the frame around it: feathering, Laplacian pyramids, gradients."""
+"""Joining a generated face to the frame around it: by feathering, Laplacian pyramids or gradients."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import numpy as np
 
 from .matching import smoothstep, spread
 
-
-def feather(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The image as it is: alpha alone joins it. crop, image (S, S, 3), alpha (S, S); float32 0..255."""
-    return image.astype(np.float32)
+_MARGIN, _BLOCK = 16, 32  # pixels
 
 
 def multiband(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray, levels: int = 5) -> np.ndarray:
@@ -47,7 +44,14 @@ def gradient(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> np.ndarr
 
 
 def join(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """Image (S, S, 3) float32 0..255 and alpha (S, S) float32 to be laid over the frame; see the modes above."""
-    if mode == "multiband":
-        return multiband(crop, image, alpha), smoothstep(alpha, 0, 0.3)
-    return (gradient if mode == "gradient" else feather)(crop, image, alpha), alpha
+    """Image (S, S, 3) float32 0..255 and alpha (S, S) float32 to be laid over the frame; for
+    "multiband" and "gradient" see above, "feather" leaves it to alpha."""
+    result = image.astype(np.float32)
+    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
+    if mode == "feather" or not len(rows):
+        return result, alpha
+    # Sides of whole blocks, so that the pyramid's pixels stay where they are while the face moves within the crop.
+    top, left = (max(0, (int(found[0]) - _MARGIN) // _BLOCK * _BLOCK) for found in (rows, columns))
+    box = np.s_[top : int(rows[-1]) + 1 + _MARGIN, left : int(columns[-1]) + 1 + _MARGIN]
+    result[box] = (multiband if mode == "multiband" else gradient)(crop[box], image[box], alpha[box])
+    return result, smoothstep(alpha, 0, 0.3) if mode == "multiband" else alpha

@@ -11,8 +11,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-FIELD_SIDE = 96  # pixels a side at which fields of light are made
+FIELD_SIDE = 64  # pixels a side at which fields of light are made
 _DARKEST = 1.0  # percentile of each channel over the face
+_OCTAVES = (0.8, 1.6, 3.2)  # pixels
+_LEAST_GRAIN = 1.0  # grey levels: below, compression has smoothed it away
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _GAIN = (0.4, 2.2)  # beyond these the difference is added, not multiplied: dark pixels have no contrast to amplify
 
@@ -84,26 +86,84 @@ def relight(image: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarr
     return np.clip(cv2.add(lit, offset), 0, 255)
 
 
-def match_sharpness(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Blur image (h, w, 3) float32 as far as the target's (h, w, 3) uint8 details are weaker than its own.
+def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """Weaken the details of image (h, w, 3) float32 as far as the target's (h, w, 3) uint8 are weaker.
 
-    Details are measured in luma between sigma 0.8 and 1.6 pixels, where weight (h, w) says so. A target that is sharper
-    than the source gives it nothing: what the portrait does not show is not made up.
+    Across and down apart, since a shot that moves is blurred one way, and in bands of an octave each (0.8 to 1.6 pixels
+    and on) the strongest details, those of lashes, brows and lips, are compared where cover (h, w) is: an old face on a
+    young one keeps its wrinkles, a sharp one in a shot out of focus is blurred. A target that is sharper than the
+    source gives it nothing: what the portrait does not show is not made up.
     """
-    own, wanted = _detail(image, weight), _detail(target, weight)
-    if own <= wanted * 1.02 or own <= 0:
+    there = (cover > 0.5).astype(np.float32)
+    if there.sum() < 256:
         return image
-    # Energy of the band after blurring by a share s of the way to sigma 1.6 goes about as (1 - s)^2.
-    share = float(np.clip(1 - np.sqrt(wanted / own), 0, 0.95))
-    soft = cv2.GaussianBlur(image, (0, 0), 1.6)
-    return cv2.addWeighted(image, 1 - share, soft, share, 0)
+    luma = cv2.transform(image, _LUMA[None])
+    wanted = cv2.transform(target, _LUMA[None]).astype(np.float32)
+    result = image
+    for axis in (1, 0):
+        lines = np.s_[::3] if axis else np.s_[:, ::3]
+        some = [np.ascontiguousarray(plane[lines]) for plane in (luma, wanted, there)]
+        shares = _shares(some[0], some[1], some[2], axis)
+        if shares[0] > 0.97:
+            continue
+        finer = begun = result
+        for sigma, share in zip(_OCTAVES, shares, strict=False):
+            coarser = _blurred(begun, 2 * sigma, axis)
+            result = result - np.float32(1 - share) * (finer - coarser)
+            finer = coarser
+    return result if result is image else np.clip(result, 0, 255)
 
 
-def _detail(image: np.ndarray, weight: np.ndarray) -> float:
-    luma = cv2.transform(image, _LUMA[None]).astype(np.float32)
-    band = cv2.GaussianBlur(luma, (0, 0), 0.8) - cv2.GaussianBlur(luma, (0, 0), 1.6)
-    total = float(weight.sum())
-    return float((band * band * weight).sum()) / total if total > 0 else 0.0
+def _shares(luma: np.ndarray, wanted: np.ndarray, there: np.ndarray, axis: int) -> list[float]:
+    """What is to be left of each band of `luma` along an axis, up to the first band that may stay whole."""
+    shares: list[float] = []
+    for sigma in _OCTAVES:
+        strong = []
+        for plane in (luma, wanted):
+            band = (_blurred(plane, sigma, axis) - _blurred(plane, 2 * sigma, axis)) * there
+            square = cv2.multiply(band, band)
+            # The fourth moment speaks of the strongest details.
+            strong.append((cv2.norm(square, cv2.NORM_L2SQR) / float(there.sum())) ** 0.25)
+        shares.append(float(np.clip((strong[1] + 0.2) / (strong[0] + 0.2), 0.05, 1)))
+        if shares[-1] > 0.95:
+            break
+    return shares
+
+
+def _blurred(image: np.ndarray, sigma: float, axis: int) -> np.ndarray:
+    size = 2 * int(np.ceil(2.5 * sigma)) + 1
+    if axis == 1:
+        return cv2.GaussianBlur(image, (size, 1), sigma)
+    return cv2.GaussianBlur(image, (1, size), 0, sigmaY=sigma)
+
+
+def match_grain(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Give image (h, w, 3) float32 the grain that the target (h, w, 3) uint8 has more of, where weight (h, w) says.
+
+    The grain is the target's own, what is finer than a pixel or so, held within its usual size, so that of the features
+    of the face nothing comes with it; it therefore moves and freezes as that of the shot does.
+    """
+    there = weight[::2, ::2] > 0.5
+    if there.sum() < 64:
+        return image
+    of_target, of_image = (
+        _spread_of((luma - cv2.GaussianBlur(luma, (0, 0), 1.2))[::2, ::2][there])
+        for luma in (cv2.transform(i, _LUMA[None]).astype(np.float32) for i in (target, image))
+    )
+    if of_target < _LEAST_GRAIN:
+        return image
+    lacking = float(np.sqrt(max(of_target**2 - of_image**2, 0.0))) / of_target
+    lacking *= float(smoothstep(of_target, _LEAST_GRAIN, 2 * _LEAST_GRAIN))
+    if lacking < 0.05:
+        return image
+    fine = target.astype(np.float32) - cv2.GaussianBlur(target, (0, 0), 1.2)
+    usual = _spread_of(fine[::2, ::2][there])
+    held = np.clip(fine, -2.5 * usual, 2.5 * usual)
+    return np.clip(image + lacking * held, 0, 255)
+
+
+def _spread_of(values: np.ndarray) -> float:
+    return float(1.4826 * np.median(np.abs(values)))
 
 
 def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:

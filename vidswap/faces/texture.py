@@ -135,7 +135,7 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
     own = colour.astype(np.float32)
     other, other_alpha = own[:, ::-1], alpha[:, ::-1]
     # Light differs between the halves: the mirrored skin is given the broad colours of this side.
-    broad = 0.05 * colour.shape[0]
+    broad = 0.08 * colour.shape[0]
     here, there = spread(own, alpha, broad), spread(other, other_alpha, broad)
     borrowed = np.clip(other * (here + 4) / (there + 4), 0, 255)
     own_weight = alpha[..., None]

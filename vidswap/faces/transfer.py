@@ -134,6 +134,7 @@ def perform(
 
     lit = _lit(here, rendered[..., :3], raster, shape, cover * free)
     lit = matching.match_sharpness(lit, here, cover * free)
+    lit = matching.match_grain(lit, here, cover * free)
 
     hole = cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size))
     hole = np.maximum(hole, closing_lids(shape, points, size)[window])
