@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-FIELD_SIDE = 64  # pixels a side at which fields of light are made
+FIELD_SIDE = 96  # pixels a side at which fields of light are made; at 64 they flicker
 _DARKEST = 1.0  # percentile of each channel over the face
 _OCTAVES = (0.8, 1.6, 3.2)  # pixels
 _LEAST_GRAIN = 1.0  # grey levels: below, compression has smoothed it away
