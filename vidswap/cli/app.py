@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import demo, looking, preview, running
+from . import batch, demo, looking, preview, running
 from .console import VOICE
 
 app = typer.Typer(
@@ -132,6 +132,40 @@ def run(
 ) -> None:
     """Run any pipeline on a video: vidswap run PIPELINE.yaml -t VIDEO -o OUT [stage.option=value ...]."""
     running.run_pipeline(**_all(locals()))
+
+
+@app.command(name="batch")
+def batch_command(
+    jobs: Annotated[
+        Path,
+        typer.Argument(help="A .yaml or .csv list with target, output, source ... per job, or a folder of videos."),
+    ],
+    options: Options = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for results that the list does not name.")
+    ] = None,
+    source: Source = None,
+    pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
+    face: Face = None,
+    source_face: SourceFace = None,
+    regions: Regions = None,
+    strength: Strength = None,
+    disclose: Disclose = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    segment_frames: SegmentFrames = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    profile: Profile = None,
+    overwrite: Overwrite = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs have done.")] = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run many jobs; what is done is skipped, what fails does not stop the rest."""
+    raise typer.Exit(batch.batch(**_all(locals())))
 
 
 @app.command()

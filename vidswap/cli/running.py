@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from .console import VOICE
 
 if TYPE_CHECKING:
+    from vidswap.api import Pipeline
     from vidswap.runtime.local import Report
+
+SHARED = ("face", "regions", "strength", "codec", "crf", "preset")
+"""Options that are set on every stage that has them."""
 
 
 def run_pipeline(
@@ -25,24 +29,34 @@ def run_pipeline(
     **given: Any,
 ) -> None:
     """Check, run, and tell the result. `given` holds shared options of stages and settings of the run."""
+    ready, settings = prepare(pipeline, options or [], disclose, profile, given)
+    tell(execute(ready, target, output, bind_sources(source or [], list(ready.sources)), settings))
+
+
+def prepare(
+    pipeline: str, options: list[str], disclose: str | None, profile: str | None, given: dict[str, Any]
+) -> tuple[Pipeline, dict[str, Any]]:
+    """The checked pipeline and the settings of a run. Raises InputError."""
     from vidswap.api import Pipeline
 
     from .profiles import run_settings
 
-    shared = {n: given.pop(n) for n in ("face", "regions", "strength", "codec", "crf", "preset")}
-    profile_options, settings = run_settings(profile, given)
-    ready = Pipeline.prepared(
-        pipeline, overrides=[*profile_options, *(options or [])], shared=shared, disclose=disclose
-    )
-    sources = bind_sources(source or [], list(ready.sources))
+    rest = dict(given)
+    shared = {n: rest.pop(n) for n in SHARED}
+    profile_options, settings = run_settings(profile, rest)
+    overrides = [*profile_options, *options]
+    return Pipeline.prepared(pipeline, overrides=overrides, shared=shared, disclose=disclose), settings
+
+
+def execute(ready: Pipeline, target: Path, output: Path, sources: dict[str, Path], settings: dict[str, Any]) -> Report:
+    """Run, with live progress where it is wanted."""
     listener: Any = contextlib.nullcontext()
     if VOICE.shows_progress:
         from .progress import StageProgress
 
         listener = StageProgress(ready)
     with listener as listen:
-        report = ready.run(target, output, sources=sources, listener=listen, **settings)
-    tell(report)
+        return ready.run(target, output, sources=dict(sources), listener=listen, **settings)
 
 
 def resume(*, job: Path, workers: int | None, overwrite: bool, fresh: bool) -> None:

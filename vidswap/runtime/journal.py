@@ -17,6 +17,36 @@ JOURNAL = "journal.jsonl"
 OUTPUT = "output"
 
 
+class Lines:
+    """Entries by `key`, one line of JSON each, the last one of a key counts. A line is synced before it counts."""
+
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
+        """`reading` leaves the file as it is, for those who hold no lock on it."""
+        self.path = path
+        self.entries: dict[str, dict[str, Any]] = {}
+        if not path.exists():
+            return
+        content = path.read_bytes()
+        if not reading and content and not content.endswith(b"\n"):
+            # A torn line of an earlier crash must not swallow the next one.
+            with path.open("ab") as out:
+                out.write(b"\n")
+        for line in content.split(b"\n"):
+            try:
+                entry = json.loads(line)
+                self.entries[entry["key"]] = entry
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Write an entry and wait until it is on the disk."""
+        with self.path.open("ab") as out:
+            out.write(json.dumps(entry).encode() + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        self.entries[entry["key"]] = entry
+
+
 class Journal:
     """Finished work of one job, by key.
 
@@ -33,34 +63,24 @@ class Journal:
         """`reading` leaves the file as it is, for those who do not hold the job's lock."""
         self.folder = folder
         self.path = folder / JOURNAL
-        self._entries: dict[str, dict[str, Any]] = {}
-        if self.path.exists():
-            content = self.path.read_bytes()
-            if not reading and content and not content.endswith(b"\n"):
-                # A torn line of an earlier crash must not swallow the next one.
-                with self.path.open("ab") as out:
-                    out.write(b"\n")
-            for line in content.split(b"\n"):
-                try:
-                    entry = json.loads(line)
-                    self._entries[entry["key"]] = entry
-                except (ValueError, KeyError, TypeError):
-                    continue
+        self._lines = Lines(self.path, reading=reading)
 
     def record(self, key: str, file: str, **facts: Any) -> None:
         """Note that the work `key` is done and lies in `file` (relative to the job folder)."""
         path = self.folder / file
-        self._append({"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts})
+        self._lines.append(
+            {"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts}
+        )
 
     def record_output(self, written: Path, output: Path, identity: str, facts: dict[str, Any]) -> None:
         """Note, just before the rename, that `written` is about to become the output; `facts` is the report."""
         found = written.stat()
         place = {"file": str(output.absolute()), "size": found.st_size, "inode": found.st_ino}
-        self._append({"key": OUTPUT, **place, "identity": identity, "report": facts})
+        self._lines.append({"key": OUTPUT, **place, "identity": identity, "report": facts})
 
     def output(self, output: Path, identity: str | None = None) -> dict[str, Any] | None:
         """The report of the run of that `identity` (None: any) that wrote `output`, when it is as that run left it."""
-        entry = self._entries.get(OUTPUT)
+        entry = self._lines.entries.get(OUTPUT)
         try:
             found = output.stat()
         except OSError:
@@ -71,16 +91,9 @@ class Journal:
             return None
         return dict(entry["report"])
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        with self.path.open("ab") as out:
-            out.write(json.dumps(entry).encode() + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-        self._entries[entry["key"]] = entry
-
     def finished(self, key: str) -> dict[str, Any] | None:
         """The entry of `key` when its file is there and whole, else None."""
-        entry = self._entries.get(key)
+        entry = self._lines.entries.get(key)
         if entry is None:
             return None
         path = self.folder / entry["file"]
