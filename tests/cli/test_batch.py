@@ -1,6 +1,8 @@
 """`vidswap batch`: lists, folders, what is done, what fails, and lists that are refused before any work."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -142,6 +144,15 @@ def test_a_bad_list_is_refused_before_any_work(batch, here, jobs, says):
     code, _, err = batch(path)
     assert code == 2 and says in err and len(err.splitlines()) == 1, err
     assert sorted(here.rglob("*")) == before
+
+
+def test_a_full_disk_under_the_list_is_one_line(batch, here, monkeypatch):
+    def full(self, entry):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("vidswap.runtime.journal.Lines.append", full)
+    code, _, err = batch(here, "-s", "face.toy", "-o", "results")
+    assert code == 1 and "no space left on device; make room" in err and len(err.splitlines()) == 1
 
 
 def test_what_is_no_list_is_refused(batch, here):

@@ -123,6 +123,11 @@ def test_what_is_no_job_folder_is_refused(vidswap, interrupted, spoil, says):
     assert code == 2 and says in err and len(err.splitlines()) == 1
 
 
+def test_a_setting_out_of_range_is_refused(vidswap, interrupted):
+    code, _, err = vidswap("resume", interrupted(), "-q", "-j", "-3")
+    assert code == 2 and "workers" in err and len(err.splitlines()) == 1
+
+
 def test_classes_beside_the_pipeline_are_found_where_the_run_was_started(interrupted, tmp_path):
     job = interrupted()
     shutil.copy(Path(__file__).parents[1] / "toy.py", tmp_path)

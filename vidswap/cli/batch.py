@@ -60,7 +60,7 @@ class Planned:
 
 def batch(*, jobs: Path, output: Path | None, **given: Any) -> int:
     """Check all jobs, run those that are not done, tell a summary; returns the exit code."""
-    from vidswap.graph import InputError, Interrupted
+    from vidswap.graph import InputError, Interrupted, VidswapError
     from vidswap.runtime.interrupt import interruptible
     from vidswap.runtime.journal import Lines
     from vidswap.runtime.store import trouble
@@ -81,6 +81,8 @@ def batch(*, jobs: Path, output: Path | None, **given: Any) -> int:
         done = sum(job.state.startswith("done") for job in planned)
         told = f"interrupted; {done} of {len(planned)} jobs are done, the same command goes on"
         raise Interrupted(told) from None
+    except OSError as error:
+        raise VidswapError(f"what is done cannot be noted: {trouble(error)}") from error
     return _tell(planned)
 
 

@@ -26,13 +26,15 @@ class StageProgress:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=28),
             TextColumn("{task.completed:>6.0f}/{task.total:.0f}"),
             _Rate(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
+            disable=not console.is_terminal,
             transient=True,
             speed_estimate_period=20,
         )

@@ -96,6 +96,8 @@ class _Run:
             there = (self.folder / MARKER).exists()
             told = f"; the same command goes on from {self.folder}" if there else ""
             raise Interrupted(f"interrupted{told}") from None
+        except OSError as error:
+            raise VidswapError(trouble(error)) from error
         if self.settings.job is not None:
             self.report.job = str(self.folder)
         self.report.wall_s = time.monotonic() - began

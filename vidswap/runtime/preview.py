@@ -67,13 +67,16 @@ def _render(worker: SegmentWorker, decoder: Any, wanted: set[int]) -> Iterator[P
     for name in order.sources:
         worker.run(SourceTask(name))
     scans = Scans(order)
-    for part in parts[:-1]:
-        for segment in order.segments:
-            task = PartTask(part.index, segment.index)
-            if part.ordered:
-                scans.run(part, task)
-            else:
-                worker.run(task)
+    try:
+        for part in parts[:-1]:
+            for segment in order.segments:
+                task = PartTask(part.index, segment.index)
+                if part.ordered:
+                    scans.run(part, task)
+                else:
+                    worker.run(task)
+    finally:
+        scans.close()
     for segment in order.segments:
         if segment.start not in wanted or segment.frames != 1:
             continue

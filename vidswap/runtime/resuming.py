@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from vidswap.graph import InputError, Pipeline
+from vidswap.graph.specification import explain
 
 from .job import MARKER, read_marker
 from .settings import RunSettings
@@ -74,10 +77,21 @@ def resumable(folder: Path, **changed: Any) -> Resumable:
             target=Path(order["target"]),
             output=output,
             sources={name: Path(path) for name, path in order["sources"].items()},
-            settings=RunSettings(**{**settings, **changed}),
+            settings=_changed(RunSettings(**settings), changed),
             working_folder=Path(order["working_folder"]),
         )
+    except ValidationError as error:
+        raise InputError(
+            f"{folder / MARKER}: {explain(error, RunSettings.model_fields)}; give its command again"
+        ) from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder / MARKER} does not say how the job is run ({error}); give its command again"
         ) from None
+
+
+def _changed(settings: RunSettings, changed: dict[str, Any]) -> RunSettings:
+    try:
+        return RunSettings(**{**settings.model_dump(), **changed})
+    except ValidationError as error:
+        raise InputError(explain(error, RunSettings.model_fields)) from None
