@@ -100,7 +100,7 @@ def test_a_run_killed_between_the_rename_and_the_end_is_finished_by_the_same_com
     written = (tmp_path / "out.toy").stat()
     assert job.exists()
     report, _ = go()
-    assert (report.frames, report.segments_resumed) == (60, 6)
+    assert (report.frames, report.segments_resumed, report.frames_per_s) == (60, 6, 0.0)
     assert (tmp_path / "out.toy").stat().st_ino == written.st_ino and not job.exists()
     with pytest.raises(InputError, match="exists; --overwrite replaces it"):
         go()

@@ -136,7 +136,8 @@ class _Run:
             check_output(self.output, self.target, self.settings.overwrite or written is not None)
             if written is not None:
                 # The run before was stopped between its last two steps, or its folder was kept.
-                self.report = Report(**{**written, "segments_resumed": written["segments"]})
+                resumed = {"segments_resumed": written["segments"], "frames_resumed": written["frames"]}
+                self.report = Report(**{**written, **resumed})
                 return
             self._tag = f"vidswap-{hashlib.sha256(str(job.folder.absolute()).encode()).hexdigest()[:8]}"
             temporary_path(self.output, self._tag).unlink(missing_ok=True)
@@ -211,7 +212,9 @@ class _Run:
                     self._count(task, entry)
                     self._warn(*entry.get("warnings", ()))
                     frames[part.index] = frames.get(part.index, 0) + segment.frames
-                    self.report.segments_resumed += part.index == last
+                    if part.index == last:
+                        self.report.segments_resumed += 1
+                        self.report.frames_resumed += segment.frames
         return frames
 
     def _drive(self, job: Job, schedule: Schedule, scans: Scans, pool: Pool) -> None:

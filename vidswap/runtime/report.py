@@ -49,6 +49,7 @@ class Report:
     faces: int = 0
     segments: int = 0
     segments_resumed: int = 0
+    frames_resumed: int = 0
     wall_s: float = 0.0
     stage_s: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -57,8 +58,8 @@ class Report:
 
     @property
     def frames_per_s(self) -> float:
-        """Frames of the result per second of wall time."""
-        return self.frames / self.wall_s if self.wall_s else 0.0
+        """Frames made by this run, without those of an interrupted one, per second of wall time."""
+        return (self.frames - self.frames_resumed) / self.wall_s if self.wall_s else 0.0
 
 
 Event = Started | Progress | Done | Lost
