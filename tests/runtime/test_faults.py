@@ -162,7 +162,7 @@ def test_a_bad_segment_does_not_count_as_done(go, monkeypatch):
         return facts
 
     monkeypatch.setattr(toy.Encode, "finish", short)
-    with pytest.raises(StageError, match=r"stage encode, segment 0: .* does not hold 10 frames"):
+    with pytest.raises(StageError, match=r"stage encode, segment 0: 000000.txt does not hold 10 frames"):
         go()
 
 

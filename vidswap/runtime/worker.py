@@ -112,7 +112,13 @@ class SegmentWorker:
             encoder: Any = self.operator(part.stages[-1])
             path = self.order.encoded(task.segment, encoder.extension)
             with written_whole(path) as temporary:
-                facts = self._encode(task, part.stages[-1], encoder, temporary)
+                try:
+                    facts = self._encode(task, part.stages[-1], encoder, temporary)
+                except StageError as error:
+                    reason = error.reason.replace(temporary.name, path.name)
+                    raise StageError(
+                        reason, stage=error.stage, segment=error.segment, frame=error.frame, detail=error.detail
+                    ) from error
             return Done(task, path.name, facts)
         collected = list(self.stream(task))
         return self._finish(task, {t: Batch.concat([c[t] for c in collected]) for t in ("frame", "face")})
