@@ -8,13 +8,14 @@ from pathlib import Path
 from pydantic import Field
 
 from vidswap import media
-from vidswap.graph.operator import Operator, Options, Setting
+from vidswap.graph.operator import Operator, Options
 
 
 class DecodeOptions(Options):
     """How frames are decoded; none of it changes them."""
 
-    threads: int | None = Field(None, ge=1, le=64, description="threads of the decoder; none: those of the worker")
+    # Workers fill the cores, and FFmpeg's frame threads can hang for ever when a damaged file is closed.
+    threads: int = Field(1, ge=1, le=64, description="threads of the decoder; more than one may hang on damaged files")
 
 
 class DecodePyAV(Operator[DecodeOptions]):
@@ -27,12 +28,7 @@ class DecodePyAV(Operator[DecodeOptions]):
 
     def __init__(self, options: DecodeOptions) -> None:
         super().__init__(options)
-        self._threads = options.threads or 1
         self._reader: media.Reader | None = None
-
-    def setup(self, setting: Setting) -> None:
-        """Take over the worker's number of threads where the options name none."""
-        self._threads = self.options.threads or max(1, setting.threads)
 
     def probe(self, path: str | Path) -> media.VideoIndex:
         """Index a video or a still image. Raises InputError for what cannot be read."""
@@ -42,7 +38,7 @@ class DecodePyAV(Operator[DecodeOptions]):
         """The pictures of frames [start, stop), the same whatever start and stop; cheap where the last range ended."""
         if self._reader is None or self._reader.index is not index:
             self.teardown()
-            self._reader = media.Reader(index, threads=self._threads)
+            self._reader = media.Reader(index, threads=self.options.threads)
         return self._reader.read(start, stop)
 
     def take_warnings(self) -> list[str]:

@@ -72,4 +72,3 @@ def with_mouth(points: np.ndarray, gap: float) -> np.ndarray:
     share = np.cos(np.clip(mean[:, 0] / width, -1, 1) * np.pi / 2) * lower
     moved[:, 1] += share * (gap - (points[14, 1] - points[13, 1]))
     return moved
-

@@ -140,9 +140,10 @@ def frames_of(container: av.container.InputContainer, stream: Any) -> Generator[
         try:
             packet = next(packets, None)
         except (av.error.FFmpegError, OSError, ValueError):
-            packet = None
-        if packet is None:
             break
+        if packet is None:
+            # The last packet was the empty one that flushes the decoder.
+            return
         try:
             frames = packet.decode()
         except (av.error.FFmpegError, OSError, ValueError):
