@@ -148,11 +148,12 @@ def spread(specification: PipelineSpecification, values: Mapping[str, Any]) -> P
 
 def with_label(specification: PipelineSpecification, text: str) -> PipelineSpecification:
     """The pipeline with a visible text drawn into every frame, just before the encoder."""
-    *stages, encode = specification.stages
-    label = StageSpecification(use="blend.label", name="label", options={"text": text}, after=(stages[-1].name,))
-    after = (*encode.after, "label") if encode.after is not None else ("label",)
-    changed = (*stages, label, encode.model_copy(update={"after": after}))
-    return specification.model_copy(update={"stages": changed})
+    # By running order: `after:` may list the encoder anywhere.
+    before, encode = specification.ordered_stages()[-2:]
+    label = StageSpecification(use="blend.label", name="disclosure", options={"text": text}, after=(before.name,))
+    last = encode.model_copy(update={"after": (*(encode.after or ()), before.name, label.name)})
+    stages = tuple(last if s.name == encode.name else s for s in specification.stages)
+    return specification.model_copy(update={"stages": (*stages, label)})
 
 
 def provenance(pipeline: graph.Pipeline, sources: Mapping[str, Path]) -> dict[str, str]:

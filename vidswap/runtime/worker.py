@@ -305,6 +305,7 @@ def _failing_frame(operator: Operator[Any], batch: Batch) -> int | None:
         try:
             operator(batch.take(batch["frame"] == frame))
         except Exception:
+            # The failure that brought us here, once more: now it is known by its frame.
             return int(frame)
     return int(frames[0])
 
