@@ -70,6 +70,9 @@ class VideoIndex:
         metadata, video_metadata: tags of the file and of the video stream.
         interlaced: the first frame says that it holds two fields.
         warnings: what the file lacks or does that a user should know, each one line.
+        codec_header: the stream's parameters as FFmpeg has them ("extradata").
+        clean_cuts: (K,) bool, keyframes at which the stream can be cut without decoding (vidswap.media.closing).
+        free_parameter_set: for H.264, a number that none of the stream's parameter sets bears.
         first: for a part of a video, the number of its first frame in `whole`.
         whole: the index that this one is a part of, or None.
     """
@@ -100,6 +103,9 @@ class VideoIndex:
     video_metadata: Mapping[str, str] = field(default_factory=dict)
     interlaced: bool = False
     warnings: tuple[str, ...] = ()
+    codec_header: bytes = b""
+    clean_cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    free_parameter_set: int | None = None
     first: int = 0
     whole: VideoIndex | None = None
 

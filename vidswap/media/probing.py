@@ -18,6 +18,7 @@ import numpy as np
 
 from vidswap.graph.errors import InputError
 
+from .closing import CleanCuts
 from .colour import Colour
 from .geometry import Orientation
 from .index import Chapter, StreamRecord, VideoIndex
@@ -39,6 +40,7 @@ _WHOLE_HASH_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 _BLOCKS = 64
 _EXIF_WINDOW_BYTES = 1 << 18
+_NOT_CLEAN = np.zeros(1, dtype=bool)
 
 
 @dataclass
@@ -51,6 +53,8 @@ class _Timeline:
     seek_timestamps: np.ndarray
     reorder_depth: int
     timed: bool
+    clean_cuts: np.ndarray
+    free_parameter_set: int | None = None
 
 
 def probe(path: str | Path) -> VideoIndex:
@@ -86,6 +90,9 @@ def probe(path: str | Path) -> VideoIndex:
             seek_timestamps=timeline.seek_timestamps,
             reorder_depth=timeline.reorder_depth,
             timed=timeline.timed,
+            clean_cuts=timeline.clean_cuts,
+            free_parameter_set=timeline.free_parameter_set,
+            codec_header=bytes(stream.codec_context.extradata or b""),
             rate=_rate(stream, timeline),
             streams=tuple(_record(s) for s in container.streams if s.index != stream.index),
             chapters=tuple(
@@ -180,10 +187,16 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
     dts: list[int | None] = []
     duration: list[int] = []
     key: list[bool] = []
+    codec = stream.codec_context.codec.canonical_name
+    cuts = CleanCuts(codec, bytes(stream.codec_context.extradata or b""))
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or packet.is_discard:
+                if packet.is_discard:
+                    cuts.leave_out()
                 continue
+            if packet.is_keyframe:
+                cuts.look(packet)
             pts.append(packet.pts)
             dts.append(packet.dts)
             duration.append(packet.duration or 0)
@@ -193,14 +206,13 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
             raise InputError(f"{path} cannot be read ({reason(error)})") from error
     step = _usual_step(stream, duration)
     known = [p for p in pts if p is not None]
-    codec = stream.codec_context.codec.canonical_name
     one_to_one = codec in _PACKET_IS_FRAME
     if container.format.name in _NO_PTS and codec in _REORDERED:
         return _timeline_by_decoding(path, stream, step, even=True)
     if not one_to_one or len(known) < len(pts) or len(set(known)) < len(known):
         if len(pts) == 1 and one_to_one:
             start = known[0] if known else 0
-            return _Timeline(_ints([start]), _ints([duration[0] or step]), _ints([0]), _ints([0]), 0, False)
+            return _Timeline(_ints([start]), _ints([duration[0] or step]), _ints([0]), _ints([0]), 0, False, _NOT_CLEAN)
         return _timeline_by_decoding(path, stream, step)
     times, lengths, keys = _ints(known), _ints(duration), np.array(key, dtype=bool)
     by_dts = container.format.name in _SEEK_BY_DTS
@@ -209,6 +221,7 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
         return _timeline_by_decoding(path, stream, step)
     if not keys[0] or times.min() < times[keys].min():
         keep = _decodable_from_start(path, stream.index, times, keys)
+        cuts.leave_out(set((np.cumsum(keys) - 1)[~keep].tolist()))
         times, lengths, keys, clocks = times[keep], lengths[keep], keys[keep], clocks[keep]
     order = np.argsort(times, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
@@ -223,6 +236,8 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
         seek_timestamps=clocks[order][key_order],
         reorder_depth=depth,
         timed=not _NO_SEEKING & set(container.format.name.split(",")),
+        clean_cuts=cuts.result(keys, rank)[np.argsort(rank[keys])],
+        free_parameter_set=cuts.free_number,
     )
 
 
@@ -243,7 +258,7 @@ def _timeline_by_decoding(path: Path, stream: Any, step: int, *, even: bool = Fa
             if not pts:
                 raise InputError(f"{path} cannot be decoded ({reason(error)})") from error
     times = _ints(pts)
-    return _Timeline(times, _durations(times, step, step), _ints([0]), times[:1].copy(), 0, False)
+    return _Timeline(times, _durations(times, step, step), _ints([0]), times[:1].copy(), 0, False, _NOT_CLEAN)
 
 
 def _decodable_from_start(path: Path, stream_index: int, times: np.ndarray, keys: np.ndarray) -> np.ndarray:
