@@ -15,6 +15,7 @@ from vidswap import media
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options
 from vidswap.media import codecs, containers
+from vidswap.media.losses import losses
 from vidswap.media.verifying import verify_segment
 
 _BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)$")
@@ -87,8 +88,11 @@ class EncodePyAV(Operator[EncodeOptions]):
             threads=options.threads,
         )
 
-    def check(self, index: media.VideoIndex, output: Path) -> None:
-        """Raises InputError when the output's container, the codec and the video do not go together."""
+    def check(self, index: media.VideoIndex, output: Path) -> list[str]:
+        """Warnings of what the written video cannot keep of the input.
+
+        Raises InputError when the output's container, the codec and the video do not go together.
+        """
         output = Path(output)
         container = containers.container_of(output)
         codec = codecs.encoder(self.options.codec).codec
@@ -102,6 +106,7 @@ class EncodePyAV(Operator[EncodeOptions]):
             raise InputError(f"{output} is the input itself; choose another output")
         with tempfile.TemporaryDirectory(prefix="vidswap-") as folder:
             media.SegmentWriter(Path(folder) / f"trial{self.extension}", index, self._settings).abort()
+        return losses(index, self._settings, container)
 
     def begin(self, path: Path, index: media.VideoIndex, threads: int) -> None:
         """Start a segment file. `threads`, the worker's, is not used: it would make frames depend on the machine."""

@@ -65,8 +65,11 @@ class Encoder(Protocol):
 
     extension: str
 
-    def check(self, video: Any, output: Path) -> None:
-        """Raise InputError when this video cannot be written to this output with these options. Before any work."""
+    def check(self, video: Any, output: Path) -> list[str] | None:
+        """Raise InputError when this video cannot be written to this output with these options. Before any work.
+
+        May return warnings of what the output will not keep.
+        """
         ...
 
     def begin(self, path: Path, video: Any, threads: int) -> None:

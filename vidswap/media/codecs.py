@@ -13,7 +13,7 @@ import numpy as np
 from vidswap.graph.errors import InputError
 from vidswap.graph.registry import nearest
 
-from .planes import Layout, layout
+from .planes import Layout, has_alpha, layout
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Encoder:
         segment_muxer: NUT keeps every time base; what it does not know lies in Matroska, whose rounded timestamps do no
             harm, because joining takes them from the index.
         codec: name of the format, as containers know it.
+        alpha: pixel formats with alpha that it writes; None for all that it lists. Some list more than they can open.
+        fields: it can code the two fields of interlaced frames by themselves, or at least mark them.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Encoder:
     even_chroma: bool = False
     presets: tuple[str, ...] = ()
     segment_muxer: str = "nut"
+    alpha: frozenset[str] | None = frozenset()
+    fields: bool = False
 
     @property
     def segment_extension(self) -> str:
@@ -69,7 +73,7 @@ _X26_PRESETS = (
 ENCODERS = {
     e.name: e
     for e in (
-        Encoder("libx264", "h264", crf=18, preset="veryfast", even_chroma=True, presets=_X26_PRESETS),
+        Encoder("libx264", "h264", crf=18, preset="veryfast", even_chroma=True, presets=_X26_PRESETS, fields=True),
         Encoder("libx265", "hevc", crf=20, preset="fast", even_chroma=True, presets=_X26_PRESETS),
         Encoder("libsvtav1", "av1", crf=24, preset="8", even_chroma=True, presets=tuple(map(str, range(14)))),
         Encoder(
@@ -80,9 +84,18 @@ ENCODERS = {
             preset_option="cpu-used",
             options={"row-mt": "1"},
             presets=tuple(map(str, range(9))),
+            # Its alpha lies in side data of the packets, which NUT does not hold.
+            segment_muxer="matroska",
+            alpha=frozenset({"yuva420p"}),
         ),
-        Encoder("prores_ks", "prores", segment_muxer="matroska"),
-        Encoder("ffv1", "ffv1", options={"level": "3", "slicecrc": "1", "g": "1"}),
+        Encoder(
+            "prores_ks",
+            "prores",
+            segment_muxer="matroska",
+            alpha=frozenset({"yuva444p10le"}),
+            fields=True,
+        ),
+        Encoder("ffv1", "ffv1", options={"level": "3", "slicecrc": "1", "g": "1"}, alpha=None, fields=True),
         Encoder("h264_nvenc", "h264", crf=19, crf_option="cq", preset="p5", even_chroma=True),
         Encoder("hevc_nvenc", "hevc", crf=21, crf_option="cq", preset="p5", even_chroma=True),
         Encoder("av1_nvenc", "av1", crf=28, crf_option="cq", preset="p5", even_chroma=True),
@@ -109,8 +122,9 @@ def encoder(name: str) -> Encoder:
 
 def pixel_formats(name: str) -> list[str]:
     """Pixel formats that an encoder takes."""
-    codec = _codec(name)
-    return [f.name for f in (codec.video_formats or [])] if codec is not None else []
+    codec, alpha = _codec(name), ENCODERS[name].alpha
+    found = [f.name for f in (codec.video_formats or [])] if codec is not None else []
+    return [f for f in found if alpha is None or f in alpha or not has_alpha(f)]
 
 
 def choose_pixel_format(name: str, source: str, width: int, height: int) -> str:
@@ -160,9 +174,14 @@ def steady_instructions() -> str | None:
 def _fits(name: str, pixel_format: str, width: int, height: int) -> bool:
     if not ENCODERS[name].even_chroma:
         return True
-    described = av.VideoFormat(pixel_format, 16, 16)
+    block_x, block_y = _chroma_block(av.VideoFormat(pixel_format, 16, 16))
+    return width % block_x == 0 and height % block_y == 0
+
+
+def _chroma_block(described: av.VideoFormat) -> tuple[int, int]:
+    """How many pixels share a chroma sample, across and down; PyAV calls only subsampled planes chroma."""
     chroma = [c for c in described.components if c.is_chroma]
-    return all(width % (16 // c.width) == 0 and height % (16 // c.height) == 0 for c in chroma)
+    return (16 // chroma[0].width, 16 // chroma[0].height) if chroma else (1, 1)
 
 
 def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
@@ -171,14 +190,14 @@ def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
     bits = max(c.bits for c in described.components)
     alpha = any(c.is_alpha for c in described.components)
     rgb = described.is_rgb or described.has_palette
-    chroma = [c for c in described.components if c.is_chroma]
-    shift_x, shift_y = (16 // chroma[0].width, 16 // chroma[0].height) if chroma else (1, 1)
+    shift_x, shift_y = _chroma_block(described)
     want_x, want_y = 1 << of.shift_x, 1 << of.shift_y
     if of.kind == "rgb" and ENCODERS[name].codec != "ffv1":
         want_x = want_y = 2
     usual = layout(pixel_format) is not None
     foreign_kind = rgb != (of.kind == "rgb" and ENCODERS[name].codec == "ffv1")
-    grey_lost = not chroma and not rgb and of.kind != "gray"
+    colours = sum(not c.is_alpha for c in described.components) >= 3
+    grey_lost = not colours and not rgb and of.kind != "gray"
     return (
         float(grey_lost),
         float(foreign_kind),

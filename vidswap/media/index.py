@@ -13,6 +13,7 @@ import numpy as np
 
 from .colour import FULL_RANGE, Colour
 from .geometry import Orientation, square_size, stored_from_displayed
+from .hdr import Hdr
 from .planes import bit_depth, working_format
 
 
@@ -68,7 +69,10 @@ class VideoIndex:
         rate: average frames per second.
         streams: all other streams.
         metadata, video_metadata: tags of the file and of the video stream.
-        interlaced: the first frame says that it holds two fields.
+        interlaced: the first frame says that it holds two fields, and they are not woven into one by `deinterlace`.
+        top_field_first: of the two fields, the upper one is the earlier.
+        deinterlace: FFmpeg's filter that makes one picture of the two fields of a frame when frames are read, or None.
+        hdr: static HDR metadata, and which dynamic ones there are.
         warnings: what the file lacks or does that a user should know, each one line.
         codec_header: the stream's parameters as FFmpeg has them ("extradata").
         clean_cuts: (K,) bool, keyframes at which the stream can be cut without decoding (vidswap.media.closing).
@@ -102,6 +106,9 @@ class VideoIndex:
     metadata: Mapping[str, str] = field(default_factory=dict)
     video_metadata: Mapping[str, str] = field(default_factory=dict)
     interlaced: bool = False
+    top_field_first: bool = True
+    deinterlace: str | None = None
+    hdr: Hdr = field(default_factory=Hdr)
     warnings: tuple[str, ...] = ()
     codec_header: bytes = b""
     clean_cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -199,10 +206,11 @@ class VideoIndex:
             "stored_height": self.stored_height,
             "sample_aspect_ratio": f"{self.sample_aspect_ratio.numerator}/{self.sample_aspect_ratio.denominator}",
             "orientation": self.orientation.name,
-            "interlaced": self.interlaced,
+            "interlaced": self.interlaced and f"{'top' if self.top_field_first else 'bottom'} field first",
             "pixel_format": self.pixel_format,
             "bit_depth": self.bit_depth,
             "colour": self.colour.names(),
+            "hdr": self.hdr.summary(),
             "streams": [
                 {
                     "index": s.index,

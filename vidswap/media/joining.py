@@ -19,7 +19,7 @@ from .containers import Container, container_of, holds_stream, muxer_options
 from .index import VideoIndex
 from .opening import address, open_video, reason
 from .transcoding import AudioTranscoder
-from .writer import output_colour, output_range
+from .writer import field_order, output_colour, output_range
 
 # Written anew by every muxer, or untrue of the joined video.
 _STALE_TAGS = frozenset(
@@ -232,10 +232,11 @@ def _add_video(index: VideoIndex, result: Any, template: Any) -> Any:
     context = stream.codec_context
     context.framerate = index.rate
     context.sample_aspect_ratio = index.sample_aspect_ratio
-    matrix, full_range = output_colour(index, template.codec_context.pix_fmt)
+    matrix, full_range = output_colour(index, template.codec_context.pix_fmt, template.codec_context.name)
     context.color_range = output_range(index, full_range)
     context.color_primaries, context.color_trc = index.colour.primaries, index.colour.transfer
     context.colorspace = matrix
+    context.field_order = field_order(index)
     if index.display_matrix is not None:
         stream.set_display_matrix(index.display_matrix)
     stream.metadata.update(_kept(index.video_metadata))

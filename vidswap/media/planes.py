@@ -111,6 +111,11 @@ def bit_depth(pixel_format: str) -> int:
     return int(max(component.bits for component in av.VideoFormat(pixel_format, 16, 16).components))
 
 
+def has_alpha(pixel_format: str) -> bool:
+    """True when samples of this format say how opaque they are."""
+    return any(component.is_alpha for component in av.VideoFormat(pixel_format, 16, 16).components)
+
+
 def plane_views(frame: av.VideoFrame, of: Layout) -> list[np.ndarray]:
     """Views of a frame's planes, (rows, columns) of `of.dtype`; they live as long as the frame does."""
     views = []

@@ -21,6 +21,7 @@ from vidswap.graph.errors import InputError
 from .closing import CleanCuts
 from .colour import Colour
 from .geometry import Orientation
+from .hdr import hdr_of
 from .index import Chapter, StreamRecord, VideoIndex
 from .opening import opened, reason
 
@@ -102,6 +103,8 @@ def probe(path: str | Path) -> VideoIndex:
             metadata=dict(container.metadata),
             video_metadata=dict(stream.metadata),
             interlaced=bool(first.interlaced_frame),
+            top_field_first=" i:B" not in description,
+            hdr=hdr_of(_side_data(first, description), description),
         )
 
 
@@ -326,17 +329,26 @@ def _orientation(path: Path, frame: av.VideoFrame, description: str) -> tuple[tu
     if value is not None:
         turned = Orientation.from_exif(value)
         return turned.display_matrix, turned
-    # PyAV 18.1 frees the notes on a side data twice (an ICC profile has some), and knows not all kinds.
-    if "ICC profile" not in description:
-        with contextlib.suppress(ValueError):
-            side_data: Any = frame.side_data
-            matrix = struct.unpack("=9i", bytes(side_data["DISPLAYMATRIX"])[:36])
-            return matrix, Orientation.from_display_matrix(matrix)
+    if found := _side_data(frame, description).get("DISPLAYMATRIX"):
+        matrix = struct.unpack("=9i", found[:36])
+        return matrix, Orientation.from_display_matrix(matrix)
     quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise
     turned = (Orientation(), Orientation(0, 1, -1, 0), Orientation(-1, 0, 0, -1), Orientation(0, -1, 1, 0))[
         quarter_turns
     ]
     return turned.display_matrix, turned
+
+
+def _side_data(frame: av.VideoFrame, description: str) -> dict[str, bytes]:
+    """A frame's side data by name. PyAV 18.1 frees the notes on one twice (an ICC profile has some): then none."""
+    found: dict[str, bytes] = {}
+    if "side data" in description and "ICC profile" not in description:
+        # Kinds that PyAV does not know raise ValueError.
+        with contextlib.suppress(ValueError):
+            side_data: Any = frame.side_data
+            for i in range(len(side_data)):
+                found[side_data[i].type.name] = bytes(side_data[i])
+    return found
 
 
 def _exif_orientation(path: Path) -> int | None:

@@ -10,18 +10,24 @@ from typing import Any
 
 import av
 import av.video.reformatter
+from av.codec.context import Flags
 
 from vidswap.graph.errors import InputError, VidswapError
 from vidswap.graph.registry import nearest
 
-from .codecs import choose_pixel_format, encoder, pixel_formats, steady_instructions
+from .codecs import Encoder, choose_pixel_format, encoder, pixel_formats, steady_instructions
 from .colour import UNSPECIFIED
+from .hdr import Hdr, encoder_settings
 from .index import VideoIndex
 from .opening import address, reason
 from .picture import CONVERT, Picture
 from .planes import layout
 
 _FULL, _LIMITED = 2, 1
+NO_FULL_RANGE = frozenset({"prores"})
+"""Formats that cannot say that codes have full range; players take them as limited."""
+_PROGRESSIVE, _TOP_FIRST, _BOTTOM_FIRST = 1, 2, 3
+_OWN_PARAMETERS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,10 @@ class SegmentWriter:
         self._reformatter = av.video.reformatter.VideoReformatter()
         source = layout(index.working_format)
         self._source_is_yuv = source is not None and source.kind == "yuv"
-        self._matrix, self._full_range = output_colour(index, self.pixel_format)
+        self._matrix, self._full_range = output_colour(index, self.pixel_format, self._encoder.codec)
+        self._same_codes = index.working_format == self.pixel_format and (
+            not self._source_is_yuv or self._full_range == index.full_range
+        )
         try:
             self._container = av.open(address(self.path), mode="w", format=self._encoder.segment_muxer)
             self._stream = self._add_stream()
@@ -151,17 +160,20 @@ class SegmentWriter:
         context.color_primaries = index.colour.primaries
         context.color_trc = index.colour.transfer
         context.colorspace = self._matrix
+        if writes_fields(index, chosen):
+            context.flags |= Flags.interlaced_dct
+            context.field_order = field_order(index)
         return stream
 
     def _encoder_options(self) -> dict[str, str]:
-        found = encoder_options(self.options)
+        found = encoder_options(self.options, self.index.hdr)
         if self.index.colour.chroma_location != "unspecified":
             found["chroma_sample_location"] = self.index.colour.chroma_location
         return found
 
     def _conform(self, picture: Picture) -> av.VideoFrame:
         frame = picture.native
-        if frame.format.name != self.pixel_format:
+        if not self._same_codes:
             matrix = self.index.colour.matrix_in_use(self.index.stored_width, self.index.stored_height)
             frame = self._reformatter.reformat(
                 frame,
@@ -176,15 +188,16 @@ class SegmentWriter:
         return frame
 
 
-def output_colour(index: VideoIndex, pixel_format: str) -> tuple[int, bool]:
-    """Matrix tag and full range of the encoded video: the video's own, except where RGB becomes YUV or the reverse."""
+def output_colour(index: VideoIndex, pixel_format: str, codec: str) -> tuple[int, bool]:
+    """Matrix tag and full range of the encoded video: the video's own, except where RGB becomes YUV or the reverse, and
+    where full range could not be told."""
     source, target = layout(index.working_format), av.VideoFormat(pixel_format, 16, 16)
     if target.is_rgb:
         return 0, True
     if source is not None and source.kind == "rgb":
         return index.colour.matrix_in_use(index.stored_width, index.stored_height), False
     matrix = index.colour.matrix
-    return (matrix if matrix != 0 else UNSPECIFIED), index.full_range
+    return (matrix if matrix != 0 else UNSPECIFIED), index.full_range and codec not in NO_FULL_RANGE
 
 
 def output_range(index: VideoIndex, full_range: bool) -> int:
@@ -192,8 +205,20 @@ def output_range(index: VideoIndex, full_range: bool) -> int:
     return _FULL if full_range else (_LIMITED if index.colour.range else 0)
 
 
-def encoder_options(options: WriterOptions) -> dict[str, str]:
-    """FFmpeg's options for the encoder."""
+def writes_fields(index: VideoIndex, by: Encoder) -> bool:
+    """True when the encoder is told that frames hold two fields. In 4:2:0 each field needs rows in pairs."""
+    return index.interlaced and by.fields and index.stored_height % 4 == 0
+
+
+def field_order(index: VideoIndex) -> int:
+    """AVFieldOrder of the video."""
+    if not index.interlaced:
+        return _PROGRESSIVE
+    return _TOP_FIRST if index.top_field_first else _BOTTOM_FIRST
+
+
+def encoder_options(options: WriterOptions, hdr: Hdr | None = None) -> dict[str, str]:
+    """FFmpeg's options for the encoder; `hdr` is told to those that write it into their frames."""
     chosen = encoder(options.codec)
     found = dict(chosen.options)
     if options.preset is not None and chosen.presets and options.preset not in chosen.presets:
@@ -205,13 +230,17 @@ def encoder_options(options: WriterOptions) -> dict[str, str]:
         found[chosen.crf_option] = f"{crf:g}"
         if options.codec == "libvpx-vp9":
             found["b"] = "0"
+    own = encoder_settings(options.codec, hdr or Hdr())
     if options.codec == "libx264" and (instructions := steady_instructions()):
-        found["x264-params"] = f"asm={instructions}"
+        own["asm"] = instructions
     if options.codec == "libx265":
-        found["x265-params"] = f"open-gop=0:log-level=none:frame-threads={options.threads}:pools={options.threads}"
+        threads = str(options.threads)
+        own |= {"open-gop": "0", "log-level": "none", "frame-threads": threads, "pools": threads}
     if options.codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors alone; it writes to the terminal by itself
-        found["svtav1-params"] = f"lp={options.threads}"
+        own["lp"] = str(options.threads)
+    if own:
+        found[_OWN_PARAMETERS[options.codec]] = ":".join(f"{name}={value}" for name, value in own.items())
     return found
 
 

@@ -112,7 +112,7 @@ class _Run:
         decoder = cast(Decoder, self.pipeline.decoder.make())
         self.encoder = cast(Encoder, self.pipeline.encoder.make())
         self.video = decoder.probe(self.target)
-        self.encoder.check(self.video, self.output)
+        self._warn(*(self.encoder.check(self.video, self.output) or ()))
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
 
     def _identity(self) -> dict[str, Any]:
