@@ -34,6 +34,10 @@ class DecodePyAV(Operator[DecodeOptions]):
         """Index a video or a still image. Raises InputError for what cannot be read."""
         return media.probe(path)
 
+    def trim(self, index: media.VideoIndex, start: str | None, end: str | None) -> media.VideoIndex:
+        """The frames between two times. Raises InputError where there are none."""
+        return media.trim(index, start, end)
+
     def read(self, index: media.VideoIndex, start: int, stop: int) -> Iterator[media.Picture]:
         """The pictures of frames [start, stop), the same whatever start and stop; cheap where the last range ended."""
         if self._reader is None or self._reader.index is not index:

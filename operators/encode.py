@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import tempfile
@@ -9,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from vidswap import media
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options
-from vidswap.media import codecs, containers
+from vidswap.media import codecs, containers, copying, writer
 from vidswap.media.losses import losses
 from vidswap.media.verifying import verify_segment
 
@@ -30,6 +32,7 @@ class EncodeOptions(Options):
     preset: str | None = Field(None, description="the encoder's preset; slower ones make smaller files")
     bitrate: str | None = Field(None, description="bits per second instead of crf, as 4M or 800k")
     pixel_format: str | None = Field(None, description="none: the encoder's nearest to the input's")
+    smart_copy: bool = Field(True, description="copy stretches that nothing changes instead of encoding them anew")
     threads: int = Field(
         2, ge=1, le=64, description="threads of the encoder per segment; another number gives other bits with x264"
     )
@@ -104,17 +107,42 @@ class EncodePyAV(Operator[EncodeOptions]):
             )
         if output.exists() and output.samefile(index.path):
             raise InputError(f"{output} is the input itself; choose another output")
-        with tempfile.TemporaryDirectory(prefix="vidswap-") as folder:
-            media.SegmentWriter(Path(folder) / f"trial{self.extension}", index, self._settings).abort()
+        self._trial(index)
         return losses(index, self._settings, container)
+
+    def _trial(self, index: media.VideoIndex) -> bytes:
+        """Open the encoder for this video; returns its header."""
+        with tempfile.TemporaryDirectory(prefix="vidswap-") as folder:
+            trial = media.SegmentWriter(Path(folder) / f"trial{self.extension}", index, self._settings_for(index))
+            header = trial.header
+            trial.abort()
+            return header
+
+    def _settings_for(self, index: media.VideoIndex) -> media.WriterOptions:
+        """The options of the writer. Parameter sets get a number beside the input's, so that packets can be copied."""
+        number = index.free_parameter_set if self.options.smart_copy else None
+        return dataclasses.replace(self._settings, parameter_set=number)
+
+    def why_not_copied(self, index: media.VideoIndex, output: Path) -> str | None:
+        """Why no stretch of this video can be copied into this output, in a few words; None when some can."""
+        if not self.options.smart_copy:
+            return "smart copy is turned off"
+        codec = codecs.encoder(self.options.codec).codec
+        pixel_format = writer.output_pixel_format(index, self._settings)
+        header = self._trial(index) if codec == index.codec else b""
+        return copying.why_not(index, codec, pixel_format, header)
+
+    def stretches(self, index: media.VideoIndex, changed: np.ndarray, start: int, stop: int) -> list[tuple[int, int]]:
+        """Parts of frames [start, stop) that can be copied; `changed` is (stop - start,) bool."""
+        return copying.stretches(index, changed, start, stop)
 
     def begin(self, path: Path, index: media.VideoIndex, threads: int) -> None:
         """Start a segment file. `threads`, the worker's, is not used: it would make frames depend on the machine."""
         del threads
-        self._writer = media.SegmentWriter(path, index, self._settings)
+        self._writer = media.SegmentWriter(path, index, self._settings_for(index))
 
     def write(self, picture: media.Picture) -> None:
-        """Encode the next picture of the segment."""
+        """Encode the next picture of the segment; after a gap in their numbers a new stretch begins."""
         if self._writer is None:
             raise RuntimeError("write was called before begin")
         self._writer.add(picture)
@@ -123,8 +151,8 @@ class EncodePyAV(Operator[EncodeOptions]):
         """Close the segment; returns its facts: frames, bytes, first_pts, last_pts, pixel_format."""
         if self._writer is None:
             raise RuntimeError("finish was called before begin")
-        writer, self._writer = self._writer, None
-        report = writer.close()
+        finished, self._writer = self._writer, None
+        report = finished.close()
         return {
             "frames": report.frames,
             "bytes": report.file_bytes,
@@ -144,14 +172,19 @@ class EncodePyAV(Operator[EncodeOptions]):
             self._writer = None
 
     def join(
-        self, index: media.VideoIndex, segments: Sequence[Path], output: Path, metadata: Mapping[str, str]
+        self,
+        index: media.VideoIndex,
+        segments: Sequence[Path],
+        output: Path,
+        metadata: Mapping[str, str],
+        copied: Sequence[tuple[int, int]] = (),
     ) -> list[str]:
-        """Join segments with the input's other streams into `output`; returns warnings."""
-        return media.join(index, segments, output, metadata=metadata)
+        """Join segments and copied stretches with the input's other streams into `output`; returns warnings."""
+        return media.join(index, segments, output, copied=copied, metadata=metadata)
 
     def can_copy(self, index: media.VideoIndex, output: Path) -> bool:
-        """True when the input file itself can be the output: both are named alike."""
-        return Path(output).suffix.lower() == index.path.suffix.lower()
+        """True when the input file itself can be the output: the whole of it, and both are named alike."""
+        return index.whole is None and Path(output).suffix.lower() == index.path.suffix.lower()
 
     def copy(self, index: media.VideoIndex, output: Path) -> list[str]:
         """Copy the input to `output`, byte by byte; returns warnings."""

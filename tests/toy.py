@@ -52,6 +52,9 @@ class Decode(Operator[NoOptions]):
         except (ValueError, IndexError):
             raise InputError(f"{path} is not a toy video") from None
 
+    def trim(self, video, start, end):
+        raise InputError("toy videos are not trimmed")
+
     def read(self, video, start, stop):
         for i in range(start, stop):
             yield ToyPicture(i, i * 10, float(i), blind=video.blind)
@@ -162,7 +165,10 @@ class Encode(Operator[NoOptions]):
     def abort(self):
         self.file.close()
 
-    def join(self, video, segments, output, notes):
+    def why_not_copied(self, video, output):
+        return "numbers have no packets"
+
+    def join(self, video, segments, output, notes, copied=()):
         output.write_text("".join(p.read_text() for p in segments))
         return []
 

@@ -83,6 +83,7 @@ def swap(
     codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
+    smart_copy: bool | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Report:
@@ -99,8 +100,9 @@ def swap(
         strength: how far they change, 0..1 (default 1).
         disclose: a text drawn into a corner of every frame, such as "AI-altered".
         codec, crf, preset: of the encoder.
+        smart_copy: copy stretches without a face to change instead of encoding them anew (default: True).
         listener: called with progress events.
-        settings: those of RunSettings: workers, segment_frames, overwrite, source_face, strict, job ...
+        settings: those of RunSettings: start, end, workers, segment_frames, overwrite, source_face, strict, job ...
 
     Raises InputError for bad input before any work, StageError when a stage fails, Interrupted on Ctrl-C.
     """
@@ -111,6 +113,7 @@ def swap(
         "codec": codec,
         "crf": crf,
         "preset": preset,
+        "smart_copy": smart_copy,
     }
     ready = Pipeline.prepared(pipeline, overrides=options, shared=shared, disclose=disclose)
     return ready.run(target, output, sources={"source": source}, listener=listener, **settings)

@@ -123,7 +123,7 @@ def test_default_output_is_mp4_that_players_take(vidswap, clip, grace, tmp_path)
 def test_a_target_without_faces_is_a_faithful_copy_with_a_warning(vidswap, faceless, grace, tmp_path):
     code, _, err = vidswap("swap", "-s", grace, "-t", faceless, "-o", tmp_path / "out.mp4", "-j", "0")
     assert code == 0
-    assert "warning: " in err and "no face to change was found; the output is a copy of the input" in err
+    assert "warning: " in err and "no face to change was found; the picture is that of the input" in err
     assert all(
         np.array_equal(a, b) for a, b in zip(decoded(faceless)[0], decoded(tmp_path / "out.mp4")[0], strict=True)
     )

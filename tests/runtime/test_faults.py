@@ -123,7 +123,7 @@ def test_a_run_killed_while_it_removed_its_folder_is_in_nobodys_way(go, monkeypa
 
 
 def test_a_temporary_output_of_a_run_killed_while_joining_is_removed(go, monkeypatch, tmp_path):
-    def killed(self, video, segments, output, notes):
+    def killed(self, video, segments, output, notes, copied=()):
         output.write_text("half")
         os.link(output, tmp_path / "left")
         names.append(output)
@@ -142,9 +142,9 @@ def test_a_temporary_output_of_a_run_killed_while_joining_is_removed(go, monkeyp
 def test_an_output_that_appears_meanwhile_is_not_replaced(go, monkeypatch, tmp_path):
     join = toy.Encode.join
 
-    def slow(self, video, segments, output, notes):
+    def slow(self, video, segments, output, notes, copied=()):
         (tmp_path / "out.toy").write_text("mine")
-        return join(self, video, segments, output, notes)
+        return join(self, video, segments, output, notes, copied)
 
     monkeypatch.setattr(toy.Encode, "join", slow)
     with pytest.raises(VidswapError, match="out.toy has appeared meanwhile; move it"):
@@ -200,8 +200,8 @@ def test_warnings_come_again_on_resume(go, monkeypatch):
 def test_a_signal_while_joining_leaves_no_output_and_a_job_that_goes_on(go, monkeypatch, tmp_path, job, how):
     join = toy.Encode.join
 
-    def signalled(self, video, segments, output, notes):
-        told = join(self, video, segments, output, notes)
+    def signalled(self, video, segments, output, notes, copied=()):
+        told = join(self, video, segments, output, notes, copied)
         os.kill(os.getpid(), getattr(signal, how))
         return told
 

@@ -180,7 +180,7 @@ def test_a_target_without_faces_is_copied_with_a_warning_and_an_error_when_stric
     target.write_text("20 blind")
     pipeline = Pipeline.from_mapping(toy_pipeline())
     report = run(pipeline, target, tmp_path / "out.toy", {"source": clip(1)}, RunSettings(workers=0))
-    assert report.warnings == [f"{target}: no face to change was found; the output is a copy of the input"]
+    assert report.warnings == [f"{target}: no face to change was found; the picture is that of the input"]
     assert [float(line.split()[2]) for line in (tmp_path / "out.toy").read_text().splitlines()] == list(range(20))
     with pytest.raises(InputError, match="no face to change"):
         run(pipeline, target, tmp_path / "b.toy", {"source": clip(1)}, RunSettings(workers=0, strict=True))

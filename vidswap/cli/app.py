@@ -53,6 +53,19 @@ Crf = Annotated[
     float | None, typer.Option("--crf", help="Constant quality of the encoder; lower is better and larger.")
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="Speed preset of the encoder, such as veryfast or slow.")]
+SmartCopy = Annotated[
+    bool | None,
+    typer.Option(
+        "--smart-copy/--no-smart-copy",
+        help="Copy stretches without a face to change instead of encoding them anew. Default: on.",
+        show_default=False,
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", help="Begin here: 75.5 (seconds), 1:15.5, or 1875f (a frame). Default: the start."),
+]
+End = Annotated[str | None, typer.Option("--end", help="End before this time or frame. Default: the end.")]
 SegmentFrames = Annotated[
     int | None, typer.Option("--segment-frames", help="Frames per segment, 5 or more. Default: cut at keyframes.")
 ]
@@ -89,6 +102,9 @@ def swap(
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
+    smart_copy: SmartCopy = None,
+    start: Start = None,
+    end: End = None,
     segment_frames: SegmentFrames = None,
     executor: Executor = None,
     workers: Workers = None,
@@ -119,6 +135,9 @@ def run(
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
+    smart_copy: SmartCopy = None,
+    start: Start = None,
+    end: End = None,
     segment_frames: SegmentFrames = None,
     executor: Executor = None,
     workers: Workers = None,
@@ -154,6 +173,9 @@ def batch_command(
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
+    smart_copy: SmartCopy = None,
+    start: Start = None,
+    end: End = None,
     segment_frames: SegmentFrames = None,
     executor: Executor = None,
     workers: Workers = None,

@@ -37,6 +37,9 @@ class Row(BaseModel):
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
+    smart_copy: bool | None = None
+    start: str | None = None
+    end: str | None = None
     segment_frames: int | None = None
 
     def overrides(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vidswap.api import Pipeline
     from vidswap.runtime.local import Report
 
-SHARED = ("face", "regions", "strength", "codec", "crf", "preset")
+SHARED = ("face", "regions", "strength", "codec", "crf", "preset", "smart_copy")
 """Options that are set on every stage that has them."""
 
 
@@ -88,9 +88,10 @@ def tell(report: Report) -> None:
     resumed = (
         f", {report.segments_resumed} of {report.segments} segments from before" if report.segments_resumed else ""
     )
+    copied = f", {report.frames_copied} frames copied as they were" if report.frames_copied else ""
     VOICE.result(
         facts,
-        [f"{report.output}: {faces}, {report.wall_s:.1f} s ({report.frames_per_s:.1f} frames/s){resumed}"],
+        [f"{report.output}: {faces}{copied}, {report.wall_s:.1f} s ({report.frames_per_s:.1f} frames/s){resumed}"],
     )
 
 

@@ -6,7 +6,7 @@ from .errors import InputError, Interrupted, StageError, VidswapError
 from .operator import NoOptions, Operator, Options, Resources, Setting
 from .pipeline import Part, Pipeline, Stage
 from .registry import find_operator, find_pipeline, operator_names, pipeline_files
-from .segments import Segment, cut, halo
+from .segments import Segment, complement, cut, halo, joined_spans
 
 __all__ = [
     "STANDARD_COLUMNS",
@@ -25,10 +25,12 @@ __all__ = [
     "Stage",
     "StageError",
     "VidswapError",
+    "complement",
     "cut",
     "find_operator",
     "find_pipeline",
     "halo",
+    "joined_spans",
     "object_column",
     "operator_names",
     "pipeline_files",

@@ -55,13 +55,20 @@ class Decoder(Protocol):
         """Index a video without decoding its pixels. Raises InputError for what is no video."""
         ...
 
+    def trim(self, video: Any, start: str | None, end: str | None) -> Video:
+        """The part of a video between two times, as the user wrote them. Raises InputError for what is no such part."""
+        ...
+
     def read(self, video: Any, start: int, stop: int) -> Iterator[Any]:
         """Yield the pictures [start, stop), the same ones whatever start and stop."""
         ...
 
 
 class Encoder(Protocol):
-    """An operator of kind encode. Segments are encoded one by one, then joined without encoding again."""
+    """An operator of kind encode. Segments are encoded one by one, then joined without encoding again.
+
+    Stretches of frames that nothing changes may be left out of the segments and copied when they are joined.
+    """
 
     extension: str
 
@@ -72,12 +79,24 @@ class Encoder(Protocol):
         """
         ...
 
+    def why_not_copied(self, video: Any, output: Path) -> str | None:
+        """Why no stretch of this video can be copied into this output, in a few words; None when some can."""
+        ...
+
+    def stretches(self, video: Any, changed: Any, start: int, stop: int) -> Sequence[tuple[int, int]]:
+        """Parts of frames [start, stop) that can be copied, in order and apart from each other.
+
+        `changed` is (stop - start,) bool: frames that will not be what they were. Asked only where `why_not_copied`
+        says nothing.
+        """
+        ...
+
     def begin(self, path: Path, video: Any, threads: int) -> None:
         """Start a segment at `path`, with that many threads; the frames must not depend on the number."""
         ...
 
     def write(self, picture: Any) -> None:
-        """Encode the next picture."""
+        """Encode the next picture; where numbers of frames are left out, a copied stretch will stand between."""
         ...
 
     def finish(self) -> Mapping[str, Any]:
@@ -92,14 +111,24 @@ class Encoder(Protocol):
         """Give the segment up; leave no file. Must bear a `begin` that failed."""
         ...
 
-    def join(self, video: Any, segments: Sequence[Path], output: Path, notes: Mapping[str, str]) -> Iterable[str]:
-        """Join the segments in order, with the input's other streams and `notes` as metadata; returns warnings."""
+    def join(
+        self,
+        video: Any,
+        segments: Sequence[Path],
+        output: Path,
+        notes: Mapping[str, str],
+        copied: Sequence[tuple[int, int]] = (),
+    ) -> Iterable[str]:
+        """Join the segments in order, with the input's other streams and `notes` as metadata; returns warnings.
+
+        `copied` are stretches that are to be copied from the input; a segment of which all is copied is an empty file.
+        """
         ...
 
     def can_copy(self, video: Any, output: Path) -> bool:
-        """Whether the input's own packets may stand in this output."""
+        """Whether the input, when nothing changes at all, may be the output as it is."""
         ...
 
     def copy(self, video: Any, output: Path) -> Iterable[str]:
-        """Copy the input packet by packet; returns warnings. Called only where `can_copy` says so."""
+        """Copy the input; returns warnings. Called only where `can_copy` says so."""
         ...

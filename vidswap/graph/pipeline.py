@@ -105,6 +105,16 @@ class Pipeline:
         """The last stage."""
         return self.stages[-1]
 
+    @property
+    def spares_frames(self) -> bool:
+        """Whether frames without a face come out as they went in, and which ones those are is known beforehand.
+
+        So it is where the stages that change pictures work on faces that an earlier part has found.
+        """
+        last = [s.operator for s in self.parts[-1].stages if s.operator.kind != "encode"]
+        changing = [o for o in last if "picture" in o.gives]
+        return bool(changing) and all(o.each == "face" for o in changing) and all(o.yields is None for o in last)
+
     def resolved(self) -> dict[str, Any]:
         """The whole configuration with all defaults filled in, as plain data: what a job is keyed by."""
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .errors import InputError
@@ -59,6 +59,31 @@ def _automatic_starts(frame_count: int, keyframes: Sequence[int], wanted: int) -
         near = [k for k in keyframes if here + wanted // 2 <= k <= here + 2 * wanted and k < frame_count]
         starts.append(min(near, key=lambda k: abs(k - here - wanted)) if near else here + wanted)
     return starts
+
+
+def joined_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of frames [start, stop) in order, those that touch made one.
+
+    >>> joined_spans([(5, 9), (0, 3), (3, 5), (12, 13)])
+    [(0, 9), (12, 13)]
+    """
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def complement(spans: Iterable[tuple[int, int]], start: int, stop: int) -> list[tuple[int, int]]:
+    """What ordered spans leave of [start, stop).
+
+    >>> complement([(2, 4), (4, 5), (9, 10)], 0, 10)
+    [(0, 2), (5, 9)]
+    """
+    edges = [start, *(edge for span in spans for edge in span), stop]
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
 
 
 def halo(segments: Sequence[Segment], index: int, context: int) -> range:

@@ -7,6 +7,7 @@ from .joining import join
 from .picture import Picture
 from .probing import probe
 from .reader import DecodeError, Reader, read
+from .trimming import trim
 from .writer import SegmentReport, SegmentWriter, WriterOptions
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "join",
     "probe",
     "read",
+    "trim",
 ]

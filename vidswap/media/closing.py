@@ -86,7 +86,7 @@ class CleanCuts:
         self._dirty |= {len(self._clean) - 1} if groups is None else groups
 
     def result(self, keys: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-        """(K,) bool in decoding order: which keyframes are clean cuts.
+        """(G, 2) int64: frames [start, stop) of the stretches between neighbouring clean cuts, in order.
 
         Args:
             keys: (N,) bool, the keyframes among all packets in decoding order.
@@ -96,12 +96,16 @@ class CleanCuts:
         if self._foreign:
             # Sets that are not in the header: only where they are sent again can decoding begin.
             clean &= np.array(self._complete, dtype=bool)
-        clean[[g for g in self._dirty if 0 <= g < len(clean)]] = False
         places = np.flatnonzero(keys)
         if len(places) != len(clean):
-            return np.zeros(len(places), dtype=bool)
+            return np.zeros((0, 2), dtype=np.int64)
         before = np.concatenate([[-1], np.maximum.accumulate(ranks)])[:-1]
-        return clean & (ranks[places] == places) & (before[places] == places - 1)
+        clean &= (ranks[places] == places) & (before[places] == places - 1)
+        starts = places[clean]
+        stops = np.append(starts[1:], len(ranks))[: len(starts)]
+        incomplete = places[[g for g in sorted(self._dirty) if 0 <= g < len(places)]]
+        whole = [not ((incomplete >= a) & (incomplete < b)).any() for a, b in zip(starts, stops, strict=True)]
+        return np.stack([starts, stops], axis=1)[whole].astype(np.int64)
 
     @property
     def free_number(self) -> int | None:
@@ -124,5 +128,3 @@ def _units(data: bytes, length_bytes: int | None) -> list[bytes]:
         if not length:
             break
     return [unit for unit in units if unit]
-
-

@@ -75,7 +75,8 @@ class VideoIndex:
         hdr: static HDR metadata, and which dynamic ones there are.
         warnings: what the file lacks or does that a user should know, each one line.
         codec_header: the stream's parameters as FFmpeg has them ("extradata").
-        clean_cuts: (K,) bool, keyframes at which the stream can be cut without decoding (vidswap.media.closing).
+        closed_groups: (G, 2) int64, frames [start, stop) of stretches whose packets stand by themselves, so that they
+            can be cut out without decoding (vidswap.media.closing).
         free_parameter_set: for H.264, a number that none of the stream's parameter sets bears.
         first: for a part of a video, the number of its first frame in `whole`.
         whole: the index that this one is a part of, or None.
@@ -111,7 +112,7 @@ class VideoIndex:
     hdr: Hdr = field(default_factory=Hdr)
     warnings: tuple[str, ...] = ()
     codec_header: bytes = b""
-    clean_cuts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    closed_groups: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     free_parameter_set: int | None = None
     first: int = 0
     whole: VideoIndex | None = None

@@ -41,7 +41,7 @@ _WHOLE_HASH_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 _BLOCKS = 64
 _EXIF_WINDOW_BYTES = 1 << 18
-_NOT_CLEAN = np.zeros(1, dtype=bool)
+_NO_GROUPS = np.zeros((0, 2), dtype=np.int64)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class _Timeline:
     seek_timestamps: np.ndarray
     reorder_depth: int
     timed: bool
-    clean_cuts: np.ndarray
+    closed_groups: np.ndarray
     free_parameter_set: int | None = None
 
 
@@ -91,7 +91,7 @@ def probe(path: str | Path) -> VideoIndex:
             seek_timestamps=timeline.seek_timestamps,
             reorder_depth=timeline.reorder_depth,
             timed=timeline.timed,
-            clean_cuts=timeline.clean_cuts,
+            closed_groups=timeline.closed_groups,
             free_parameter_set=timeline.free_parameter_set,
             codec_header=bytes(stream.codec_context.extradata or b""),
             rate=_rate(stream, timeline),
@@ -215,7 +215,7 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
     if not one_to_one or len(known) < len(pts) or len(set(known)) < len(known):
         if len(pts) == 1 and one_to_one:
             start = known[0] if known else 0
-            return _Timeline(_ints([start]), _ints([duration[0] or step]), _ints([0]), _ints([0]), 0, False, _NOT_CLEAN)
+            return _Timeline(_ints([start]), _ints([duration[0] or step]), _ints([0]), _ints([0]), 0, False, _NO_GROUPS)
         return _timeline_by_decoding(path, stream, step)
     times, lengths, keys = _ints(known), _ints(duration), np.array(key, dtype=bool)
     by_dts = container.format.name in _SEEK_BY_DTS
@@ -239,7 +239,7 @@ def _timeline(path: Path, container: av.container.InputContainer, stream: Any, f
         seek_timestamps=clocks[order][key_order],
         reorder_depth=depth,
         timed=not _NO_SEEKING & set(container.format.name.split(",")),
-        clean_cuts=cuts.result(keys, rank)[np.argsort(rank[keys])],
+        closed_groups=cuts.result(keys, rank),
         free_parameter_set=cuts.free_number,
     )
 
@@ -261,7 +261,7 @@ def _timeline_by_decoding(path: Path, stream: Any, step: int, *, even: bool = Fa
             if not pts:
                 raise InputError(f"{path} cannot be decoded ({reason(error)})") from error
     times = _ints(pts)
-    return _Timeline(times, _durations(times, step, step), _ints([0]), times[:1].copy(), 0, False, _NOT_CLEAN)
+    return _Timeline(times, _durations(times, step, step), _ints([0]), times[:1].copy(), 0, False, _NO_GROUPS)
 
 
 def _decodable_from_start(path: Path, stream_index: int, times: np.ndarray, keys: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ class WriterOptions:
         pixel_format: None for the one nearest to the video's.
         threads: of the encoder, per segment. x264, SVT-AV1 and VP9 give other (equally good) frames with another
             number of threads, so it is a setting of the result and never taken from the machine.
+        parameter_set: number of x264's parameter sets, 0..31, so that they can lie beside another stream's; None for
+            its default.
     """
 
     codec: str = "libx264"
@@ -50,6 +53,7 @@ class WriterOptions:
     bitrate: int | None = None
     pixel_format: str | None = None
     threads: int = 2
+    parameter_set: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,9 @@ def output_pixel_format(index: VideoIndex, options: WriterOptions) -> str:
 class SegmentWriter:
     """Encode pictures, in order, to one segment file.
 
-    Used as `add` for each picture and then `close`, or `abort`; nothing stays behind after `abort` or a failure.
+    After a gap in the numbers of the pictures a new stretch begins, as independent of the one before as if it lay in
+    a file of its own, so that other packets can be put between them. Used as `add` for each picture and then `close`, or `abort`; nothing
+    stays behind after `abort` or a failure.
     """
 
     def __init__(self, path: str | Path, index: VideoIndex, options: WriterOptions | None = None) -> None:
@@ -88,6 +94,8 @@ class SegmentWriter:
         self.pixel_format = output_pixel_format(index, self.options)
         self._frames = 0
         self._first = self._last = 0
+        self._following: int | None = None
+        self._encoding: Any = None
         self._reformatter = av.video.reformatter.VideoReformatter()
         source = layout(index.working_format)
         self._source_is_yuv = source is not None and source.kind == "yuv"
@@ -97,7 +105,7 @@ class SegmentWriter:
         )
         try:
             self._container = av.open(address(self.path), mode="w", format=self._encoder.segment_muxer)
-            self._stream = self._add_stream()
+            self._stream = self._encoding = self._add_stream(self._container)
             self._stream.codec_context.open()
         except (av.error.FFmpegError, ValueError, OSError) as error:
             self.abort()
@@ -108,12 +116,15 @@ class SegmentWriter:
         frame = self._conform(picture)
         if not self._frames:
             self._first = picture.pts
+        elif picture.frame != self._following:
+            self._begin_stretch()
+        self._following = picture.frame + 1
         frame.pts = picture.pts - self._first
         frame.time_base = self.index.time_base
         # A decoded frame carries its old type, which the encoder would take for an order.
         frame.pict_type = 0
         try:
-            self._container.mux(self._stream.encode(frame))
+            self._mux(self._encoding.encode(frame))
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self._frames += 1
@@ -125,11 +136,32 @@ class SegmentWriter:
             self.abort()
             raise VidswapError(f"segment {self.path.name} has no frames")
         try:
-            self._container.mux(self._stream.encode(None))
+            self._mux(self._encoding.encode(None))
             self._container.close()
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         return SegmentReport(self._frames, self._first, self._last, self.path.stat().st_size, self.pixel_format)
+
+    @property
+    def header(self) -> bytes:
+        """What the encoder wants to stand at the head of the track (FFmpeg's extradata)."""
+        return bytes(self._stream.codec_context.extradata or b"")
+
+    def _begin_stretch(self) -> None:
+        """End the encoder and go on with a new one."""
+        try:
+            self._mux(self._encoding.encode(None))
+            # PyAV's encoders belong to a stream of a container; this one is never written.
+            nowhere = av.open(io.BytesIO(), mode="w", format=self._encoder.segment_muxer)
+            self._encoding = self._add_stream(nowhere)
+            self._encoding.codec_context.open()
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.stream = self._stream
+            self._container.mux_one(packet)
 
     def abort(self) -> None:
         """Give up: no file is left. May be called at any time, also twice."""
@@ -143,9 +175,9 @@ class SegmentWriter:
         self.abort()
         return VidswapError(f"encoding {self.path.name} with {self.options.codec} failed: {reason(error)}")
 
-    def _add_stream(self) -> Any:
+    def _add_stream(self, container: Any) -> Any:
         index, options, chosen = self.index, self.options, self._encoder
-        stream: Any = self._container.add_stream(options.codec, rate=index.rate, options=self._encoder_options())
+        stream: Any = container.add_stream(options.codec, rate=index.rate, options=self._encoder_options())
         context = stream.codec_context
         context.width, context.height = index.stored_width, index.stored_height
         context.pix_fmt = self.pixel_format
@@ -233,6 +265,8 @@ def encoder_options(options: WriterOptions, hdr: Hdr | None = None) -> dict[str,
     own = encoder_settings(options.codec, hdr or Hdr())
     if options.codec == "libx264" and (instructions := steady_instructions()):
         own["asm"] = instructions
+    if options.codec == "libx264" and options.parameter_set is not None:
+        own["sps-id"] = str(options.parameter_set)
     if options.codec == "libx265":
         threads = str(options.threads)
         own |= {"open-gop": "0", "log-level": "none", "frame-threads": threads, "pools": threads}

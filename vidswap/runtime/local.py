@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from vidswap.graph import InputError, Interrupted, Pipeline, StageError, VidswapError, cut
+from vidswap.graph import InputError, Interrupted, Pipeline, StageError, VidswapError, cut, joined_spans
 from vidswap.graph.ends import Decoder, Encoder
 
 from .checks import check_output, check_sources
@@ -79,6 +79,7 @@ class _Run:
         self.interruption = Interruption()
         self._memory_mb: dict[int, float] = {}
         self._segment_done = False
+        self._copied: list[tuple[int, int]] = []
 
     def go(self) -> Report:
         began = time.monotonic()
@@ -112,8 +113,16 @@ class _Run:
         decoder = cast(Decoder, self.pipeline.decoder.make())
         self.encoder = cast(Encoder, self.pipeline.encoder.make())
         self.video = decoder.probe(self.target)
+        if self.settings.start is not None or self.settings.end is not None:
+            self.video = decoder.trim(self.video, self.settings.start, self.settings.end)
         self._warn(*(self.encoder.check(self.video, self.output) or ()))
+        self.report.not_copied = self._why_not_copied()
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
+
+    def _why_not_copied(self) -> str | None:
+        if not self.pipeline.spares_frames:
+            return "the pipeline may change every frame"
+        return self.encoder.why_not_copied(self.video, self.output)
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -123,6 +132,7 @@ class _Run:
             "source_face": self.settings.source_face,
             "pipeline": self.pipeline.resolved(),
             "device": self.settings.device.split(":")[0],
+            "part": [self.settings.start, self.settings.end],
             "segments": [s.start for s in self.segments],
         }
 
@@ -169,6 +179,7 @@ class _Run:
             source_face=self.settings.source_face,
             threads=max(1, available_cores() // max(1, workers)),
             device=self.settings.device,
+            copies=self.report.not_copied is None,
         )
         schedule = Schedule(
             self.pipeline.parts, self.segments, self.sources, window=IN_FLIGHT_PER_WORKER * max(1, workers)
@@ -283,6 +294,7 @@ class _Run:
             self.report.faces += facts["faces"]
             self.report.segments += 1
             self.report.frames_with_faces += facts.get("frames_with_faces", 0)
+            self._copied.extend((start, stop) for start, stop in facts.get("copied", ()))
 
     def _warn(self, *warnings: str) -> None:
         for warning in warnings:
@@ -294,16 +306,19 @@ class _Run:
     def _join(self, job: Job) -> None:
         makes_faces = any(s.operator.yields == "face" for s in self.pipeline.stages)
         untouched = makes_faces and self.report.faces == 0
+        as_it_is = untouched and self.encoder.can_copy(self.video, self.output)
+        self.report.copied = [(0, self.video.frame_count)] if as_it_is else joined_spans(self._copied)
+        self.report.frames_copied = sum(stop - start for start, stop in self.report.copied)
         if untouched:
-            self._warn(f"{self.target}: no face to change was found; the output is a copy of the input")
+            self._warn(f"{self.target}: no face to change was found; the picture is that of the input")
         paths = [job.folder / f"{s.index:06d}{self.encoder.extension}" for s in self.segments]
         with written_whole(self.output, self._tag) as temporary:
             try:
-                if untouched and self.encoder.can_copy(self.video, self.output):
+                if as_it_is:
                     self._warn(*self.encoder.copy(self.video, temporary))
                 else:
                     notes = {} if untouched else self.metadata
-                    self._warn(*self.encoder.join(self.video, paths, temporary, notes))
+                    self._warn(*self.encoder.join(self.video, paths, temporary, notes, self.report.copied))
             except VidswapError as error:
                 if isinstance(error, InputError):
                     raise

@@ -14,7 +14,8 @@ class WorkOrder:
     """What is to be done, in small picklable data: a specification, paths and the index, never frames or models.
 
     `pipeline` is the plain data of a PipelineSpecification; `video` is the target's index; `sources` maps names to
-    paths; `segments` is the cut; `folder` is the job folder; `threads` is per worker.
+    paths; `segments` is the cut; `folder` is the job folder; `threads` is per worker; `copies` says
+    that stretches which nothing changes are left out of the encoded segments, because they will be copied.
     """
 
     pipeline: dict[str, Any]
@@ -25,6 +26,7 @@ class WorkOrder:
     source_face: str | None = None
     threads: int = 1
     device: str = "cpu"
+    copies: bool = False
 
     def sidecar(self, part: int, segment: int) -> Path:
         """Where the columns of a part of a segment are stored."""

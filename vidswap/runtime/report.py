@@ -38,6 +38,9 @@ class Lost:
 class Report:
     """What came of a run: paths, counts, seconds by stage (summed over workers), warnings in order of appearance.
 
+    `copied` are stretches of frames [start, stop) whose packets are the input's own, `frames_copied` their number;
+    `not_copied` says why there can be none.
+
     `peak_memory_mb` is in MiB: of the driver, of the largest worker, and the sum of the driver and all workers.
     """
 
@@ -50,6 +53,9 @@ class Report:
     segments: int = 0
     segments_resumed: int = 0
     frames_resumed: int = 0
+    frames_copied: int = 0
+    copied: list[tuple[int, int]] = field(default_factory=list)
+    not_copied: str | None = None
     wall_s: float = 0.0
     stage_s: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""RunSettings: how a pipeline is run, as opposed to what it does. None of these change a frame of the result."""
+"""RunSettings: how a pipeline is run and on which part of the video, as opposed to what it does."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class RunSettings(BaseModel):
         overwrite: replace an output that exists.
         fresh: forget what an interrupted run of the same job has done.
         strict: treat warnings as errors.
+        start, end: times between which the video is worked on and written, as the decoder understands them.
         source_face: which face of a source with several: largest, left, right, or an index from the left, from 0.
         device: device of learned stages, such as "cpu" or "cuda:0".
     """
@@ -33,6 +34,8 @@ class RunSettings(BaseModel):
     overwrite: bool = False
     fresh: bool = False
     strict: bool = False
+    start: str | None = None
+    end: str | None = None
     source_face: str | None = None
     device: str = "cpu"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from vidswap.graph import (
     Stage,
     StageError,
     VidswapError,
+    complement,
     halo,
     object_column,
 )
@@ -38,6 +39,19 @@ from .store import DISK_FULL, Tables, load_joined, load_tables, save_tables, tro
 
 LARGEST_BATCH_BYTES = 64 << 20
 Observer = Callable[[str, Batch], None]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done with a segment in one part: its tables, the stages left, and the frames to go through them.
+
+    `copied` are the stretches of frames that are left out, because their packets will be copied.
+    """
+
+    tables: Tables
+    stages: tuple[Stage, ...]
+    runs: list[tuple[int, int]]
+    copied: list[tuple[int, int]]
 
 
 class SegmentWorker:
@@ -124,12 +138,20 @@ class SegmentWorker:
         return self._finish(task, {t: Batch.concat([c[t] for c in collected]) for t in ("frame", "face")})
 
     def _encode(self, task: PartTask, stage: Stage, encoder: Any, path: Path) -> dict[str, Any]:
+        plan = self._plan(task)
+        segment = self.order.segments[task.segment]
+        wanted = sum(stop - start for start, stop in plan.runs)
+        if segment.frames > wanted:
+            self._report(Progress(task, segment.frames - wanted, 0, {}))
         faces = frames_with_faces = 0
+        if not plan.runs:
+            path.touch()
+            return {"frames": segment.frames, "faces": 0, "frames_with_faces": 0, "copied": plan.copied}
         finished = False
         try:
             with self._blame(stage, task.segment):
                 encoder.begin(path, self.order.video, self.order.threads)
-            for streamed in self.stream(task):
+            for streamed in self.stream(task, plan):
                 given = streamed["face"]
                 faces += len(given)
                 frames_with_faces += len(np.unique(given["frame"])) if len(given) else 0
@@ -143,12 +165,33 @@ class SegmentWorker:
         finally:
             if not finished:
                 encoder.abort()
-        wanted = self.order.segments[task.segment].frames
         if facts["frames"] != wanted:
             raise StageError(f"wrote {facts['frames']} of {wanted} frames", stage=stage.name, segment=task.segment)
         with self._timed(stage.name), self._blame(stage, task.segment):
             encoder.verify(path, wanted)
-        return {"frames": facts["frames"], "faces": faces, "frames_with_faces": frames_with_faces}
+        return {
+            "frames": segment.frames,
+            "faces": faces,
+            "frames_with_faces": frames_with_faces,
+            "copied": plan.copied,
+        }
+
+    def _plan(self, task: PartTask) -> _Plan:
+        segment, part = self.order.segments[task.segment], self.pipeline.parts[task.part]
+        stages = [s for s in part.stages if s.operator.kind != "encode"]
+        tables = self._inputs(task)
+        if part.context:
+            tables = self._apply(stages.pop(0), tables, segment)
+        copied: list[tuple[int, int]] = []
+        if self.order.copies and part.stages[-1].operator.kind == "encode":
+            changed = np.zeros(segment.frames, dtype=bool)
+            if len(tables["face"]):
+                changed[tables["face"]["frame"] - segment.start] = True
+            encoder: Any = self.operator(part.stages[-1])
+            copied = [
+                (int(a), int(b)) for a, b in encoder.stretches(self.order.video, changed, segment.start, segment.stop)
+            ]
+        return _Plan(tables, tuple(stages), complement(copied, segment.start, segment.stop), copied)
 
     def _inputs(self, task: PartTask) -> Tables:
         segment = self.order.segments[task.segment]
@@ -160,31 +203,30 @@ class SegmentWorker:
         low, high = max(0, segment.start - context), segment.stop + context
         return {t: b.frames_between(low, high) if "frame" in b else b for t, b in tables.items()}
 
-    def stream(self, task: PartTask) -> Iterator[Tables]:
+    def stream(self, task: PartTask, plan: _Plan | None = None) -> Iterator[Tables]:
         """Take the frames of a segment through a part's stages, a few at a time; the encoder is left to the caller.
 
-        Yields the tables of those frames, pictures included in the last part. Needs the part before to be stored.
+        Yields the tables of those frames, pictures included in the last part; not those of stretches that will be
+        copied. Needs the part before to be stored.
         """
         segment = self.order.segments[task.segment]
         part = self.pipeline.parts[task.part]
-        stages = [s for s in part.stages if s.operator.kind != "encode"]
-        tables = self._inputs(task)
-        if part.context:
-            tables = self._apply(stages.pop(0), tables, segment)
+        plan = plan or self._plan(task)
         decoder: Any = self.operator(self.pipeline.decoder)
-        pictures = iter(decoder.read(self.order.video, segment.start, segment.stop))
-        count = self._batch_frames(stages)
-        while True:
-            self._seconds = {}
-            with self._timed(self.pipeline.decoder.name), self._blame(self.pipeline.decoder, task.segment):
-                chunk = list(islice(pictures, count))
-            if not chunk:
-                return
-            inside = _attach(tables, chunk)
-            for stage in stages:
-                inside = self._apply(stage, inside, segment)
-            yield inside if part.index == len(self.pipeline.parts) - 1 else _shed(inside, part.stores)
-            self._report(Progress(task, len(chunk), len(inside["face"]), dict(self._seconds)))
+        count = self._batch_frames(plan.stages)
+        for start, stop in plan.runs:
+            pictures = iter(decoder.read(self.order.video, start, stop))
+            while True:
+                self._seconds = {}
+                with self._timed(self.pipeline.decoder.name), self._blame(self.pipeline.decoder, task.segment):
+                    chunk = list(islice(pictures, count))
+                if not chunk:
+                    break
+                inside = _attach(plan.tables, chunk)
+                for stage in plan.stages:
+                    inside = self._apply(stage, inside, segment)
+                yield inside if part.index == len(self.pipeline.parts) - 1 else _shed(inside, part.stores)
+                self._report(Progress(task, len(chunk), len(inside["face"]), dict(self._seconds)))
 
     def _batch_frames(self, stages: Iterable[Stage]) -> int:
         wanted = max([8, *(self.operator(s).batch_size for s in stages)])

@@ -1,0 +1,187 @@
+"""Everything in a file beside its video: sound, subtitles, data, attachments, chapters and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.container
+
+from .containers import Container, holds_stream
+from .index import VideoIndex
+from .transcoding import AudioTranscoder
+
+# Written anew by every muxer, or untrue of the joined video.
+_STALE_TAGS = frozenset(
+    {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps", "number_of_frames"}
+)
+_STALE_PREFIXES = ("_statistics", "duration-", "bps-", "number_of_", "vendor_id")
+# How far before a trimmed video's first frame a subtitle may begin and still be found.
+_LONGEST_SUBTITLE_S = 30
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of the file's time that is kept, in seconds of its clock, and by how much all is moved.
+
+    `stop` is None up to the end; `early` says that a packet may begin before `start`, because the container hides what
+    lies before zero.
+    """
+
+    shift: Fraction
+    start: Fraction | None = None
+    stop: Fraction | None = None
+    early: bool = False
+
+    def holds(self, start: Fraction, end: Fraction, *, sound: bool) -> bool:
+        """Whether what lasts from `start` to `end` is kept, or a part of it."""
+        if self.start is None:
+            return True
+        # Sound that cannot be hidden before zero begins with the first packet that is wholly inside.
+        begins = start >= self.start if sound and not self.early else end > self.start
+        return begins and (self.stop is None or start < self.stop)
+
+
+def window_of(index: VideoIndex, target: Container) -> Window:
+    """What of the file's time goes into the output: all of it, or the times of a trimmed video's frames."""
+    base = index.time_base
+    first = int(index.pts[0]) * base if index.frame_count else Fraction(0)
+    if index.whole is None:
+        # MP4 hides what is before zero.
+        return Window(-first if target.iso and first < 0 else Fraction(0))
+    end = (int(index.pts[-1]) + int(index.durations[-1])) * base
+    ends_with_file = index.first + index.frame_count == index.whole.frame_count
+    return Window(-first, first, None if ends_with_file else end, early=target.iso)
+
+
+def chapters_of(index: VideoIndex, window: Window) -> list[dict[str, Any]]:
+    """Chapters as PyAV sets them, moved and clipped as the window says."""
+    kept = []
+    for chapter in index.chapters:
+        start, end = chapter.start * chapter.time_base, chapter.end * chapter.time_base
+        if not window.holds(start, max(end, start + chapter.time_base), sound=False):
+            continue
+        start = start if window.start is None else max(start, window.start)
+        end = end if window.stop is None else min(end, window.stop)
+        kept.append(
+            {
+                "id": len(kept),
+                "start": round((start + window.shift) / chapter.time_base),
+                "end": round((end + window.shift) / chapter.time_base),
+                "time_base": chapter.time_base,
+                "metadata": dict(chapter.metadata),
+            }
+        )
+    return kept
+
+
+def add_streams(index: VideoIndex, source: Any, result: Any, target: Container, warnings: list[str]) -> dict[int, Any]:
+    """Streams of the result for all other streams of the source that it can hold, by the source's stream index."""
+    others: dict[int, Any] = {}
+    for stream in source.streams:
+        if stream.index == index.stream_index:
+            continue
+        record = next(r for r in index.streams if r.index == stream.index)
+        label = f"stream {stream.index} ({record.kind}, {record.codec})"
+        if record.kind == "data" and "timecode" in map(str.lower, index.video_metadata):
+            continue  # the time code is in the video's tag too, and MP4 and MOV make its track anew from there
+        cover = bool(record.disposition & av.stream.Disposition.attached_pic)
+        if cover:
+            # MP4 has room for a cover or for tags of one's own, and the tags say that faces were changed.
+            warnings.append(f"{label} is a cover picture and is left out")
+        elif holds_stream(target, stream):
+            copy = result.add_stream_from_template(stream, opaque=True)
+            copy.metadata.update(kept_tags(dict(stream.metadata)))
+            if record.kind != "attachment":
+                copy.disposition = record.disposition
+                others[stream.index] = copy
+        elif record.kind == "audio" and stream.codec_context is not None:
+            others[stream.index] = AudioTranscoder(result, stream, target.audio_encoder)
+            others[stream.index].stream.metadata.update(kept_tags(dict(stream.metadata)))
+            warnings.append(f"{label} cannot lie in {target.muxer} and is encoded anew as {target.audio_encoder}")
+        else:
+            warnings.append(f"{label} cannot lie in {target.muxer} and is left out")
+    return others
+
+
+def packets(
+    source: av.container.InputContainer, others: Mapping[int, Any], window: Window
+) -> Iterator[tuple[Fraction, int, av.Packet]]:
+    """Packets of the copied streams that the window holds, as they lie in the file, keyed by their time."""
+    last: dict[int, Fraction] = dict.fromkeys(others, Fraction(0))
+    for stream in source.streams:
+        if stream.index not in others:
+            stream.discard = av.stream.Discard.all
+    wanted = [source.streams[i] for i in others]
+    if window.start is not None and window.start > _LONGEST_SUBTITLE_S:
+        source.seek(int((window.start - _LONGEST_SUBTITLE_S) * av.time_base), backward=True)
+    passed: set[int] = set()
+    for packet in source.demux(wanted):
+        number, goes_to = packet.stream.index, others[packet.stream.index]
+        if packet.size and not _clipped(packet, window):
+            if window.stop is not None and _time(packet) >= window.stop:
+                passed.add(number)
+                if passed == set(others):
+                    break
+            continue
+        if isinstance(goes_to, AudioTranscoder):
+            made = goes_to.transcode(packet if packet.size else None)
+        elif packet.size:
+            made = [packet]
+            packet.stream = goes_to
+        else:
+            continue
+        yield from _moved(made, number, window, last)
+    for number in passed if passed == set(others) else ():
+        if isinstance(others[number], AudioTranscoder):
+            yield from _moved(others[number].transcode(None), number, window, last)
+
+
+def _moved(
+    made: list[Any], number: int, window: Window, last: dict[int, Fraction]
+) -> Iterator[tuple[Fraction, int, av.Packet]]:
+    for out in made:
+        shift = round(window.shift / out.time_base)
+        if out.pts is not None:
+            out.pts += shift
+        if out.dts is not None:
+            out.dts += shift
+        stamp = out.dts if out.dts is not None else out.pts
+        time = stamp * out.time_base if stamp is not None else last[number]
+        # heapq.merge asks for sorted keys; a stream that steps back is passed on in its own order.
+        last[number] = time = max(time, *last.values())
+        yield time, number, out
+
+
+def _time(packet: Any) -> Fraction:
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return Fraction(stamp or 0) * packet.time_base
+
+
+def _clipped(packet: Any, window: Window) -> bool:
+    """Whether a packet is kept; text that reaches over an end of the window is shortened to it."""
+    if window.start is None or (packet.pts is None and packet.dts is None):
+        return True
+    start, base = _time(packet), packet.time_base
+    end = start + max(1, packet.duration or 0) * base
+    sound = packet.stream.type == "audio"
+    if not window.holds(start, end, sound=sound):
+        return False
+    if packet.stream.type == "subtitle" and packet.pts is not None:
+        inside_start, inside_end = max(start, window.start), end if window.stop is None else min(end, window.stop)
+        packet.pts = packet.dts = round(inside_start / base)
+        if packet.duration:
+            packet.duration = max(1, round((inside_end - inside_start) / base))
+    return True
+
+
+def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a file or stream less those that would not be true of the joined one."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower() not in _STALE_TAGS and not key.lower().startswith(_STALE_PREFIXES)
+    }
