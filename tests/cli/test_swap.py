@@ -10,26 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-
-
-def decoded(path, fmt=None):
-    """Frames (native planes as bytes, or arrays of `fmt`) and pts of the video stream."""
-    with av.open(str(path)) as container:
-        frames = list(container.decode(video=0))
-        pixels = [f.to_ndarray(format=fmt) if fmt else f.to_ndarray() for f in frames]
-        return pixels, [f.pts * f.time_base for f in frames]
-
-
-def packets(path, kind):
-    with av.open(str(path)) as container:
-        stream = next(s for s in container.streams if s.type == kind)
-        return [bytes(p) for p in container.demux(stream) if p.size]
-
-
-def first_time(path, kind):
-    with av.open(str(path)) as container:
-        stream = next(s for s in container.streams if s.type == kind)
-        return float(next(p.pts for p in container.demux(stream)) * stream.time_base)
+from cli_media import decoded, first_time, packets
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ SHORTEST_SEGMENT_FRAMES = 5
 SEGMENTS_WANTED = 8
 SHORTEST_AUTOMATIC_FRAMES = 48
 LONGEST_AUTOMATIC_FRAMES = 240
+# Up to here a long video waits for its next keyframe: a group of pictures that is cut through cannot be copied.
+FARTHEST_KEYFRAME_FRAMES = 1000
 
 
 @dataclass(frozen=True, order=True)
@@ -33,8 +35,9 @@ def cut(frame_count: int, keyframes: Sequence[int] = (), frames_per_segment: int
     """Cut [0, frame_count) into segments.
 
     With `frames_per_segment` every segment has that many frames (the last may have fewer). Without, segments have 48 to
-    240 frames and start at a keyframe where one lies between half and twice the wanted length, so that readers need not
-    decode what they throw away. The cut is a function of the video alone.
+    240 frames and start at a keyframe where one lies between half and twice that length, so that readers need not decode
+    what they throw away; those of long videos have up to 1000 where keyframes are that far apart. The cut is a function
+    of the video alone.
 
     Raises InputError when `frames_per_segment` is below 5.
     """
@@ -56,7 +59,8 @@ def _automatic_starts(frame_count: int, keyframes: Sequence[int], wanted: int) -
     starts = [0] if frame_count else []
     while starts and frame_count - starts[-1] > 3 * wanted // 2:
         here = starts[-1]
-        near = [k for k in keyframes if here + wanted // 2 <= k <= here + 2 * wanted and k < frame_count]
+        reach = FARTHEST_KEYFRAME_FRAMES if wanted == LONGEST_AUTOMATIC_FRAMES else 2 * wanted
+        near = [k for k in keyframes if here + wanted // 2 <= k <= here + reach and k < frame_count]
         starts.append(min(near, key=lambda k: abs(k - here - wanted)) if near else here + wanted)
     return starts
 

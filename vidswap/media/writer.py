@@ -83,8 +83,8 @@ class SegmentWriter:
     """Encode pictures, in order, to one segment file.
 
     After a gap in the numbers of the pictures a new stretch begins, as independent of the one before as if it lay in
-    a file of its own, so that other packets can be put between them. Used as `add` for each picture and then `close`, or `abort`; nothing
-    stays behind after `abort` or a failure.
+    a file of its own, so that other packets can be put between them. Used as `add` for each picture and then `close`,
+    or `abort`; nothing stays behind after `abort` or a failure.
     """
 
     def __init__(self, path: str | Path, index: VideoIndex, options: WriterOptions | None = None) -> None:
