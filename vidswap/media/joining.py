@@ -17,14 +17,12 @@ from vidswap.graph.errors import VidswapError
 from . import other_streams, video_packets
 from .containers import Container, container_of, muxer_options
 from .copying import Span
+from .headers import picture_template, reserve_aspect_ratio, write_aspect_ratio
 from .index import VideoIndex
 from .opening import address, open_video, reason
 from .other_streams import kept_tags
 from .video_packets import JoinedVideo
 from .writer import field_order, output_colour, output_range
-
-# These tell the aspect ratio of their pixels themselves; PyAV 18.1 cannot write it into Matroska's own header.
-_OWN_RATIO = frozenset({"h264", "hevc"})
 
 
 def join(
@@ -86,24 +84,23 @@ def _join(
     options = muxer_options(target, index.time_base)
     result = av.open(address(output), mode="w", format=target.muxer, container_options=options)
     stack.callback(_close_quietly, result)
-    template_stream: Any = source.streams[index.stream_index]
     if video.template is not None:
-        template = av.open(address(video.template), mode="r")
-        stack.callback(template.close)
-        template_stream = template.streams.video[0]
-    stream = _add_video(video, result, template_stream)
-    others = other_streams.add_streams(index, source, result, target, warnings)
+        segment = av.open(address(video.template), mode="r")
+        stack.callback(segment.close)
+        with picture_template(segment, index, target) as template:
+            stream = _add_video(video, result, template)
+        stream.codec_context.extradata = video.header or segment.streams.video[0].codec_context.extradata
+    else:
+        stream = _add_video(video, result, source.streams[index.stream_index])
+    window = other_streams.window_of(index, target)
+    others = other_streams.add_streams(index, source, result, target, window, warnings)
     result.metadata.update(kept_tags(index.metadata))
     result.metadata.update(metadata)
-    window = other_streams.window_of(index, target)
     if chapters := other_streams.chapters_of(index, window):
         result.set_chapters(chapters)
-    codec = template_stream.codec_context.name
-    if index.sample_aspect_ratio != 1 and not target.iso and codec not in _OWN_RATIO:
-        warnings.append(
-            f"pixels of {index.sample_aspect_ratio} aspect ratio cannot be marked in {target.muxer} with this codec; "
-            "write MP4 or MOV, or H.264 or HEVC, to keep the picture's shape"
-        )
+    shaped = index.sample_aspect_ratio != 1 and not target.iso
+    if shaped:
+        reserve_aspect_ratio(stream)
     if window.shift and index.whole is None:
         warnings.append(
             f"timestamps start at {index.time_s(0):.3f} s; all streams are moved by {float(window.shift):.3f} s, "
@@ -115,6 +112,8 @@ def _join(
     for _, _, packet in heapq.merge(*pieces, key=lambda item: item[:2]):
         result.mux_one(packet)
     result.close()
+    if shaped:
+        write_aspect_ratio(output, index)
 
 
 def _add_video(video: JoinedVideo, result: Any, template: Any) -> Any:
@@ -122,8 +121,6 @@ def _add_video(video: JoinedVideo, result: Any, template: Any) -> Any:
     stream = result.add_stream_from_template(template, opaque=True)
     stream.time_base = index.time_base
     context = stream.codec_context
-    if video.header is not None:
-        context.extradata = video.header
     context.framerate = index.rate
     context.sample_aspect_ratio = index.sample_aspect_ratio
     matrix, full_range = output_colour(index, template.codec_context.pix_fmt, template.codec_context.name)

@@ -24,10 +24,9 @@ def losses(index: VideoIndex, options: WriterOptions, container: Container) -> l
     if index.full_range and source is not None and source.kind == "yuv" and chosen.codec in NO_FULL_RANGE:
         found.append(f"{chosen.codec} cannot say that colours have full range; they are brought to limited range")
     place, own = index.colour.chroma_location, _OWN_PLACE.get(chosen.codec, frozenset())
-    subsampled = source is not None and (source.shift_x or source.shift_y)
-    if subsampled and place not in _USUAL_PLACES and own is not None and place not in own:
-        if container.iso or place not in _MATROSKA_PLACES:
-            found.append(f"{chosen.codec} in {container.muxer} cannot say that chroma stands at {place}; it is not told")
+    told = own is None or place in own or (not container.iso and place in _MATROSKA_PLACES)
+    if source is not None and (source.shift_x or source.shift_y) and place not in _USUAL_PLACES and not told:
+        found.append(f"{chosen.codec} in {container.muxer} cannot say that chroma stands at {place}")
     return found
 
 
@@ -35,12 +34,14 @@ def _fields(index: VideoIndex, chosen: Encoder) -> list[str]:
     if not index.interlaced:
         return []
     order = "top" if index.top_field_first else "bottom"
-    kept = "stays so" if writes_fields(index, chosen) else f"{chosen.name} cannot mark it; frames stay as they are woven"
+    kept = (
+        "stays so" if writes_fields(index, chosen) else f"{chosen.name} cannot mark it; frames stay as they are woven"
+    )
     return [f"the video is interlaced ({order} field first) and {kept}; --deinterlace makes whole pictures of it"]
 
 
 def _samples(index: VideoIndex, source: Layout, options: WriterOptions, chosen: Encoder) -> list[str]:
-    """Alpha, depth and chroma that the encoder's nearest format does not have. RGB becomes YUV unsaid, as players ask."""
+    """Alpha, depth and chroma that the encoder's nearest format lacks. RGB becomes YUV unsaid, as players ask."""
     found = []
     name = output_pixel_format(index, options)
     if source.alpha and not has_alpha(name):
@@ -56,5 +57,3 @@ def _samples(index: VideoIndex, source: Layout, options: WriterOptions, chosen: 
     if source.kind == "yuv" and target is not None and target.kind == "yuv" and coarser:
         found.append(f"{options.codec} takes {name} at best; the video's chroma becomes coarser")
     return found
-
-

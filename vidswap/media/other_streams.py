@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,7 @@ import av
 import av.container
 
 from .containers import Container, holds_stream
+from .headers import sound_template
 from .index import VideoIndex
 from .transcoding import AudioTranscoder
 
@@ -50,8 +52,8 @@ def window_of(index: VideoIndex, target: Container) -> Window:
     base = index.time_base
     first = int(index.pts[0]) * base if index.frame_count else Fraction(0)
     if index.whole is None:
-        # MP4 hides what is before zero.
-        return Window(-first if target.iso and first < 0 else Fraction(0))
+        # MP4 hides what is before zero, Matroska has nothing there.
+        return Window(-first if first < 0 else Fraction(0))
     end = (int(index.pts[-1]) + int(index.durations[-1])) * base
     ends_with_file = index.first + index.frame_count == index.whole.frame_count
     return Window(-first, first, None if ends_with_file else end, early=target.iso)
@@ -78,7 +80,9 @@ def chapters_of(index: VideoIndex, window: Window) -> list[dict[str, Any]]:
     return kept
 
 
-def add_streams(index: VideoIndex, source: Any, result: Any, target: Container, warnings: list[str]) -> dict[int, Any]:
+def add_streams(
+    index: VideoIndex, source: Any, result: Any, target: Container, window: Window, warnings: list[str]
+) -> dict[int, Any]:
     """Streams of the result for all other streams of the source that it can hold, by the source's stream index."""
     others: dict[int, Any] = {}
     for stream in source.streams:
@@ -93,7 +97,9 @@ def add_streams(index: VideoIndex, source: Any, result: Any, target: Container, 
             # MP4 has room for a cover or for tags of one's own, and the tags say that faces were changed.
             warnings.append(f"{label} is a cover picture and is left out")
         elif holds_stream(target, stream):
-            copy = result.add_stream_from_template(stream, opaque=True)
+            hides = record.kind == "audio" and not target.iso and window.start is None
+            with sound_template(index.path, stream, window.shift) if hides else contextlib.nullcontext(stream) as like:
+                copy = result.add_stream_from_template(like, opaque=True)
             copy.metadata.update(kept_tags(dict(stream.metadata)))
             if record.kind != "attachment":
                 copy.disposition = record.disposition
