@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,10 +13,13 @@ from vidswap.graph.operator import Operator, Options
 
 
 class DecodeOptions(Options):
-    """How frames are decoded; none of it changes them."""
+    """How frames are decoded."""
 
     # Workers fill the cores, and FFmpeg's frame threads can hang for ever when a damaged file is closed.
     threads: int = Field(1, ge=1, le=64, description="threads of the decoder; more than one may hang on damaged files")
+    deinterlace: bool | Literal["all"] = Field(
+        False, description="one whole picture of the two fields of frames that are marked as interlaced, or of all"
+    )
 
 
 class DecodePyAV(Operator[DecodeOptions]):
@@ -32,7 +36,9 @@ class DecodePyAV(Operator[DecodeOptions]):
 
     def probe(self, path: str | Path) -> media.VideoIndex:
         """Index a video or a still image. Raises InputError for what cannot be read."""
-        return media.probe(path)
+        index = media.probe(path)
+        wanted = self.options.deinterlace
+        return media.deinterlaced(index, all_frames=wanted == "all") if wanted else index
 
     def trim(self, index: media.VideoIndex, start: str | None, end: str | None) -> media.VideoIndex:
         """The frames between two times. Raises InputError where there are none."""

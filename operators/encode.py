@@ -183,8 +183,9 @@ class EncodePyAV(Operator[EncodeOptions]):
         return media.join(index, segments, output, copied=copied, metadata=metadata)
 
     def can_copy(self, index: media.VideoIndex, output: Path) -> bool:
-        """True when the input file itself can be the output: the whole of it, and both are named alike."""
-        return index.whole is None and Path(output).suffix.lower() == index.path.suffix.lower()
+        """True when the input file itself can be the output: the whole of it as it is, and both are named alike."""
+        as_it_is = index.whole is None and index.deinterlace is None
+        return as_it_is and Path(output).suffix.lower() == index.path.suffix.lower()
 
     def copy(self, index: media.VideoIndex, output: Path) -> list[str]:
         """Copy the input to `output`, byte by byte; returns warnings."""

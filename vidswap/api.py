@@ -83,6 +83,9 @@ def swap(
     codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
+    bitrate: str | None = None,
+    pixel_format: str | None = None,
+    deinterlace: bool | None = None,
     smart_copy: bool | None = None,
     listener: Listener | None = None,
     **settings: Any,
@@ -100,6 +103,9 @@ def swap(
         strength: how far they change, 0..1 (default 1).
         disclose: a text drawn into a corner of every frame, such as "AI-altered".
         codec, crf, preset: of the encoder.
+        bitrate: bits per second instead of `crf`, such as "4M".
+        pixel_format: of the result (default: the encoder's nearest to the input's).
+        deinterlace: make whole pictures of interlaced frames (default: they stay as they are).
         smart_copy: copy stretches without a face to change instead of encoding them anew (default: True).
         listener: called with progress events.
         settings: those of RunSettings: start, end, workers, segment_frames, overwrite, source_face, strict, job ...
@@ -113,6 +119,9 @@ def swap(
         "codec": codec,
         "crf": crf,
         "preset": preset,
+        "bitrate": bitrate,
+        "pixel_format": pixel_format,
+        "deinterlace": deinterlace,
         "smart_copy": smart_copy,
     }
     ready = Pipeline.prepared(pipeline, overrides=options, shared=shared, disclose=disclose)

@@ -53,6 +53,15 @@ Crf = Annotated[
     float | None, typer.Option("--crf", help="Constant quality of the encoder; lower is better and larger.")
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="Speed preset of the encoder, such as veryfast or slow.")]
+Bitrate = Annotated[
+    str | None, typer.Option("--bitrate", help="Bits per second of the video instead of --crf, such as 4M or 800k.")
+]
+PixelFormat = Annotated[
+    str | None, typer.Option("--pixel-format", help="Such as yuv420p. Default: the encoder's nearest to the input's.")
+]
+Deinterlace = Annotated[
+    bool | None, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames. Default: as they are.")
+]
 SmartCopy = Annotated[
     bool | None,
     typer.Option(
@@ -102,6 +111,9 @@ def swap(
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
+    bitrate: Bitrate = None,
+    pixel_format: PixelFormat = None,
+    deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
     start: Start = None,
     end: End = None,
@@ -135,6 +147,9 @@ def run(
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
+    bitrate: Bitrate = None,
+    pixel_format: PixelFormat = None,
+    deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
     start: Start = None,
     end: End = None,
@@ -173,6 +188,9 @@ def batch_command(
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
+    bitrate: Bitrate = None,
+    pixel_format: PixelFormat = None,
+    deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
     start: Start = None,
     end: End = None,

@@ -37,6 +37,9 @@ class Row(BaseModel):
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
+    bitrate: str | None = None
+    pixel_format: str | None = None
+    deinterlace: bool | None = None
     smart_copy: bool | None = None
     start: str | None = None
     end: str | None = None

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from vidswap.api import Pipeline
     from vidswap.runtime.local import Report
 
-SHARED = ("face", "regions", "strength", "codec", "crf", "preset", "smart_copy")
+SHARED = (
+    *("face", "regions", "strength"),
+    *("codec", "crf", "preset", "bitrate", "pixel_format", "smart_copy", "deinterlace"),
+)
 """Options that are set on every stage that has them."""
 
 

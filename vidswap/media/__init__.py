@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .deinterlacing import deinterlaced
 from .index import Chapter, StreamRecord, VideoIndex
 from .joining import join
 from .picture import Picture
@@ -20,6 +21,7 @@ __all__ = [
     "StreamRecord",
     "VideoIndex",
     "WriterOptions",
+    "deinterlaced",
     "join",
     "probe",
     "read",

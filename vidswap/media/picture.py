@@ -57,11 +57,15 @@ class PictureKind:
 
     def picture(self, frame: av.VideoFrame, number: int) -> Picture:
         """The picture of a decoded frame; converted when its format is no working format or its size has changed."""
+        return Picture(self, self.conformed(frame), number)
+
+    def conformed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame in the working format and the stored size; itself where it is so already."""
         if (frame.format.name, frame.width, frame.height) != (self.layout.name, self.stored_width, self.stored_height):
             frame = self.reformatter.reformat(
                 frame, self.stored_width, self.stored_height, self.layout.name, interpolation=CONVERT, threads=1
             )
-        return Picture(self, frame, number)
+        return frame
 
     def small_rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
         """(height, width, 3) uint8 RGB of the whole stored frame, scaled by FFmpeg."""

@@ -15,6 +15,7 @@ import av
 from vidswap.graph.errors import VidswapError
 
 from .cursor import Cursor, Damaged, Unreliable, frames_of, numbered, opened_at
+from .deinterlacing import MARGIN_AFTER, MARGIN_BEFORE, woven
 from .index import VideoIndex
 from .picture import Picture, PictureKind
 from .planes import layout, plane_views
@@ -78,10 +79,27 @@ class Reader:
         if not 0 <= start <= stop <= self.index.frame_count:
             raise ValueError(f"frames [{start}, {stop}) are not within [0, {self.index.frame_count})")
         first = self.index.first
-        for number, frame in self._frames(start + first, stop + first):
-            if (frame.width, frame.height) != (self.index.stored_width, self.index.stored_height):
-                self._resized[number] = (frame.width, frame.height)
+        read = self._deinterlaced if self.index.deinterlace else self._frames
+        for number, frame in read(start + first, stop + first):
+            self._note_size(number, frame)
             yield self._kind.picture(frame, number - first)
+
+    def _deinterlaced(self, start: int, stop: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        begin, end = max(0, start - MARGIN_BEFORE), min(self._file.frame_count, stop + MARGIN_AFTER)
+
+        def whole() -> Iterator[tuple[int, av.VideoFrame]]:
+            for number, frame in self._frames(begin, end):
+                if start <= number < stop:
+                    self._note_size(number, frame)
+                yield number, self._kind.conformed(frame)
+
+        for number, frame in woven(self.index, whole()):
+            if start <= number < stop:
+                yield number, frame
+
+    def _note_size(self, number: int, frame: av.VideoFrame) -> None:
+        if (frame.width, frame.height) != (self.index.stored_width, self.index.stored_height):
+            self._resized[number] = (frame.width, frame.height)
 
     def take_warnings(self) -> list[str]:
         """What was wrong with the frames read since the last call, each one line with times."""

@@ -272,7 +272,8 @@ def encoder_options(options: WriterOptions, hdr: Hdr | None = None) -> dict[str,
         own |= {"open-gop": "0", "log-level": "none", "frame-threads": threads, "pools": threads}
     if options.codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors alone; it writes to the terminal by itself
-        own["lp"] = str(options.threads)
+        # Its rate control follows the order in which its threads come to an end: another result each time.
+        own["lp"] = str(options.threads if options.bitrate is None else 1)
     if own:
         found[_OWN_PARAMETERS[options.codec]] = ":".join(f"{name}={value}" for name, value in own.items())
     return found
