@@ -14,6 +14,9 @@ from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Setting
 
 
+_BRIEF_RADIUS = 12
+
+
 class SmoothOptions(Options):
     """How landmarks, crop axes and light are smoothed over time; all in frames. 0 leaves a thing as it is."""
 
@@ -24,23 +27,27 @@ class SmoothOptions(Options):
     axes_sigma: float = Field(3.0, ge=0, le=12, description="of the Gaussian over scale and roll of the crop")
     light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over the light on the face")
     gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
+    brief: int = Field(8, ge=0, le=12, description="a face seen in fewer frames must be a sure one; 0 believes all")
+    sure: float = Field(0.75, ge=0, le=1, description="detection score of a sure face")
 
 
 class SmoothLandmarks(Operator[SmoothOptions]):
     """Landmarks, crop axes and light of each track, smoothed without lag; faces missing for a few frames come back.
+
+    A face that is seen for a few frames only, and never surely, is taken for a pattern that looks like one and dropped.
 
     `quad_axes` are the rows c, x, y of FFHQ alignment: c of the smoothed landmarks, x and y smoothed for longer.
     """
 
     kind = "smooth"
     needs = ("track", "box", "landmarks")
-    uses = ("light",)
+    uses = ("light", "score")
     gives = ("box", "landmarks", "quad_axes")
     Options = SmoothOptions
 
     def __init__(self, options: SmoothOptions) -> None:
         super().__init__(options)
-        radii = [_landmark_radius(options), math.ceil(4 * options.axes_sigma), math.ceil(4 * options.light_sigma)]
+        radii = [_BRIEF_RADIUS if options.brief else 0, _landmark_radius(options), math.ceil(4 * options.axes_sigma), math.ceil(4 * options.light_sigma)]
         # A filled row at the rim of a filter hangs on the row beyond its gap.
         self.context = max(radii) + options.gap
 
@@ -50,10 +57,24 @@ class SmoothLandmarks(Operator[SmoothOptions]):
 
     def __call__(self, batch: Batch) -> Batch:
         """Rows of all tracks, filled and smoothed, by frame and from left to right."""
-        tracks = [self._filled(batch.take(batch["track"] == t)) for t in np.unique(batch["track"])]
-        result = Batch.concat([self._smoothed(track) for track in tracks])
+        smoothed = []
+        for number in np.unique(batch["track"]):
+            track = batch.take(batch["track"] == number)
+            rows = self._smoothed(self._filled(track))
+            if self.options.brief and "score" in track:
+                rows = rows.take(self._believed(track, rows["frame"]))
+            smoothed.append(rows)
+        result = Batch.concat(smoothed)
         middle = result["box"][:, 0] + result["box"][:, 2]
         return result.take(np.lexsort((result["track"], middle, result["frame"])))
+
+    def _believed(self, track: Batch, frames: np.ndarray) -> np.ndarray:
+        """Which of `frames` are near enough to a sure face of the track, or to many."""
+        seen = track["frame"]
+        first = np.searchsorted(seen, frames - _BRIEF_RADIUS, side="left")
+        last = np.searchsorted(seen, frames + _BRIEF_RADIUS, side="right")
+        sure = np.concatenate([[0], np.cumsum(track["score"] >= self.options.sure)])
+        return (last - first >= self.options.brief) | (sure[last] > sure[first])
 
     def _filled(self, track: Batch) -> Batch:
         frame = track["frame"]

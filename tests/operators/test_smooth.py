@@ -74,9 +74,9 @@ def test_segments_of_any_length_give_the_same_bits(seed, cuts, kind, lost):
         ({}, 16 + 5),
         ({"light_sigma": 0}, 12 + 5),
         ({"light_sigma": 0, "axes_sigma": 0}, 4 + 5),
-        ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "five-tap", "gap": 0}, 2),
-        ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "gaussian", "sigma": 2.0}, 8 + 5),
-        ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "none", "gap": 0}, 0),
+        ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "five-tap", "gap": 0, "brief": 0}, 2),
+        ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "gaussian", "sigma": 2.0, "brief": 0}, 8 + 5),
+        ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "none", "gap": 0, "brief": 0}, 0),
     ],
 )
 def test_context_is_the_widest_filter_and_the_gap(options, context):
@@ -138,3 +138,32 @@ def test_one_row_is_left_as_it_is():
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ValidationError):
         SmoothOptions(**options)
+
+
+def seen(frames: list[int], score: float, track: int = 1) -> Batch:
+    """One still face in these frames."""
+    count = len(frames)
+    landmarks = np.repeat((topology.canonical() * 80 + 300)[None], count, 0).astype(np.float32)
+    return Batch(
+        frame=np.array(frames, np.int64),
+        pts=np.array(frames, np.int64),
+        track=np.full(count, track, np.int64),
+        landmarks=landmarks,
+        box=np.concatenate([landmarks[..., :2].min(1), landmarks[..., :2].max(1)], 1),
+        score=np.full(count, score, np.float32),
+    )
+
+
+def test_what_is_seen_briefly_and_never_surely_is_no_face():
+    smooth = operator()
+    assert len(smooth(seen([40, 41, 42, 44], 0.62))) == 0
+    assert len(smooth(seen([40, 41, 42, 44], 0.9))) == 5
+    assert len(smooth(seen(list(range(40, 52)), 0.62))) == 12
+    assert len(operator(brief=0)(seen([40], 0.5))) == 1
+    both = Batch.concat([seen([40, 41], 0.6), seen([41, 42], 0.8, track=2)])
+    assert set(smooth(both)["track"].tolist()) == {2}
+
+
+def test_one_sure_sight_vouches_for_the_frames_around_it():
+    faint = Batch.concat([seen([10], 0.6), seen([20], 0.8), seen([60], 0.6)])
+    assert operator()(faint)["frame"].tolist() == [10, 20]

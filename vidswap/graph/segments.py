@@ -34,10 +34,10 @@ class Segment:
 def cut(frame_count: int, keyframes: Sequence[int] = (), frames_per_segment: int | None = None) -> tuple[Segment, ...]:
     """Cut [0, frame_count) into segments.
 
-    With `frames_per_segment` every segment has that many frames (the last may have fewer). Without, segments have 48 to
-    240 frames and start at a keyframe where one lies between half and twice that length, so that readers need not decode
-    what they throw away; those of long videos have up to 1000 where keyframes are that far apart. The cut is a function
-    of the video alone.
+    With `frames_per_segment` every segment has that many frames (the last may have fewer). Without, segments have 48
+    to 240 frames and start at a keyframe where one lies between half and twice that length, so that readers need not
+    decode what they throw away; those of long videos have up to 1000 where keyframes are that far apart. The cut is a
+    function of the video alone.
 
     Raises InputError when `frames_per_segment` is below 5.
     """
