@@ -1,4 +1,4 @@
-"""Kill-and-resume trials of the real command: SIGKILL at random moments, then the frames against an uninterrupted run's.
+"""Kill-and-resume trials of the real command: SIGKILL at random moments, then equal frames.
 
     python benchmarks/kills.py [--trials 50] [--kills 4] [--clip VIDEO] [--source PORTRAIT] [--seed 1]
 
@@ -89,7 +89,7 @@ def main() -> int:
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clip = given.clip or make_clip(folder / "clip.mp4", seconds=3.0)
+        clip = given.clip or make_clip(portrait("grace_hopper"), folder / "clip.mp4", seconds=3.0)
         whole = folder / "whole.mp4"
         common = ["swap", "-s", str(given.source), "-t", str(clip), "--segment-frames", "12", "-j", "2"]
         began = time.monotonic()

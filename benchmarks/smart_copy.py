@@ -1,11 +1,11 @@
 """A long clip with a face in a tenth of it: vidswap with smart copy against an ffmpeg transcode of the whole.
 
-    python benchmarks/smart_copy.py [--minutes 10] [--face CLIP] [--empty CLIP] [--source PORTRAIT] [--rounds 1] [--json]
+    python benchmarks/smart_copy.py [--minutes 10] [--face CLIP] [--empty CLIP] [--source PORTRAIT] [--rounds 1]
 
-The clip is 1280x720: the face's clip for the first tenth of the time, the empty one (no face to find) for the rest, H.264
-with a keyframe every two seconds. Without clips of your own the demo's clip and a moving texture are taken. Both ways
-write H.264 with the same preset and crf. What counts is the ratio of frames per second; `cpu_ratio` is that of processor
-time, which other jobs on the machine disturb less.
+The clip is 1280x720: the face's clip for the first tenth of the time, the empty one (no face to find) for the rest,
+H.264 with a keyframe every two seconds. Without clips of your own the demo's clip and a moving texture are taken. Both
+ways write H.264 with the same preset and crf. What counts is the ratio of frames per second; `cpu_ratio` is that of
+processor time, which other jobs on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        face = given.face or make_face(folder / "demo.mp4", seconds=4.0)
+        face = given.face or make_face(portrait("astronaut"), folder / "demo.mp4", seconds=4.0)
         empty = given.empty or folder / "texture.mp4"
         if given.empty is None:
             make_texture(empty, 1280, 720, 4.0)

@@ -13,7 +13,6 @@ from vidswap.faces.detection import box_of_landmarks
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Setting
 
-
 _BRIEF_RADIUS = 12
 
 
@@ -47,7 +46,12 @@ class SmoothLandmarks(Operator[SmoothOptions]):
 
     def __init__(self, options: SmoothOptions) -> None:
         super().__init__(options)
-        radii = [_BRIEF_RADIUS if options.brief else 0, _landmark_radius(options), math.ceil(4 * options.axes_sigma), math.ceil(4 * options.light_sigma)]
+        radii = [
+            _BRIEF_RADIUS if options.brief else 0,
+            _landmark_radius(options),
+            math.ceil(4 * options.axes_sigma),
+            math.ceil(4 * options.light_sigma),
+        ]
         # A filled row at the rim of a filter hangs on the row beyond its gap.
         self.context = max(radii) + options.gap
 

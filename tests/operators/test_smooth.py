@@ -73,7 +73,8 @@ def test_segments_of_any_length_give_the_same_bits(seed, cuts, kind, lost):
     [
         ({}, 16 + 5),
         ({"light_sigma": 0}, 12 + 5),
-        ({"light_sigma": 0, "axes_sigma": 0}, 4 + 5),
+        ({"light_sigma": 0, "axes_sigma": 0}, 12 + 5),
+        ({"light_sigma": 0, "axes_sigma": 0, "brief": 0}, 4 + 5),
         ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "five-tap", "gap": 0, "brief": 0}, 2),
         ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "gaussian", "sigma": 2.0, "brief": 0}, 8 + 5),
         ({"light_sigma": 0, "axes_sigma": 0, "landmarks": "none", "gap": 0, "brief": 0}, 0),

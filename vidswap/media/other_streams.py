@@ -59,9 +59,9 @@ def window_of(index: VideoIndex, target: Container) -> Window:
     return Window(-first, first, None if ends_with_file else end, early=target.iso)
 
 
-def chapters_of(index: VideoIndex, window: Window) -> list[dict[str, Any]]:
+def chapters_of(index: VideoIndex, window: Window) -> list[Any]:
     """Chapters as PyAV sets them, moved and clipped as the window says."""
-    kept = []
+    kept: list[Any] = []
     for chapter in index.chapters:
         start, end = chapter.start * chapter.time_base, chapter.end * chapter.time_base
         if not window.holds(start, max(end, start + chapter.time_base), sound=False):
