@@ -23,19 +23,20 @@ _MAX_TIMESCALE = 2**31 - 1
 
 @dataclass(frozen=True)
 class Container:
-    """An output container: FFmpeg's muxer, and the audio encoder for sound that it cannot hold."""
+    """An output container: FFmpeg's muxer, and the encoders for sound and for text that it cannot hold as it is."""
 
     muxer: str
     audio_encoder: str
+    text_encoder: str
     iso: bool = False
 
 
 CONTAINERS: Mapping[str, Container] = {
-    ".mp4": Container("mp4", "aac", iso=True),
-    ".m4v": Container("mp4", "aac", iso=True),
-    ".mov": Container("mov", "aac", iso=True),
-    ".mkv": Container("matroska", "aac"),
-    ".webm": Container("webm", "libopus"),
+    ".mp4": Container("mp4", "aac", "mov_text", iso=True),
+    ".m4v": Container("mp4", "aac", "mov_text", iso=True),
+    ".mov": Container("mov", "aac", "mov_text", iso=True),
+    ".mkv": Container("matroska", "aac", "subrip"),
+    ".webm": Container("webm", "libopus", "webvtt"),
 }
 
 

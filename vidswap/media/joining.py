@@ -20,7 +20,7 @@ from .copying import Span
 from .headers import picture_template, reserve_aspect_ratio, write_aspect_ratio
 from .index import VideoIndex
 from .opening import address, open_video, reason
-from .other_streams import kept_tags
+from .other_streams import kept_tags, stream_tags
 from .video_packets import JoinedVideo
 from .writer import field_order, output_colour, output_range
 
@@ -130,7 +130,7 @@ def _add_video(video: JoinedVideo, result: Any, template: Any) -> Any:
     context.field_order = field_order(index)
     if index.display_matrix is not None:
         stream.set_display_matrix(index.display_matrix)
-    tags = kept_tags(index.video_metadata)
+    tags = stream_tags(index.video_metadata)
     if index.first:
         # It is that of the first frame, which is no longer the first.
         tags = {key: value for key, value in tags.items() if key.lower() != "timecode"}

@@ -14,13 +14,23 @@ import av.container
 from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
-from .transcoding import AudioTranscoder
+from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder
 
 # Written anew by every muxer, or untrue of the joined video.
 _STALE_TAGS = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "bps", "number_of_frames"}
 )
 _STALE_PREFIXES = ("_statistics", "duration-", "bps-", "number_of_", "vendor_id")
+# Subtitles that are text, by FFmpeg's names of their codecs.
+_TEXT = frozenset(
+    {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "microdvd", "subviewer", "sami", "ttml"}
+)
+# QuickTime has a list of languages, in which FFmpeg finds some by another of their codes alone (ISO 639-2).
+_QUICKTIME_LANGUAGES = {
+    **{"deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "hye": "arm"},
+    **{"kat": "geo", "mkd": "mac", "bod": "tib", "mya": "bur", "msa": "may", "cym": "wel", "eus": "baq"},
+    **{"fre": "fra", "rum": "ron", "cze": "ces", "slo": "slk"},
+}
 # How far before a trimmed video's first frame a subtitle may begin and still be found.
 _LONGEST_SUBTITLE_S = 30
 
@@ -92,6 +102,8 @@ def add_streams(
         label = f"stream {stream.index} ({record.kind}, {record.codec})"
         if record.kind == "data" and "timecode" in map(str.lower, index.video_metadata):
             continue  # the time code is in the video's tag too, and MP4 and MOV make its track anew from there
+        if record.kind == "data" and record.codec == "bin_data" and index.chapters and "mp4" in index.container:
+            continue  # the titles of chapters, which are written anew
         cover = bool(record.disposition & av.stream.Disposition.attached_pic)
         if cover:
             # MP4 has room for a cover or for tags of one's own, and the tags say that faces were changed.
@@ -100,14 +112,19 @@ def add_streams(
             hides = record.kind == "audio" and not target.iso and window.start is None
             with sound_template(index.path, stream, window.shift) if hides else contextlib.nullcontext(stream) as like:
                 copy = result.add_stream_from_template(like, opaque=True)
-            copy.metadata.update(kept_tags(dict(stream.metadata)))
-            if record.kind != "attachment":
-                copy.disposition = record.disposition
+            if record.kind == "attachment":
+                copy.metadata.update(kept_tags(dict(stream.metadata)))
+            else:
+                _tag(copy, stream, target, record.disposition)
                 others[stream.index] = copy
         elif record.kind == "audio" and stream.codec_context is not None:
             others[stream.index] = AudioTranscoder(result, stream, target.audio_encoder)
-            others[stream.index].stream.metadata.update(kept_tags(dict(stream.metadata)))
+            _tag(others[stream.index].stream, stream, target, record.disposition)
             warnings.append(f"{label} cannot lie in {target.muxer} and is encoded anew as {target.audio_encoder}")
+        elif record.codec in _TEXT and stream.codec_context is not None:
+            others[stream.index] = SubtitleTranscoder(result, stream, target.text_encoder)
+            _tag(others[stream.index].stream, stream, target, record.disposition)
+            warnings.append(f"{label} cannot lie in {target.muxer} and is converted to {target.text_encoder}")
         else:
             warnings.append(f"{label} cannot lie in {target.muxer} and is left out")
     return others
@@ -133,7 +150,7 @@ def packets(
                 if passed == set(others):
                     break
             continue
-        if isinstance(goes_to, AudioTranscoder):
+        if isinstance(goes_to, Transcoder):
             made = goes_to.transcode(packet if packet.size else None)
         elif packet.size:
             made = [packet]
@@ -142,7 +159,7 @@ def packets(
             continue
         yield from _moved(made, number, window, last)
     for number in passed if passed == set(others) else ():
-        if isinstance(others[number], AudioTranscoder):
+        if isinstance(others[number], Transcoder):
             yield from _moved(others[number].transcode(None), number, window, last)
 
 
@@ -182,6 +199,22 @@ def _clipped(packet: Any, window: Window) -> bool:
         if packet.duration:
             packet.duration = max(1, round((inside_end - inside_start) / base))
     return True
+
+
+def _tag(stream: Any, like: Any, target: Container, disposition: int) -> None:
+    """Give a stream the tags, the language and the dispositions of another."""
+    stream.metadata.update(stream_tags(dict(like.metadata)))
+    language = stream.metadata.get("language")
+    if target.muxer == "mov" and language in _QUICKTIME_LANGUAGES:
+        stream.metadata["language"] = _QUICKTIME_LANGUAGES[language]
+    stream.disposition = disposition
+
+
+def stream_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a stream that are true of the joined one; what MP4 calls its name is a title elsewhere."""
+    kept = kept_tags(tags)
+    name = kept.pop("name", None)
+    return {"title": name, **kept} if name is not None else kept
 
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Encoding sound anew, for containers that cannot hold it as it is."""
+"""Encoding sound and subtitles anew, for containers that cannot hold them as they are."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -39,3 +40,34 @@ class AudioTranscoder:
             resampled += self._resampler.resample(None)
         packets = [p for frame in resampled for p in self.stream.encode(frame)]
         return packets + (list(self.stream.encode(None)) if packet is None else [])
+
+
+class SubtitleTranscoder:
+    """Turn packets of one stream of text subtitles into another form of text; times are kept, styles if they can be."""
+
+    def __init__(self, result: Any, source: Any, encoder: str) -> None:
+        self._context = source.codec_context
+        self._context.open(strict=False)
+        self.stream = result.add_stream(encoder)
+        self.stream.codec_context.subtitle_header = self._context.subtitle_header
+
+    def transcode(self, packet: Any | None) -> list[Any]:
+        """The packet with its text in the new form; empty for None, for pauses, and for what cannot be decoded."""
+        if packet is None or packet.pts is None:
+            return []
+        try:
+            text = self._context.decode2(packet)
+            if text is None or not len(text):
+                return []
+            made = self.stream.codec_context.encode_subtitle(text)
+        except (av.error.FFmpegError, ValueError):
+            return []
+        made.stream, made.time_base = self.stream, packet.time_base
+        made.pts = made.dts = packet.pts
+        # Matroska's blocks have a length, those of others may leave it to the text's own.
+        shown_s = Fraction(text.end_display_time - text.start_display_time, 1000)
+        made.duration = packet.duration or round(shown_s / packet.time_base)
+        return [made]
+
+
+Transcoder = AudioTranscoder | SubtitleTranscoder
