@@ -73,6 +73,7 @@ def test_a_pixel_format_that_was_asked_for_is_no_loss(index):
         ("prores_ks", "yuv444p", "yuv444p10le"),
         ("libvpx-vp9", "yuva420p", "yuva420p"),
         ("libvpx-vp9", "gbrap", "yuva420p"),
+        ("libvpx-vp9", "yuva444p12le", "yuva420p"),
         ("libsvtav1", "yuv444p12le", "yuv420p10le"),
         ("ffv1", "yuva420p", "yuva420p"),
         ("libx264", "gray", "gray"),

@@ -185,7 +185,7 @@ def _chroma_block(described: av.VideoFormat) -> tuple[int, int]:
 
 
 def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
-    """What is lost, gravest first, then what is wasted: depth, chroma, alpha, kind."""
+    """What is lost, gravest first, then what is wasted: colour, alpha, depth, chroma."""
     described = av.VideoFormat(pixel_format, 16, 16)
     bits = max(c.bits for c in described.components)
     alpha = any(c.is_alpha for c in described.components)
@@ -201,9 +201,9 @@ def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
     return (
         float(grey_lost),
         float(foreign_kind),
+        float(of.alpha and not alpha),
         max(0, of.bits - bits),
         max(0, shift_x - want_x) + max(0, shift_y - want_y),
-        float(of.alpha and not alpha),
         float(pixel_format.startswith("yuvj")),
         max(0, bits - of.bits),
         max(0, want_x - shift_x) + max(0, want_y - shift_y),

@@ -14,6 +14,7 @@ import numpy as np
 
 from vidswap.graph.errors import InputError
 
+from .decoders import decoder_of
 from .index import VideoIndex
 from .opening import open_video, reason
 
@@ -136,6 +137,7 @@ def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[av
 def frames_of(container: av.container.InputContainer, stream: Any) -> Generator[av.VideoFrame, None, None]:
     """Decode to the end of the stream, or to where the file cannot be read on; damaged packets are passed over."""
     packets = container.demux(stream)
+    decoder = decoder_of(stream)
     while True:
         try:
             packet = next(packets, None)
@@ -145,13 +147,13 @@ def frames_of(container: av.container.InputContainer, stream: Any) -> Generator[
             # The last packet was the empty one that flushes the decoder.
             return
         try:
-            frames = packet.decode()
+            frames = decoder.decode(packet)
         except (av.error.FFmpegError, OSError, ValueError):
             continue
         yield from frames
     # Where reading broke off, the decoder still holds what it had reordered.
     with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
-        yield from stream.codec_context.decode(None)
+        yield from decoder.decode(None)
 
 
 def numbered(

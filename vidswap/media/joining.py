@@ -17,6 +17,7 @@ from vidswap.graph.errors import VidswapError
 from . import other_streams, video_packets
 from .containers import Container, container_of, muxer_options
 from .copying import Span
+from .decoders import says_alpha
 from .headers import picture_template, reserve_aspect_ratio, write_aspect_ratio
 from .index import VideoIndex
 from .opening import address, open_video, reason
@@ -87,11 +88,13 @@ def _join(
     if video.template is not None:
         segment = av.open(address(video.template), mode="r")
         stack.callback(segment.close)
+        encoded = segment.streams.video[0]
         with picture_template(segment, index, target) as template:
-            stream = _add_video(video, result, template)
-        stream.codec_context.extradata = video.header or segment.streams.video[0].codec_context.extradata
+            stream = _add_video(video, result, template, alpha=says_alpha(encoded))
+        stream.codec_context.extradata = video.header or encoded.codec_context.extradata
     else:
-        stream = _add_video(video, result, source.streams[index.stream_index])
+        copied = source.streams[index.stream_index]
+        stream = _add_video(video, result, copied, alpha=says_alpha(copied))
     window = other_streams.window_of(index, target)
     others = other_streams.add_streams(index, source, result, target, window, warnings)
     result.metadata.update(kept_tags(index.metadata))
@@ -116,7 +119,7 @@ def _join(
         write_aspect_ratio(output, index)
 
 
-def _add_video(video: JoinedVideo, result: Any, template: Any) -> Any:
+def _add_video(video: JoinedVideo, result: Any, template: Any, *, alpha: bool) -> Any:
     index = video.index
     stream = result.add_stream_from_template(template, opaque=True)
     stream.time_base = index.time_base
@@ -130,7 +133,9 @@ def _add_video(video: JoinedVideo, result: Any, template: Any) -> Any:
     context.field_order = field_order(index)
     if index.display_matrix is not None:
         stream.set_display_matrix(index.display_matrix)
-    tags = stream_tags(index.video_metadata)
+    tags = {key: value for key, value in stream_tags(index.video_metadata).items() if key.lower() != "alpha_mode"}
+    if alpha:
+        tags["alpha_mode"] = "1"
     if index.first:
         # It is that of the first frame, which is no longer the first.
         tags = {key: value for key, value in tags.items() if key.lower() != "timecode"}

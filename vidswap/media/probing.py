@@ -20,6 +20,7 @@ from vidswap.graph.errors import InputError
 
 from .closing import CleanCuts
 from .colour import Colour
+from .decoders import decoder_of
 from .geometry import Orientation
 from .hdr import hdr_of
 from .index import Chapter, StreamRecord, VideoIndex
@@ -145,10 +146,11 @@ def _first_frame(path: Path, stream_index: int) -> tuple[av.VideoFrame, str]:
     with opened(path) as container:
         stream: Any = container.streams[stream_index]
         failure = "it holds no frame"
+        decoder = decoder_of(stream)
         try:
             for packet in container.demux(stream):
                 try:
-                    frames = packet.decode()
+                    frames = decoder.decode(packet)
                 except av.error.EOFError:
                     break
                 except av.error.InvalidDataError as error:
@@ -167,7 +169,10 @@ def _described(stream: Any, frame: av.VideoFrame) -> str:
     level = av.logging.get_level()
     try:
         graph = av.filter.Graph()
-        source, info, sink = graph.add_buffer(template=stream), graph.add("showinfo"), graph.add("buffersink")
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=stream.time_base
+        )
+        info, sink = graph.add("showinfo"), graph.add("buffersink")
         source.link_to(info)
         info.link_to(sink)
         av.logging.set_level(av.logging.INFO)

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import av.video.reformatter
+import numpy as np
 from av.codec.context import Flags
 
 from vidswap.graph.errors import InputError, VidswapError
@@ -22,7 +23,7 @@ from .hdr import Hdr, encoder_settings
 from .index import VideoIndex
 from .opening import address, reason
 from .picture import CONVERT, Picture
-from .planes import layout
+from .planes import has_alpha, layout, plane_views
 
 _FULL, _LIMITED = 2, 1
 NO_FULL_RANGE = frozenset({"prores"})
@@ -192,6 +193,8 @@ class SegmentWriter:
         context.color_primaries = index.colour.primaries
         context.color_trc = index.colour.transfer
         context.colorspace = self._matrix
+        if chosen.codec == "vp9" and has_alpha(self.pixel_format):
+            stream.metadata["alpha_mode"] = "1"
         if writes_fields(index, chosen):
             context.flags |= Flags.interlaced_dct
             context.field_order = field_order(index)
@@ -217,7 +220,18 @@ class SegmentWriter:
                 interpolation=CONVERT,
                 threads=1,
             )
+            _scale_alpha(picture.native, frame)
         return frame
+
+
+def _scale_alpha(source: av.VideoFrame, target: av.VideoFrame) -> None:
+    """Bring alpha to another depth so that opaque stays opaque: FFmpeg's scaler makes 1020 of 255, where 1023 is all."""
+    of, to = layout(source.format.name), layout(target.format.name)
+    if of is None or to is None or not (of.alpha and to.alpha) or of.bits == to.bits:
+        return
+    most, all_of_it = (1 << of.bits) - 1, (1 << to.bits) - 1
+    alpha = plane_views(source, of)[-1].astype(np.uint32)
+    plane_views(target, to)[-1][...] = (alpha * all_of_it + most // 2) // most
 
 
 def output_colour(index: VideoIndex, pixel_format: str, codec: str) -> tuple[int, bool]:
