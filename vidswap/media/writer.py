@@ -225,7 +225,7 @@ class SegmentWriter:
 
 
 def _scale_alpha(source: av.VideoFrame, target: av.VideoFrame) -> None:
-    """Bring alpha to another depth so that opaque stays opaque: FFmpeg's scaler makes 1020 of 255, where 1023 is all."""
+    """Bring alpha to another depth so that opaque stays so: FFmpeg's scaler makes 1020 of 255, not 1023."""
     of, to = layout(source.format.name), layout(target.format.name)
     if of is None or to is None or not (of.alpha and to.alpha) or of.bits == to.bits:
         return
