@@ -29,6 +29,8 @@ def inspect(video: Path) -> None:
     if VOICE.json:
         VOICE.result(facts, [])
         return
+    for warning in facts.pop("warnings"):
+        VOICE.warn(warning)
     rows = [(name, _shown(value)) for name, value in facts.items() if not isinstance(value, list)]
     table(str(video), ["", ""], rows)
     for name, items in facts.items():

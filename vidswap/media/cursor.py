@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import av
@@ -14,9 +14,12 @@ import numpy as np
 
 from vidswap.graph.errors import InputError
 
+from .complaints import complaints
 from .decoders import decoder_of
 from .index import VideoIndex
-from .opening import open_video, reason
+from .opening import UNREADABLE, open_video, reason
+
+Complain = Callable[[int | None], None]
 
 
 class Unreliable(Exception):
@@ -50,7 +53,8 @@ class Cursor:
         self._trouble: int | None = None
         self._ended = False
         self._container, stream = opened_at(index, keyframe, threads)
-        self._numbered = numbered(index, frames_of(self._container, stream), from_start=self._from_start)
+        frames = frames_of(self._container, stream, self._hear)
+        self._numbered = numbered(index, frames, from_start=self._from_start)
 
     def take(self, wanted: int) -> av.VideoFrame:
         """Frame `wanted`, which must not lie before `position`.
@@ -93,6 +97,12 @@ class Cursor:
         if number >= wanted:
             self._queue.append((number, frame))
 
+    def _hear(self, pts: int | None) -> None:
+        """A packet did not decode whole. Before the frame that is sought, others may be without what they refer to."""
+        number = frame_number(self.index, pts) if self.index.timed and pts is not None else self._expected
+        if number is not None and number >= self._expected and self._trouble is None:
+            self._trouble = number
+
     def _fault(self, number: int) -> None:
         if not self._seen_before and not self._from_start:
             raise Unreliable(f"frame {number} did not come")
@@ -134,26 +144,46 @@ def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[av
     return container, stream
 
 
-def frames_of(container: av.container.InputContainer, stream: Any) -> Generator[av.VideoFrame, None, None]:
-    """Decode to the end of the stream, or to where the file cannot be read on; damaged packets are passed over."""
+def frames_of(
+    container: av.container.InputContainer, stream: Any, complain: Complain | None = None
+) -> Generator[av.VideoFrame, None, None]:
+    """Decode to the end of the stream, or to where the file cannot be read on; damaged packets are passed over.
+
+    `complain` is called with the pts of each packet that does not decode whole, before any frame that follows from it;
+    with None where it has no pts. Decoders are heard only when they use one thread: what others say cannot be ascribed.
+    """
     packets = container.demux(stream)
     decoder = decoder_of(stream)
+    listens = complain is not None and stream.codec_context.thread_type == av.codec.context.ThreadType.NONE
     while True:
         try:
             packet = next(packets, None)
-        except (av.error.FFmpegError, OSError, ValueError):
+        except UNREADABLE:
             break
         if packet is None:
             # The last packet was the empty one that flushes the decoder.
             return
-        try:
-            frames = decoder.decode(packet)
-        except (av.error.FFmpegError, OSError, ValueError):
-            continue
+        frames: list[av.VideoFrame] = []
+        pts, failed = packet.pts, False
+        said: list[str] = []
+        with complaints(said) if listens else contextlib.nullcontext():
+            try:
+                frames = decoder.decode(packet)
+            except (av.error.FFmpegError, OSError, ValueError):
+                failed = True
+        if complain is not None and (failed or said):
+            complain(pts)
         yield from frames
     # Where reading broke off, the decoder still holds what it had reordered.
     with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
         yield from decoder.decode(None)
+
+
+def frame_number(index: VideoIndex, pts: int) -> int | None:
+    """Which frame of a timed video carries a timestamp; None where none does."""
+    stamps = index.pts if index.stamps is None else index.stamps
+    number = int(np.searchsorted(stamps, pts))
+    return number if number < index.frame_count and stamps[number] == pts else None
 
 
 def numbered(
@@ -168,8 +198,6 @@ def numbered(
                 yield number, frame
         return
     for frame in frames:
-        if frame.pts is None:
-            continue
-        number = int(np.searchsorted(index.pts, frame.pts))
-        if number < index.frame_count and index.pts[number] == frame.pts:
-            yield number, frame
+        found = None if frame.pts is None else frame_number(index, frame.pts)
+        if found is not None:
+            yield found, frame

@@ -80,6 +80,7 @@ class VideoIndex:
         free_parameter_set: for H.264, a number that none of the stream's parameter sets bears.
         first: for a part of a video, the number of its first frame in `whole`.
         whole: the index that this one is a part of, or None.
+        stamps: (N,) int64, what decoded frames carry where that is too absurd to be `pts`, or None.
     """
 
     path: Path
@@ -116,6 +117,7 @@ class VideoIndex:
     free_parameter_set: int | None = None
     first: int = 0
     whole: VideoIndex | None = None
+    stamps: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"VideoIndex({self.path.name!r}, {self.frame_count} frames, {self.width}x{self.height}, {self.codec})"
@@ -231,4 +233,5 @@ class VideoIndex:
                 for c in self.chapters
             ],
             "metadata": dict(self.metadata),
+            "warnings": list(self.warnings),
         }

@@ -109,14 +109,22 @@ def _join(
             f"timestamps start at {index.time_s(0):.3f} s; all streams are moved by {float(window.shift):.3f} s, "
             f"because {target.muxer} does not show what lies before zero"
         )
+    lost = other_streams.Lost()
     pieces: list[Iterator[tuple[Fraction, int, av.Packet]]] = [video.packets(stream, window.shift)]
     if others:
-        pieces.append(other_streams.packets(source, others, window))
-    for _, _, packet in heapq.merge(*pieces, key=lambda item: item[:2]):
-        result.mux_one(packet)
+        pieces.append(other_streams.packets(source, others, window, lost))
+    for time, number, packet in heapq.merge(*pieces, key=lambda item: item[:2]):
+        if packet.stream.index == stream.index:
+            result.mux_one(packet)
+            continue
+        try:
+            result.mux_one(packet)
+        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError):
+            lost.note(number, time)
     result.close()
     if shaped:
         write_aspect_ratio(output, index)
+    warnings += lost.warnings(index)
 
 
 def _add_video(video: JoinedVideo, result: Any, template: Any, *, alpha: bool) -> Any:

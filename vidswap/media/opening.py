@@ -13,6 +13,8 @@ from vidswap.graph.errors import InputError
 
 # FFmpeg takes any text for one of these "pictures made of letters".
 _TEXT_FORMATS = frozenset({"tty", "bin", "adf", "idf", "xbin", "aqtitle", "ass", "srt", "webvtt", "subviewer"})
+# What PyAV raises when a damaged file cannot be read on; IndexError where a stream appears out of nowhere.
+UNREADABLE = (av.error.FFmpegError, OSError, ValueError, IndexError)
 
 
 def address(path: Path) -> str:

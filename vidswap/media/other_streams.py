@@ -14,7 +14,8 @@ import av.container
 from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
-from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder
+from .opening import UNREADABLE, reason
+from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder, can_transcode
 
 # Written anew by every muxer, or untrue of the joined video.
 _STALE_TAGS = frozenset(
@@ -117,7 +118,7 @@ def add_streams(
             else:
                 _tag(copy, stream, target, record.disposition)
                 others[stream.index] = copy
-        elif record.kind == "audio" and stream.codec_context is not None:
+        elif record.kind == "audio" and can_transcode(stream):
             others[stream.index] = AudioTranscoder(result, stream, target.audio_encoder)
             _tag(others[stream.index].stream, stream, target, record.disposition)
             warnings.append(f"{label} cannot lie in {target.muxer} and is encoded anew as {target.audio_encoder}")
@@ -130,8 +131,38 @@ def add_streams(
     return others
 
 
+class Lost:
+    """Packets of copied streams that could not be taken: damaged ones."""
+
+    def __init__(self) -> None:
+        self._times: dict[int, list[Fraction]] = {}
+        self.broken: str | None = None
+
+    def note(self, number: int, time: Fraction) -> None:
+        """A packet of the source's stream `number` is left out."""
+        self._times.setdefault(number, []).append(time)
+
+    def warnings(self, index: VideoIndex) -> list[str]:
+        """One line for each stream that lacks something."""
+        kinds = {record.index: f"{record.kind}, {record.codec}" for record in index.streams}
+        found = [
+            f"{index.path.name}: {len(times)} damaged packets of stream {number} ({kinds.get(number, 'unknown')}) "
+            f"between {float(min(times)):.3f} and {float(max(times)):.3f} s are left out"
+            for number, times in sorted(self._times.items())
+        ]
+        return found + ([f"{index.path.name}: the other streams end where {self.broken}"] if self.broken else [])
+
+
+def _demuxed(source: av.container.InputContainer, wanted: list[Any], lost: Lost) -> Iterator[Any]:
+    """Packets up to where the file can be read."""
+    try:
+        yield from source.demux(wanted)
+    except UNREADABLE as error:
+        lost.broken = f"the file cannot be read on ({reason(error)})"
+
+
 def packets(
-    source: av.container.InputContainer, others: Mapping[int, Any], window: Window
+    source: av.container.InputContainer, others: Mapping[int, Any], window: Window, lost: Lost
 ) -> Iterator[tuple[Fraction, int, av.Packet]]:
     """Packets of the copied streams that the window holds, as they lie in the file, keyed by their time."""
     last: dict[int, Fraction] = dict.fromkeys(others, Fraction(0))
@@ -142,7 +173,7 @@ def packets(
     if window.start is not None and window.start > _LONGEST_SUBTITLE_S:
         source.seek(int((window.start - _LONGEST_SUBTITLE_S) * av.time_base), backward=True)
     passed: set[int] = set()
-    for packet in source.demux(wanted):
+    for packet in _demuxed(source, wanted, lost):
         number, goes_to = packet.stream.index, others[packet.stream.index]
         if packet.size and not _clipped(packet, window):
             if window.stop is not None and _time(packet) >= window.stop:
@@ -152,6 +183,8 @@ def packets(
             continue
         if isinstance(goes_to, Transcoder):
             made = goes_to.transcode(packet if packet.size else None)
+            if goes_to.damaged:
+                lost.note(number, _time(packet))
         elif packet.size:
             made = [packet]
             packet.stream = goes_to

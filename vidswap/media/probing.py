@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,49 +13,21 @@ from typing import Any
 import av
 import av.container
 import av.logging
-import numpy as np
 
 from vidswap.graph.errors import InputError
 
-from .closing import CleanCuts
 from .colour import Colour
 from .decoders import decoder_of
 from .geometry import Orientation
 from .hdr import hdr_of
 from .index import Chapter, StreamRecord, VideoIndex
 from .opening import opened, reason
+from .timeline import Timeline, timeline
 
-# One packet of these is one frame, so that packets alone give the count; others are counted by decoding.
-_PACKET_IS_FRAME = frozenset(
-    {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "ffv1", "prores", "mjpeg", "png", "gif", "apng"}
-    | {"webp", "bmp", "tiff", "dnxhd", "rawvideo", "huffyuv", "ffvhuff", "utvideo", "qtrle", "v210"}
-)
-# Demuxers that cannot seek, or whose frames are painted over the frames before them.
-_NO_SEEKING = frozenset({"gif", "apng", "image2"})
-# Demuxers whose pts are those of decoding order, and codecs where that is another order.
-_NO_PTS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo"})
-_REORDERED = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
-# Demuxers that look for decoding timestamps when they seek; the others look for presentation timestamps.
-_SEEK_BY_DTS = frozenset({"mpegts", "mpeg", "flv", "nut"})
 _WHOLE_HASH_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 _BLOCKS = 64
 _EXIF_WINDOW_BYTES = 1 << 18
-_NO_GROUPS = np.zeros((0, 2), dtype=np.int64)
-
-
-@dataclass
-class _Timeline:
-    """Frames in presentation order, and where decoding may start."""
-
-    pts: np.ndarray
-    durations: np.ndarray
-    keyframes: np.ndarray
-    seek_timestamps: np.ndarray
-    reorder_depth: int
-    timed: bool
-    closed_groups: np.ndarray
-    free_parameter_set: int | None = None
 
 
 def probe(path: str | Path) -> VideoIndex:
@@ -69,7 +40,7 @@ def probe(path: str | Path) -> VideoIndex:
     with opened(path) as container:
         stream = _video_stream(path, container)
         first, description = _first_frame(path, stream.index)
-        timeline = _timeline(path, container, stream, first)
+        times = timeline(path, container, stream)
         ratio = stream.sample_aspect_ratio
         matrix, orientation = _orientation(path, first, description)
         return VideoIndex(
@@ -86,16 +57,18 @@ def probe(path: str | Path) -> VideoIndex:
             pixel_format=first.format.name,
             colour=_colour(first, stream, description),
             time_base=stream.time_base or Fraction(1, 1000),
-            pts=timeline.pts,
-            durations=timeline.durations,
-            keyframes=timeline.keyframes,
-            seek_timestamps=timeline.seek_timestamps,
-            reorder_depth=timeline.reorder_depth,
-            timed=timeline.timed,
-            closed_groups=timeline.closed_groups,
-            free_parameter_set=timeline.free_parameter_set,
+            pts=times.pts,
+            durations=times.durations,
+            keyframes=times.keyframes,
+            seek_timestamps=times.seek_timestamps,
+            reorder_depth=times.reorder_depth,
+            timed=times.timed,
+            closed_groups=times.closed_groups,
+            free_parameter_set=times.free_parameter_set,
+            stamps=times.stamps,
+            warnings=times.warnings,
             codec_header=bytes(stream.codec_context.extradata or b""),
-            rate=_rate(stream, timeline),
+            rate=_rate(stream, times),
             streams=tuple(_record(s) for s in container.streams if s.index != stream.index),
             chapters=tuple(
                 Chapter(c["start"], c["end"], c["time_base"] or Fraction(1, 1000), dict(c["metadata"]))
@@ -187,127 +160,11 @@ def _described(stream: Any, frame: av.VideoFrame) -> str:
         av.logging.set_level(level)
 
 
-def _timeline(path: Path, container: av.container.InputContainer, stream: Any, first: av.VideoFrame) -> _Timeline:
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = av.stream.Discard.all
-    pts: list[int | None] = []
-    dts: list[int | None] = []
-    duration: list[int] = []
-    key: list[bool] = []
-    codec = stream.codec_context.codec.canonical_name
-    cuts = CleanCuts(codec, bytes(stream.codec_context.extradata or b""))
-    try:
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard:
-                if packet.is_discard:
-                    cuts.leave_out()
-                continue
-            if packet.is_keyframe:
-                cuts.look(packet)
-            pts.append(packet.pts)
-            dts.append(packet.dts)
-            duration.append(packet.duration or 0)
-            key.append(packet.is_keyframe)
-    except (av.error.FFmpegError, OSError) as error:
-        if not pts:
-            raise InputError(f"{path} cannot be read ({reason(error)})") from error
-    step = _usual_step(stream, duration)
-    known = [p for p in pts if p is not None]
-    one_to_one = codec in _PACKET_IS_FRAME
-    if container.format.name in _NO_PTS and codec in _REORDERED:
-        return _timeline_by_decoding(path, stream, step, even=True)
-    if not one_to_one or len(known) < len(pts) or len(set(known)) < len(known):
-        if len(pts) == 1 and one_to_one:
-            start = known[0] if known else 0
-            return _Timeline(_ints([start]), _ints([duration[0] or step]), _ints([0]), _ints([0]), 0, False, _NO_GROUPS)
-        return _timeline_by_decoding(path, stream, step)
-    times, lengths, keys = _ints(known), _ints(duration), np.array(key, dtype=bool)
-    by_dts = container.format.name in _SEEK_BY_DTS
-    clocks = _ints([p if d is None or not by_dts else d for p, d in zip(known, dts, strict=True)])
-    if not keys.any():
-        return _timeline_by_decoding(path, stream, step)
-    if not keys[0] or times.min() < times[keys].min():
-        keep = _decodable_from_start(path, stream.index, times, keys)
-        cuts.leave_out(set((np.cumsum(keys) - 1)[~keep].tolist()))
-        times, lengths, keys, clocks = times[keep], lengths[keep], keys[keep], clocks[keep]
-    order = np.argsort(times, kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    depth = int(max(0, (np.arange(len(rank)) - rank).max())) if len(rank) else 0
-    presented = times[order]
-    key_order = np.flatnonzero(keys[order])
-    return _Timeline(
-        pts=presented,
-        durations=_durations(presented, int(lengths[order][-1]), step),
-        keyframes=key_order,
-        seek_timestamps=clocks[order][key_order],
-        reorder_depth=depth,
-        timed=not _NO_SEEKING & set(container.format.name.split(",")),
-        closed_groups=cuts.result(keys, rank),
-        free_parameter_set=cuts.free_number,
-    )
-
-
-def _timeline_by_decoding(path: Path, stream: Any, step: int, *, even: bool = False) -> _Timeline:
-    """Count frames by decoding them: for codecs that hide frames, and for files without usable timestamps.
-
-    With `even`, frames follow each other by `step`, whatever timestamps they carry.
-    """
-    pts: list[int] = []
-    with opened(path) as container:
-        video = container.streams[stream.index]
-        video.thread_type = "FRAME"
-        try:
-            for frame in container.decode(video):
-                given = frame.pts if frame.pts is not None and not even else (pts[-1] + step if pts else 0)
-                pts.append(max(given, pts[-1] + 1) if pts else given)
-        except (av.error.FFmpegError, OSError) as error:
-            if not pts:
-                raise InputError(f"{path} cannot be decoded ({reason(error)})") from error
-    times = _ints(pts)
-    return _Timeline(times, _durations(times, step, step), _ints([0]), times[:1].copy(), 0, False, _NO_GROUPS)
-
-
-def _decodable_from_start(path: Path, stream_index: int, times: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Which packets yield a frame when the file does not start with a keyframe, or frames precede the first one."""
-    key_times = np.sort(times[keys])
-    limit = key_times[1] if len(key_times) > 1 else times.max() + 1
-    seen: set[int] = set()
-    with opened(path) as container:
-        stream = container.streams[stream_index]
-        try:
-            for frame in container.decode(stream):
-                if frame.pts is not None:
-                    seen.add(frame.pts)
-                    if frame.pts >= limit:
-                        break
-        except (av.error.FFmpegError, OSError):
-            return np.ones(len(times), dtype=bool)
-    return (times >= limit) | np.isin(times, _ints(sorted(seen)))
-
-
-def _usual_step(stream: Any, durations: list[int]) -> int:
-    positive = [d for d in durations if d > 0]
-    if positive:
-        return int(np.median(positive))
-    rate, base = stream.average_rate or stream.base_rate, stream.time_base
-    return max(1, round(1 / (rate * base))) if rate and base else 1
-
-
-def _durations(pts: np.ndarray, last: int, step: int) -> np.ndarray:
-    return np.append(np.diff(pts), last if last > 0 else step).astype(np.int64)
-
-
-def _ints(values: list[int]) -> np.ndarray:
-    return np.array(values, dtype=np.int64)
-
-
-def _rate(stream: Any, timeline: _Timeline) -> Fraction:
+def _rate(stream: Any, times: Timeline) -> Fraction:
     if stream.average_rate and 0 < stream.average_rate <= 1000:
         return Fraction(stream.average_rate)
-    span = int(timeline.pts[-1] + timeline.durations[-1] - timeline.pts[0])
-    measured = len(timeline.pts) / (span * stream.time_base) if span > 0 and stream.time_base else Fraction(25)
+    span = int(times.pts[-1] + times.durations[-1] - times.pts[0])
+    measured = len(times.pts) / (span * stream.time_base) if span > 0 and stream.time_base else Fraction(25)
     return Fraction(min(max(measured, Fraction(1, 1000)), Fraction(1000))).limit_denominator(100_000)
 
 
@@ -380,7 +237,7 @@ def _record(stream: Any) -> StreamRecord:
     return StreamRecord(
         index=stream.index,
         kind=stream.type,
-        codec=context.name if context is not None else (stream.name or "unknown"),
+        codec=context.name if context is not None else (getattr(stream, "name", None) or "unknown"),
         language=stream.language,
         duration_s=seconds,
         disposition=int(stream.disposition),

@@ -14,7 +14,7 @@ import av
 
 from vidswap.graph.errors import VidswapError
 
-from .cursor import Cursor, Damaged, Unreliable, frames_of, numbered, opened_at
+from .cursor import Cursor, Damaged, Unreliable, frame_number, frames_of, numbered, opened_at
 from .deinterlacing import MARGIN_AFTER, MARGIN_BEFORE, woven
 from .index import VideoIndex
 from .picture import Picture, PictureKind
@@ -165,6 +165,8 @@ class Reader:
             except Damaged as error:
                 log.debug("%s is damaged in the group of frame %d: %s", file.path, wanted, error)
                 self._damaged.add(group)
+                # It was damage that made seeking look unreliable.
+                self._keyframes_back = 0
                 self._drop(cursor)
                 cursor = None
             finally:
@@ -221,9 +223,10 @@ class Reader:
             if keyframe != group and self._dead is not None and self._dead[0] == group - 1:
                 last = self._dead[1]
             else:
-                for number, frame in self._decoded(keyframe):
+                for number, frame, whole in self._decoded(keyframe):
                     if number < start:
-                        last = frame if keyframe != group else None
+                        if keyframe != group and following == start:
+                            last = frame
                         continue
                     if number >= stop or number < following:
                         if number >= stop and last is None and keyframe is None:
@@ -235,7 +238,7 @@ class Reader:
                     copy = _copy(frame)
                     for missing in range(following, number):
                         yield missing, last if last is not None else copy, True
-                    yield number, frame, bool(frame.is_corrupt)
+                    yield number, frame, not whole or bool(frame.is_corrupt)
                     last, following = copy, number + 1
             if last is not None:
                 if following == start:
@@ -247,13 +250,20 @@ class Reader:
             f"{file.path.name}: frame {start} at {file.time_s(start):.3f} s cannot be decoded, nor any other"
         )
 
-    def _decoded(self, keyframe: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _decoded(self, keyframe: int | None) -> Iterator[tuple[int, av.VideoFrame, bool]]:
+        """Frames from a keyframe on, and whether their packets decoded whole."""
+        heard: list[int | None] = []
         try:
             container, stream = opened_at(self._file, keyframe, threads=1)
         except Unreliable:
             return
         try:
-            yield from numbered(self._file, frames_of(container, stream), from_start=keyframe is None)
+            frames = frames_of(container, stream, heard.append)
+            for number, frame in numbered(self._file, frames, from_start=keyframe is None):
+                counted = not self._file.timed
+                blamed = [p for p in heard if counted or p is None or frame_number(self._file, p) == number]
+                heard[:] = [p for p in heard if p not in blamed]
+                yield number, frame, not blamed
         finally:
             container.close()
 

@@ -12,11 +12,21 @@ _RATES = {"libopus": (48000, 24000, 16000, 12000, 8000)}
 _BITS_PER_SECOND_AND_CHANNEL = 96_000
 
 
+def can_transcode(source: Any) -> bool:
+    """False for an audio stream that cannot be decoded, or whose header does not tell what it holds."""
+    return source.codec_context is not None and source.rate > 0 and source.channels > 0
+
+
 class AudioTranscoder:
-    """Decode packets of one audio stream and encode them into a new stream of `result`; timestamps are kept."""
+    """Decode packets of one audio stream and encode them into a new stream of `result`; timestamps are kept.
+
+    Attributes:
+        damaged: the last packet could not be decoded.
+    """
 
     def __init__(self, result: Any, source: Any, encoder: str) -> None:
         self._source = source
+        self.damaged = False
         rate = source.rate
         if encoder in _RATES and rate not in _RATES[encoder]:
             rate = _RATES[encoder][0]
@@ -29,13 +39,16 @@ class AudioTranscoder:
     def transcode(self, packet: Any | None) -> list[Any]:
         """Encoded packets that a packet completes; None flushes. Damaged packets are passed over."""
         frames: list[Any] = []
+        resampled: list[Any] = []
+        self.damaged = False
         try:
             frames = packet.decode() if packet is not None else self._source.codec_context.decode(None)
-        except av.error.InvalidDataError:
-            frames = []
+            resampled = [r for frame in frames for r in self._resampler.resample(frame)]
         except av.error.EOFError:
-            frames = []
-        resampled = [r for frame in frames for r in self._resampler.resample(frame)]
+            pass
+        except (av.error.FFmpegError, ValueError):
+            # A damaged header in a packet of sound may also name another rate or layout.
+            self.damaged = True
         if packet is None:
             resampled += self._resampler.resample(None)
         packets = [p for frame in resampled for p in self.stream.encode(frame)]
@@ -43,9 +56,14 @@ class AudioTranscoder:
 
 
 class SubtitleTranscoder:
-    """Turn packets of one stream of text subtitles into another form of text; times are kept, styles if they can be."""
+    """Turn packets of one stream of text subtitles into another form of text; times are kept, styles if they can be.
+
+    Attributes:
+        damaged: the last packet could not be decoded.
+    """
 
     def __init__(self, result: Any, source: Any, encoder: str) -> None:
+        self.damaged = False
         self._context = source.codec_context
         self._context.open(strict=False)
         self.stream = result.add_stream(encoder)
@@ -53,6 +71,7 @@ class SubtitleTranscoder:
 
     def transcode(self, packet: Any | None) -> list[Any]:
         """The packet with its text in the new form; empty for None, for pauses, and for what cannot be decoded."""
+        self.damaged = False
         if packet is None or packet.pts is None:
             return []
         try:
@@ -61,6 +80,7 @@ class SubtitleTranscoder:
                 return []
             made = self.stream.codec_context.encode_subtitle(text)
         except (av.error.FFmpegError, ValueError):
+            self.damaged = True
             return []
         made.stream, made.time_base = self.stream, packet.time_base
         made.pts = made.dts = packet.pts

@@ -115,6 +115,7 @@ class _Run:
         self.video = decoder.probe(self.target)
         if self.settings.start is not None or self.settings.end is not None:
             self.video = decoder.trim(self.video, self.settings.start, self.settings.end)
+        self._warn(*getattr(self.video, "warnings", ()))
         self._warn(*(self.encoder.check(self.video, self.output) or ()))
         self.report.not_copied = self._why_not_copied()
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
