@@ -56,7 +56,7 @@ def probe(path: str | Path) -> VideoIndex:
             display_matrix=matrix,
             pixel_format=first.format.name,
             colour=_colour(first, stream, description),
-            time_base=stream.time_base or Fraction(1, 1000),
+            time_base=times.time_base or stream.time_base or Fraction(1, 1000),
             pts=times.pts,
             durations=times.durations,
             keyframes=times.keyframes,
@@ -161,10 +161,11 @@ def _described(stream: Any, frame: av.VideoFrame) -> str:
 
 
 def _rate(stream: Any, times: Timeline) -> Fraction:
-    if stream.average_rate and 0 < stream.average_rate <= 1000:
+    base = times.time_base or stream.time_base
+    if stream.average_rate and 0 < stream.average_rate <= 1000 and times.time_base is None:
         return Fraction(stream.average_rate)
     span = int(times.pts[-1] + times.durations[-1] - times.pts[0])
-    measured = len(times.pts) / (span * stream.time_base) if span > 0 and stream.time_base else Fraction(25)
+    measured = len(times.pts) / (span * base) if span > 0 and base else Fraction(25)
     return Fraction(min(max(measured, Fraction(1, 1000)), Fraction(1000))).limit_denominator(100_000)
 
 

@@ -58,6 +58,7 @@ class Timeline:
     free_parameter_set: int | None = None
     stamps: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
+    time_base: Fraction | None = None
 
 
 class _Packets:
@@ -109,7 +110,7 @@ def timeline(path: Path, container: av.container.InputContainer, stream: Any) ->
     step = _usual_step(stream, packets.durations)
     found = _by_packets(path, container, stream, packets, step) or _by_decoding(path, container, stream, step)
     base = stream.time_base or Fraction(1, 1000)
-    found = _sane(path, found, step, base)
+    found = _sane(path, found, step, base) if base <= LONGEST_GAP_S else _at_usual_rate(path, found)
     short = _shortfall(path, container, stream, packets, found, step * base)
     return found if short is None else _warned(found, short)
 
@@ -203,6 +204,16 @@ def _sane(path: Path, found: Timeline, step: int, base: Fraction) -> Timeline:
     return _warned(found, f"{path.name}: timestamps {what}; the video goes on without the jump")
 
 
+def _at_usual_rate(path: Path, found: Timeline) -> Timeline:
+    """Frames at 25 per second, for a file whose unit of time is absurd."""
+    found.stamps = found.pts if found.timed else None
+    found.time_base = _USUAL_STEP_S
+    found.pts = np.arange(len(found.pts), dtype=np.int64)
+    found.durations = np.ones(len(found.pts), dtype=np.int64)
+    found.closed_groups = _NO_GROUPS
+    return _warned(found, f"{path.name}: its header gives an absurd frame rate; it is taken to have 25 frames per second")
+
+
 def _warned(found: Timeline, warning: str) -> Timeline:
     found.warnings = (*found.warnings, warning)
     return found
@@ -217,7 +228,7 @@ def _shortfall(
     step_s: Fraction,
 ) -> str | None:
     """What a file lacks of that which its header promises, or None."""
-    base = stream.time_base or Fraction(1, 1000)
+    base = found.time_base or stream.time_base or Fraction(1, 1000)
     start = int(found.pts[0])
     end_s = float((int(found.pts[-1]) + int(found.durations[-1])) * base)
     length_s = float((int(found.pts[-1]) + int(found.durations[-1]) - start) * base)
@@ -226,7 +237,7 @@ def _shortfall(
         promised = stream.frames
         if promised > packets.seen:
             return f"{at}; its header promises {promised} frames, the last {promised - packets.seen} are missing"
-    else:
+    elif found.time_base is None:
         promised_s = _promised_s(container, stream)
         if promised_s is not None and promised_s - max(length_s, end_s) > 2 * float(step_s) + _SHORTFALL_S:
             return f"{at}; its header promises {promised_s:.3f} s"
