@@ -7,7 +7,6 @@ True
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,10 +15,7 @@ if TYPE_CHECKING:
     from .runtime.local import Report
     from .runtime.settings import RunSettings
 
-try:
-    __version__ = version("vidswap")
-except PackageNotFoundError:
-    __version__ = "0+uninstalled"
+    __version__: str
 
 __all__ = [
     "InputError",
@@ -51,6 +47,12 @@ def __getattr__(name: str) -> Any:
     """Import public names at their first use, so that `import vidswap` and `vidswap --help` stay quick."""
     import importlib
 
+    if name == "__version__":
+        metadata = importlib.import_module("importlib.metadata")
+        try:
+            return metadata.version("vidswap")
+        except metadata.PackageNotFoundError:
+            return "0+uninstalled"
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'vidswap' has no attribute {name!r}")

@@ -1,6 +1,10 @@
 """Bad input: one clear line, exit code 2, nothing half-written."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -146,3 +150,14 @@ def test_wrong_usage(refused, arguments, says):
 def test_wrong_yaml(refused, clip, tmp_path, text, says):
     (tmp_path / "p.yaml").write_text(text)
     refused("run", "p.yaml", "-t", clip, "-o", "out.mp4", says=says)
+
+
+def test_an_interrupt_while_python_imports_is_one_line():
+    command = [sys.executable, "-c", "import os; os.write(1, b'up'); from vidswap.cli import main; main()", "operators"]
+    for wait_s in (0.0, 0.1, 0.25):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout.read(2) == "up"
+            time.sleep(0.02 + wait_s)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+        assert (process.returncode, said) in ((130, "error: interrupted\n"), (0, "")), said

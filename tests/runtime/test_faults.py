@@ -305,6 +305,18 @@ def test_a_worker_killed_before_it_is_up_is_reported_as_lost(pool):
     assert workers._workers == 1, "memory may have been short: one process fewer"
 
 
+def test_a_worker_that_hangs_for_ever_is_replaced_and_at_last_named(go, job):
+    with pytest.raises(StageError, match=r"segment 1: the worker made no progress for 0.8 s .*, 3 times; its output"):
+        go({"blend": {"hang_at": 16}}, workers=1, stall_timeout_s=0.8)
+    assert (job / "000000.txt").exists(), "what was done before stays done"
+
+
+def test_silence_is_judged_from_a_tasks_last_sign_of_life(go):
+    """Twenty frames take longer than the limit altogether, each few frames do not."""
+    report, _ = go({"blend": {"pause_s": 0.05}}, workers=1, stall_timeout_s=1.5, segment_frames=30)
+    assert report.frames == 60
+
+
 def test_memory_that_runs_out_is_said_so(go, monkeypatch):
     def greedy(self, batch):
         raise MemoryError

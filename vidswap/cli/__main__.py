@@ -1,6 +1,6 @@
 """`python -m vidswap.cli`, the command where no script is installed."""
 
-from .app import main
+from . import main
 
 if __name__ == "__main__":
     main()

@@ -84,6 +84,12 @@ Workers = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an output that exists.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")]
+StallTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--stall-timeout", help="Replace a worker that tells of no progress for this many seconds; 0: never. [600]"
+    ),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an interrupted run has done.")]
 Job = Annotated[
     Path | None, typer.Option("--job", help="Keep the job folder here. Default: beside the output, removed at the end.")
@@ -120,6 +126,7 @@ def swap(
     segment_frames: SegmentFrames = None,
     executor: Executor = None,
     workers: Workers = None,
+    stall_timeout_s: StallTimeout = None,
     job: Job = None,
     profile: Profile = None,
     overwrite: Overwrite = False,
@@ -156,6 +163,7 @@ def run(
     segment_frames: SegmentFrames = None,
     executor: Executor = None,
     workers: Workers = None,
+    stall_timeout_s: StallTimeout = None,
     job: Job = None,
     profile: Profile = None,
     overwrite: Overwrite = False,
@@ -197,6 +205,7 @@ def batch_command(
     segment_frames: SegmentFrames = None,
     executor: Executor = None,
     workers: Workers = None,
+    stall_timeout_s: StallTimeout = None,
     profile: Profile = None,
     overwrite: Overwrite = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs have done.")] = False,
@@ -323,10 +332,17 @@ def run_command(arguments: list[str] | None) -> int:
     """Run the command with these arguments (None: those of the process); returns the exit code."""
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == 130:
+            # Typer's own way to tell a Ctrl-C.
+            VOICE.fail("interrupted", 130)
     except KeyboardInterrupt:
         VOICE.fail("interrupted", 130)
         return 130
     except Exception as error:
+        # Imports of compiled modules tell a Ctrl-C as a failed import.
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt) and not hasattr(error, "exit_code"):
+            VOICE.fail("interrupted", 130)
+            return 130
         from vidswap.graph import VidswapError
 
         if isinstance(error, VidswapError):

@@ -211,7 +211,7 @@ def _at_usual_rate(path: Path, found: Timeline) -> Timeline:
     found.pts = np.arange(len(found.pts), dtype=np.int64)
     found.durations = np.ones(len(found.pts), dtype=np.int64)
     found.closed_groups = _NO_GROUPS
-    return _warned(found, f"{path.name}: its header gives an absurd frame rate; it is taken to have 25 frames per second")
+    return _warned(found, f"{path.name}: its header gives an absurd frame rate; 25 frames per second are taken")
 
 
 def _warned(found: Timeline, warning: str) -> Timeline:

@@ -181,6 +181,7 @@ class _Run:
             threads=max(1, available_cores() // max(1, workers)),
             device=self.settings.device,
             copies=self.report.not_copied is None,
+            stall_timeout_s=self.settings.stall_timeout_s,
         )
         schedule = Schedule(
             self.pipeline.parts, self.segments, self.sources, window=IN_FLIGHT_PER_WORKER * max(1, workers)

@@ -15,7 +15,8 @@ class WorkOrder:
 
     `pipeline` is the plain data of a PipelineSpecification; `video` is the target's index; `sources` maps names to
     paths; `segments` is the cut; `folder` is the job folder; `threads` is per worker; `copies` says
-    that stretches which nothing changes are left out of the encoded segments, because they will be copied.
+    that stretches which nothing changes are left out of the encoded segments, because they will be copied;
+    `stall_timeout_s` is how long a worker process may be silent, 0 for ever.
     """
 
     pipeline: dict[str, Any]
@@ -27,6 +28,7 @@ class WorkOrder:
     threads: int = 1
     device: str = "cpu"
     copies: bool = False
+    stall_timeout_s: float = 0.0
 
     def sidecar(self, part: int, segment: int) -> Path:
         """Where the columns of a part of a segment are stored."""

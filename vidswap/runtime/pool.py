@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -123,9 +124,11 @@ class _Process:
         self.order = order
         self.ready = False
         self.task: Task | None = None
+        self.heard_s = time.monotonic()
 
     def give(self, task: Task) -> None:
         self.task = task
+        self.heard_s = time.monotonic()
         if self.ready:
             self._send(task)
 
@@ -154,7 +157,8 @@ class ProcessPool:
     """Segment workers in processes of their own.
 
     A process that dies is replaced and its task comes back as WorkerDied; but where memory was short, or may have been,
-    the pool goes on with one process fewer, down to one.
+    the pool goes on with one process fewer, down to one. One that says nothing for the order's `stall_timeout_s`
+    (native code can wait for itself for ever) is killed and counts as dead.
     """
 
     def __init__(self, order: WorkOrder, workers: int) -> None:
@@ -184,10 +188,18 @@ class ProcessPool:
 
     def replies(self) -> list[tuple[Task, Reply]]:
         """Wait for any process; what it said may be of no concern, and the list empty."""
-        ready = set(wait([p.connection for p in self._processes if p.task is not None]))
+        busy = [p for p in self._processes if p.task is not None]
+        limit = self._order.stall_timeout_s
+        patience = max(0.0, min(p.heard_s for p in busy) + limit - time.monotonic()) if limit else None
+        ready = set(wait([p.connection for p in busy], patience))
         told: list[tuple[Task, Reply]] = []
-        for process in [p for p in self._processes if p.connection in ready]:
+        # Only when nobody has anything to say is silence judged: this process itself may have been stopped for a while.
+        for process in [] if ready or not limit else [p for p in busy if time.monotonic() - p.heard_s >= limit]:
             assert process.task is not None
+            told.append((process.task, self._give_up(process, process.task, limit)))
+        for process in [p for p in busy if p.connection in ready]:
+            assert process.task is not None
+            process.heard_s = time.monotonic()
             try:
                 message = process.connection.recv()
             except (EOFError, OSError):
@@ -200,6 +212,12 @@ class ProcessPool:
             if not isinstance(message, Progress):
                 process.task = None
         return told
+
+    def _give_up(self, process: _Process, task: Task, limit_s: float) -> WorkerDied:
+        self._processes.remove(process)
+        process.popen.kill()
+        process.end()
+        return WorkerDied(task, f"made no progress for {limit_s:g} s (--stall-timeout)", process.log)
 
     def _bury(self, process: _Process, task: Task) -> WorkerDied:
         self._processes.remove(process)

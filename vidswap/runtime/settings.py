@@ -16,6 +16,8 @@ class RunSettings(BaseModel):
         executor: where it runs.
         workers: segment workers; 0 runs everything in this process; None takes one per core.
         segment_frames: frames per segment; None cuts at keyframes, 48 to 240 frames.
+        stall_timeout_s: a worker process that tells of no progress for so many seconds is killed, and its task tried
+            again; 0 waits for ever. A stage that takes longer for a few frames needs more.
         job: the job folder; None puts it beside the output and removes it after success.
         overwrite: replace an output that exists.
         fresh: forget what an interrupted run of the same job has done.
@@ -30,6 +32,7 @@ class RunSettings(BaseModel):
     executor: Literal["local"] = "local"
     workers: int | None = Field(default=None, ge=0, le=1024)
     segment_frames: int | None = Field(default=None, ge=5)
+    stall_timeout_s: float = Field(default=600.0, ge=0)
     job: Path | None = None
     overwrite: bool = False
     fresh: bool = False
