@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from vidswap import media
+from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options
+from vidswap.media.image_sequences import frame_rate
 
 
 class DecodeOptions(Options):
     """How frames are decoded."""
 
+    input_rate: str = Field("25", description="frames per second of image folders and patterns, as 25 or 24000/1001")
     # Workers fill the cores, and FFmpeg's frame threads can hang for ever when a damaged file is closed.
     threads: int = Field(1, ge=1, le=64, description="threads of the decoder; more than one may hang on damaged files")
     deinterlace: bool | Literal["all"] = Field(
         False, description="one whole picture of the two fields of frames that are marked as interlaced, or of all"
     )
+
+    @field_validator("input_rate", mode="before")
+    @classmethod
+    def _rate(cls, value: object) -> str:
+        try:
+            return str(frame_rate(value))
+        except InputError as error:
+            raise ValueError(str(error)) from error
 
 
 class DecodePyAV(Operator[DecodeOptions]):
@@ -36,7 +48,7 @@ class DecodePyAV(Operator[DecodeOptions]):
 
     def probe(self, path: str | Path) -> media.VideoIndex:
         """Index a video or a still image. Raises InputError for what cannot be read."""
-        index = media.probe(path)
+        index = media.probe(path, image_rate=Fraction(self.options.input_rate))
         wanted = self.options.deinterlace
         return media.deinterlaced(index, all_frames=wanted == "all") if wanted else index
 

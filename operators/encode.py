@@ -16,9 +16,13 @@ from pydantic import Field, field_validator, model_validator
 from vidswap import media
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options
-from vidswap.media import codecs, containers, copying, writer
+from vidswap.media import codecs, containers, copying, outputs, writer
+from vidswap.media.animation import write_animation
+from vidswap.media.image_writing import write_images
 from vidswap.media.losses import losses
+from vidswap.media.picture_losses import picture_losses
 from vidswap.media.verifying import verify_segment
+from vidswap.media.webp_writing import LARGEST_SIDE
 
 _BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)$")
 _UNITS = {"": 1, "k": 1000, "m": 1_000_000}
@@ -27,11 +31,16 @@ _UNITS = {"": 1, "k": 1000, "m": 1_000_000}
 class EncodeOptions(Options):
     """Encoder, quality and speed of the result."""
 
-    codec: str = Field("libx264", description="FFmpeg's name of the encoder")
+    codec: str | None = Field(
+        None, description="FFmpeg's name of the encoder; none: libx264, libvpx-vp9 for webm, lossless before pictures"
+    )
     crf: float | None = Field(None, ge=0, le=63, description="constant quality in the encoder's scale; lower is better")
     preset: str | None = Field(None, description="the encoder's preset; slower ones make smaller files")
     bitrate: str | None = Field(None, description="bits per second instead of crf, as 4M or 800k")
     pixel_format: str | None = Field(None, description="none: the encoder's nearest to the input's")
+    quality: int | None = Field(
+        None, ge=0, le=100, description="of JPEG and WebP pictures; none: 95 for JPEG, lossless for WebP"
+    )
     smart_copy: bool = Field(True, description="copy stretches that nothing changes instead of encoding them anew")
     threads: int = Field(
         2, ge=1, le=64, description="threads of the encoder per segment; another number gives other bits with x264"
@@ -39,7 +48,9 @@ class EncodeOptions(Options):
 
     @field_validator("codec")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _known(cls, value: str | None) -> str | None:
+        if value is None or value == "auto":
+            return None
         try:
             codecs.encoder(value)
         except InputError as error:
@@ -76,14 +87,16 @@ class EncodePyAV(Operator[EncodeOptions]):
     kind = "encode"
     each = "frame"
     needs = ("picture",)
+    writes_pictures = True
     Options = EncodeOptions
 
     def __init__(self, options: EncodeOptions) -> None:
         super().__init__(options)
-        self.extension = codecs.encoder(options.codec).segment_extension
+        self.codec = options.codec or outputs.USUAL_CODEC
+        self.extension = codecs.encoder(self.codec).segment_extension
         self._writer: media.SegmentWriter | None = None
         self._settings = media.WriterOptions(
-            codec=options.codec,
+            codec=self.codec,
             crf=options.crf,
             preset=options.preset,
             bitrate=bits_per_second(options.bitrate) if options.bitrate else None,
@@ -91,24 +104,53 @@ class EncodePyAV(Operator[EncodeOptions]):
             threads=options.threads,
         )
 
+    def choices(self, output: Path) -> dict[str, Any]:
+        """Options that the output decides where the user left them open. Raises InputError for what is not written."""
+        return {"codec": self.options.codec or outputs.output_of(Path(output)).codec}
+
     def check(self, index: media.VideoIndex, output: Path) -> list[str]:
         """Warnings of what the written video cannot keep of the input.
 
         Raises InputError when the output's container, the codec and the video do not go together.
         """
         output = Path(output)
+        if output.exists() and index.path.exists() and output.samefile(index.path):
+            raise InputError(f"{output} is the input itself; choose another output")
+        wanted = outputs.output_of(output)
+        if wanted.kind is not outputs.OutputKind.CONTAINER:
+            self._check_pictures(index, wanted)
+            self._trial(index)
+            return picture_losses(index, wanted)
+        if self.options.quality is not None:
+            raise InputError(f"quality is for pictures (WebP, JPEG); {output.suffix} files take crf or bitrate")
         container = containers.container_of(output)
-        codec = codecs.encoder(self.options.codec).codec
+        codec = codecs.encoder(self.codec).codec
         if not containers.holds_codec(container, codec):
             fitting = [e for e, c in containers.CONTAINERS.items() if containers.holds_codec(c, codec)]
             raise InputError(
-                f"{output.suffix} files cannot hold {codec} ({self.options.codec}); "
+                f"{output.suffix} files cannot hold {codec} ({self.codec}); "
                 f"write one of {', '.join(fitting)}, or choose another codec"
             )
-        if output.exists() and output.samefile(index.path):
-            raise InputError(f"{output} is the input itself; choose another output")
         self._trial(index)
         return losses(index, self._settings, container)
+
+    def _check_pictures(self, index: media.VideoIndex, wanted: outputs.Output) -> None:
+        if self.codec != outputs.INTERMEDIATE:
+            raise InputError(
+                f"{wanted.suffix} pictures are made of lossless segments, not with {self.codec}; leave the codec out"
+            )
+        for name in ("crf", "preset", "bitrate", "pixel_format"):
+            if getattr(self.options, name) is not None:
+                raise InputError(f"{name} has no meaning for {wanted.suffix} pictures; leave it out")
+        if self.options.quality is not None and wanted.suffix not in outputs.TAKE_QUALITY:
+            raise InputError(f"quality is for {', '.join(outputs.TAKE_QUALITY)}; {wanted.suffix} loses nothing by it")
+        if wanted.single and index.frame_count > 1:
+            raise InputError(
+                f"{wanted.path.name} holds one picture, {index.path.name} has {index.frame_count} frames; give a "
+                f"pattern such as {wanted.path.stem}_%05d{wanted.suffix}, or a folder"
+            )
+        if wanted.suffix == ".webp" and max(index.width, index.height) > LARGEST_SIDE:
+            raise InputError(f"WebP holds no more than {LARGEST_SIDE} pixels a side, not {index.width}x{index.height}")
 
     def _trial(self, index: media.VideoIndex) -> bytes:
         """Open the encoder for this video; returns its header."""
@@ -127,7 +169,9 @@ class EncodePyAV(Operator[EncodeOptions]):
         """Why no stretch of this video can be copied into this output, in a few words; None when some can."""
         if not self.options.smart_copy:
             return "smart copy is turned off"
-        codec = codecs.encoder(self.options.codec).codec
+        if outputs.output_of(Path(output)).kind is not outputs.OutputKind.CONTAINER:
+            return "pictures are made anew"
+        codec = codecs.encoder(self.codec).codec
         pixel_format = writer.output_pixel_format(index, self._settings)
         header = self._trial(index) if codec == index.codec else b""
         return copying.why_not(index, codec, pixel_format, header)
@@ -180,12 +224,20 @@ class EncodePyAV(Operator[EncodeOptions]):
         copied: Sequence[tuple[int, int]] = (),
     ) -> list[str]:
         """Join segments and copied stretches with the input's other streams into `output`; returns warnings."""
-        return media.join(index, segments, output, copied=copied, metadata=metadata)
+        wanted, quality = outputs.output_of(Path(output)), self.options.quality
+        if wanted.kind is outputs.OutputKind.ANIMATION:
+            write_animation(index, segments, wanted.path, quality=quality, notes=metadata)
+        elif wanted.kind is outputs.OutputKind.IMAGES:
+            write_images(index, segments, wanted, quality=quality, notes=metadata)
+        else:
+            return media.join(index, segments, output, copied=copied, metadata=metadata)
+        return []
 
     def can_copy(self, index: media.VideoIndex, output: Path) -> bool:
         """True when the input file itself can be the output: the whole of it as it is, and both are named alike."""
-        as_it_is = index.whole is None and index.deinterlace is None
-        return as_it_is and Path(output).suffix.lower() == index.path.suffix.lower()
+        as_it_is = index.whole is None and index.deinterlace is None and not index.images
+        alike = Path(output).suffix.lower() == index.path.suffix.lower()
+        return as_it_is and alike and not outputs.is_image_output(Path(output))
 
     def copy(self, index: media.VideoIndex, output: Path) -> list[str]:
         """Copy the input to `output`, byte by byte; returns warnings."""

@@ -87,6 +87,7 @@ def swap(
     pixel_format: str | None = None,
     deinterlace: bool | None = None,
     smart_copy: bool | None = None,
+    input_rate: str | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Report:
@@ -94,8 +95,8 @@ def swap(
 
     Args:
         source: portrait of the person who will be seen.
-        target: the video.
-        output: the video to write; its suffix chooses the container.
+        target: the video, animated picture, image folder, or printf pattern of images.
+        output: what to write: the suffix chooses container or animated picture; a folder or pattern gets images.
         pipeline: name of an installed pipeline, or a YAML file.
         options: `stage.option=value` strings for everything that has no argument of its own.
         face: which faces of the target: largest (default), all, left, right, or an index from the left, from 0.
@@ -106,6 +107,7 @@ def swap(
         bitrate: bits per second instead of `crf`, such as "4M".
         pixel_format: of the result (default: the encoder's nearest to the input's).
         deinterlace: make whole pictures of interlaced frames (default: they stay as they are).
+        input_rate: frames per second of an image folder or pattern, as "25" or "24000/1001" (default: 25).
         smart_copy: copy stretches without a face to change instead of encoding them anew (default: True).
         listener: called with progress events.
         settings: those of RunSettings: start, end, workers, segment_frames, overwrite, source_face, strict, job ...
@@ -123,6 +125,7 @@ def swap(
         "pixel_format": pixel_format,
         "deinterlace": deinterlace,
         "smart_copy": smart_copy,
+        "input_rate": input_rate,
     }
     ready = Pipeline.prepared(pipeline, overrides=options, shared=shared, disclose=disclose)
     return ready.run(target, output, sources={"source": source}, listener=listener, **settings)

@@ -22,12 +22,18 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="The video to write; its suffix chooses the container.")]
+Output = Annotated[
+    Path,
+    typer.Option("-o", "--output", help="What to write: .mp4 .mov .mkv .webm .gif .apng .webp, a folder or %05d.png."),
+]
 Source = Annotated[
     list[str] | None,
     typer.Option("--source", "-s", help="Portrait of the person who will be seen (NAME=FILE if there are several)."),
 ]
-Target = Annotated[Path, typer.Option("--target", "-t", help="The video whose faces change.")]
+Target = Annotated[
+    Path,
+    typer.Option("--target", "-t", help="The video, animated picture, image folder or pattern whose faces change."),
+]
 SourceFace = Annotated[
     str | None,
     typer.Option("--source-face", help="Which face of a portrait with several: largest, left, right, or an index."),
@@ -47,7 +53,7 @@ Disclose = Annotated[
     str | None, typer.Option("--disclose", help="Draw this text into a corner of every frame, such as 'AI-altered'.")
 ]
 Codec = Annotated[
-    str | None, typer.Option("--codec", help="Video encoder, such as libx264 (default), libx265 or ffv1.")
+    str | None, typer.Option("--codec", help="Video encoder: libx264 (default; libvpx-vp9 for webm), libx265, ffv1 ...")
 ]
 Crf = Annotated[
     float | None, typer.Option("--crf", help="Constant quality of the encoder; lower is better and larger.")
@@ -69,6 +75,10 @@ SmartCopy = Annotated[
         help="Copy stretches without a face to change instead of encoding them anew. Default: on.",
         show_default=False,
     ),
+]
+InputRate = Annotated[
+    str | None,
+    typer.Option("--input-rate", help="Frames per second of an image folder or pattern: 25 (default), 24000/1001."),
 ]
 Start = Annotated[
     str | None,
@@ -121,6 +131,7 @@ def swap(
     pixel_format: PixelFormat = None,
     deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
+    input_rate: InputRate = None,
     start: Start = None,
     end: End = None,
     segment_frames: SegmentFrames = None,
@@ -158,6 +169,7 @@ def run(
     pixel_format: PixelFormat = None,
     deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
+    input_rate: InputRate = None,
     start: Start = None,
     end: End = None,
     segment_frames: SegmentFrames = None,
@@ -200,6 +212,7 @@ def batch_command(
     pixel_format: PixelFormat = None,
     deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
+    input_rate: InputRate = None,
     start: Start = None,
     end: End = None,
     segment_frames: SegmentFrames = None,
@@ -243,6 +256,7 @@ def preview_command(
     source_face: SourceFace = None,
     regions: Regions = None,
     strength: Strength = None,
+    input_rate: InputRate = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -253,11 +267,14 @@ def preview_command(
 
 @app.command()
 def inspect(
-    video: Annotated[Path, typer.Argument(help="A video or picture.")], quiet: Quiet = False, as_json: Json = False
+    video: Annotated[Path, typer.Argument(help="A video, picture, image folder or pattern.")],
+    input_rate: InputRate = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a video holds: streams, frames, timestamps, colours, rotation."""
     _voice(as_json, quiet)
-    looking.inspect(video)
+    looking.inspect(video, input_rate)
 
 
 @app.command()

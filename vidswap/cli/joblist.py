@@ -41,6 +41,7 @@ class Row(BaseModel):
     pixel_format: str | None = None
     deinterlace: bool | None = None
     smart_copy: bool | None = None
+    input_rate: str | None = None
     start: str | None = None
     end: str | None = None
     segment_frames: int | None = None

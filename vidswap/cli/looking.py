@@ -21,11 +21,12 @@ EXTRAS = {
 }
 
 
-def inspect(video: Path) -> None:
+def inspect(video: Path, input_rate: str | None = None) -> None:
     """Print what a video holds."""
     from vidswap.media import probe
+    from vidswap.media.image_sequences import DEFAULT_RATE, frame_rate
 
-    facts = probe(video).summary()
+    facts = probe(video, image_rate=frame_rate(input_rate) if input_rate else DEFAULT_RATE).summary()
     if VOICE.json:
         VOICE.result(facts, [])
         return

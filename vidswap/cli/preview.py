@@ -32,6 +32,7 @@ def preview(
     source_face: str | None,
     regions: str | None,
     strength: float | None,
+    input_rate: str | None,
     overwrite: bool,
 ) -> None:
     """Check, render the frames and write the sheet."""
@@ -44,7 +45,7 @@ def preview(
 
     if output.suffix.lower() != ".png":
         raise InputError(f"the sheet is a PNG; give -o {output.with_suffix('.png')}")
-    shared = {"face": face, "regions": regions, "strength": strength}
+    shared = {"face": face, "regions": regions, "strength": strength, "input_rate": input_rate}
     ready = Pipeline.prepared(pipeline, overrides=options or [], shared=shared)
     sources = bind_sources(source or [], list(ready.sources))
     check_output(output, target, overwrite)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("face", "regions", "strength"),
-    *("codec", "crf", "preset", "bitrate", "pixel_format", "smart_copy", "deinterlace"),
+    *("codec", "crf", "preset", "bitrate", "pixel_format", "smart_copy", "deinterlace", "input_rate"),
 )
 """Options that are set on every stage that has them."""
 

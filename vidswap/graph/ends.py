@@ -68,6 +68,9 @@ class Encoder(Protocol):
     """An operator of kind encode. Segments are encoded one by one, then joined without encoding again.
 
     Stretches of frames that nothing changes may be left out of the segments and copied when they are joined.
+
+    Two things are asked only of those that have them: `choices(output)`, a mapping of options that the output's name
+    decides, and `writes_pictures`, true of one that writes folders of pictures and printf patterns.
     """
 
     extension: str

@@ -115,6 +115,21 @@ class Pipeline:
         changing = [o for o in last if "picture" in o.gives]
         return bool(changing) and all(o.each == "face" for o in changing) and all(o.yields is None for o in last)
 
+    def for_output(self, output: Path) -> Pipeline:
+        """The same pipeline, with the options that its encoder chooses for this output written out.
+
+        An encoder that does so has a method `choices(output)` that returns options. Raises InputError as it does.
+        """
+        encoder: Any = self.encoder.make()
+        if not hasattr(encoder, "choices"):
+            return self
+        chosen = {n: v for n, v in encoder.choices(output).items() if getattr(self.encoder.options, n) != v}
+        stages = tuple(
+            s.model_copy(update={"options": {**s.options, **chosen}}) if s.name == self.encoder.name else s
+            for s in self.specification.stages
+        )
+        return type(self)(self.specification.model_copy(update={"stages": stages})) if chosen else self
+
     def resolved(self) -> dict[str, Any]:
         """The whole configuration with all defaults filled in, as plain data: what a job is keyed by."""
         return {

@@ -22,6 +22,9 @@ LUMA_WEIGHTS = {
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
+# SWS_CS_*: the scaler has one number for both BT.601 variants.
+SCALER_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+"""Matrix coefficients -> what FFmpeg's scaler calls them."""
 RANGES = {0: "unspecified", 1: "limited", 2: "full"}
 MATRICES = {
     0: "gbr",

@@ -14,8 +14,10 @@ import numpy as np
 
 from vidswap.graph.errors import InputError
 
+from .animated_webp import ANIMATED_WEBP, WebPFrames
 from .complaints import complaints
 from .decoders import decoder_of
+from .image_sequences import SequenceFrames
 from .index import VideoIndex
 from .opening import UNREADABLE, open_video, reason
 
@@ -116,14 +118,18 @@ class Cursor:
         self._container.close()
 
 
-def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[av.container.InputContainer, Any]:
-    """Open the file and its video stream, placed at a keyframe; the caller closes it.
+def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[Any, Any]:
+    """Open the file and its video stream, placed at a keyframe; the caller closes it. Pictures have no stream: None.
 
     Raises Unreliable when the file cannot be opened or does not let itself be sought in.
     """
+    if index.images:
+        return SequenceFrames(index, keyframe or 0, threads), None
     try:
+        if index.container == ANIMATED_WEBP:
+            return WebPFrames(index), None
         container = open_video(index.path)
-    except InputError as error:
+    except (InputError, OSError) as error:
         raise Unreliable(str(error)) from error
     try:
         stream: Any = container.streams[index.stream_index]
@@ -145,13 +151,16 @@ def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[av
 
 
 def frames_of(
-    container: av.container.InputContainer, stream: Any, complain: Complain | None = None
+    container: Any, stream: Any, complain: Complain | None = None
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode to the end of the stream, or to where the file cannot be read on; damaged packets are passed over.
 
     `complain` is called with the pts of each packet that does not decode whole, before any frame that follows from it;
     with None where it has no pts. Decoders are heard only when they use one thread: what others say cannot be ascribed.
     """
+    if stream is None:
+        yield from container.frames()
+        return
     packets = container.demux(stream)
     decoder = decoder_of(stream)
     listens = complain is not None and stream.codec_context.thread_type == av.codec.context.ThreadType.NONE

@@ -78,6 +78,7 @@ class VideoIndex:
         closed_groups: (G, 2) int64, frames [start, stop) of stretches whose packets stand by themselves, so that they
             can be cut out without decoding (vidswap.media.closing).
         free_parameter_set: for H.264, a number that none of the stream's parameter sets bears.
+        images: absolute paths of the pictures that are the frames, where the video is a sequence of them.
         first: for a part of a video, the number of its first frame in `whole`.
         whole: the index that this one is a part of, or None.
         stamps: (N,) int64, what decoded frames carry where that is too absurd to be `pts`, or None.
@@ -115,6 +116,7 @@ class VideoIndex:
     codec_header: bytes = b""
     closed_groups: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     free_parameter_set: int | None = None
+    images: tuple[str, ...] = ()
     first: int = 0
     whole: VideoIndex | None = None
     stamps: np.ndarray | None = None

@@ -80,7 +80,8 @@ def _join(
     stack: contextlib.ExitStack,
 ) -> None:
     index = video.index
-    source = open_video(index.path)
+    # Pictures have no other streams; a segment has none either.
+    source = open_video(video.template if index.images and video.template else index.path)
     stack.callback(source.close)
     options = muxer_options(target, index.time_base)
     result = av.open(address(output), mode="w", format=target.muxer, container_options=options)

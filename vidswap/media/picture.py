@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .colour import FULL_RANGE, LIMITED_RANGE, codes_from_rgb, rgb_from_codes
+from .colour import FULL_RANGE, LIMITED_RANGE, SCALER_MATRIX, codes_from_rgb, rgb_from_codes
 from .geometry import compose, invert
 from .index import VideoIndex
 from .planes import Layout, layout, plane_views
@@ -75,7 +75,7 @@ class PictureKind:
             width,
             height,
             "rgb24",
-            src_colorspace=_SCALER_MATRIX.get(self.matrix) if yuv else None,
+            src_colorspace=SCALER_MATRIX.get(self.matrix) if yuv else None,
             src_color_range=FULL_RANGE if self.full_range else LIMITED_RANGE,
             interpolation=_SHRINK,
             threads=1,
@@ -288,7 +288,3 @@ def _grey_scale(of: Layout, full_range: bool) -> tuple[float, float]:
     if full_range:
         return (2.0**of.bits - 1) / 255, 0.0
     return 219 / 255 * 2.0 ** (of.bits - 8), 16 * 2.0 ** (of.bits - 8)
-
-
-# SWS_CS_*: the scaler has one number for both BT.601 variants.
-_SCALER_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}

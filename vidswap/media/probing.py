@@ -16,11 +16,14 @@ import av.logging
 
 from vidswap.graph.errors import InputError
 
+from .animated_webp import index_of_webp, is_animated_webp
 from .colour import Colour
 from .decoders import decoder_of
 from .geometry import Orientation
 from .hdr import hdr_of
+from .image_sequences import DEFAULT_RATE, index_of_sequence, is_sequence, readable_image, sequence_files
 from .index import Chapter, StreamRecord, VideoIndex
+from .loops import gif_facts
 from .opening import opened, reason
 from .timeline import Timeline, timeline
 
@@ -30,13 +33,23 @@ _BLOCKS = 64
 _EXIF_WINDOW_BYTES = 1 << 18
 
 
-def probe(path: str | Path) -> VideoIndex:
-    """Index a video or a still image (a video of one frame).
+def probe(path: str | Path, *, image_rate: Fraction = DEFAULT_RATE) -> VideoIndex:
+    """Index a video, an animated picture, a still image (a video of one frame), or a sequence of images: a folder, or a
+    printf pattern such as shot_%04d.png, whose frames follow each other at `image_rate` per second.
 
     Raises InputError, in one line, when there is no such file, when it is no video, has no video stream, or not one
     frame of it can be decoded.
     """
     path = Path(path).absolute()
+    if is_sequence(path):
+        files = sequence_files(path)
+        return index_of_sequence(path, _probe_file(readable_image(files)), files, image_rate)
+    if is_animated_webp(path):
+        return index_of_webp(path, content_hash(path))
+    return _probe_file(path)
+
+
+def _probe_file(path: Path) -> VideoIndex:
     with opened(path) as container:
         stream = _video_stream(path, container)
         first, description = _first_frame(path, stream.index)
@@ -54,7 +67,7 @@ def probe(path: str | Path) -> VideoIndex:
             sample_aspect_ratio=ratio if ratio and ratio > 0 else Fraction(1),
             orientation=orientation,
             display_matrix=matrix,
-            pixel_format=first.format.name,
+            pixel_format=_pixel_format(path, container, first),
             colour=_colour(first, stream, description),
             time_base=times.time_base or stream.time_base or Fraction(1, 1000),
             pts=times.pts,
@@ -135,6 +148,15 @@ def _first_frame(path: Path, stream_index: int) -> tuple[av.VideoFrame, str]:
         except (av.error.FFmpegError, OSError) as error:
             failure = reason(error)
     raise InputError(f"no frame of {path} can be decoded ({failure})")
+
+
+def _pixel_format(path: Path, container: av.container.InputContainer, first: av.VideoFrame) -> str:
+    """The decoder's, less the alpha of a GIF that is opaque from its first frame to its last."""
+    name = first.format.name
+    if container.format.name == "gif" and name == "bgra":
+        opaque = bool((first.to_ndarray()[..., 3] == 255).all())
+        return "bgr0" if opaque and not gif_facts(path).clears else name
+    return name
 
 
 def _described(stream: Any, frame: av.VideoFrame) -> str:

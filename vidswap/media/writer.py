@@ -18,7 +18,7 @@ from vidswap.graph.errors import InputError, VidswapError
 from vidswap.graph.registry import nearest
 
 from .codecs import Encoder, choose_pixel_format, encoder, pixel_formats, steady_instructions
-from .colour import UNSPECIFIED
+from .colour import SCALER_MATRIX, UNSPECIFIED
 from .hdr import Hdr, encoder_settings
 from .index import VideoIndex
 from .opening import address, reason
@@ -213,8 +213,8 @@ class SegmentWriter:
             frame = self._reformatter.reformat(
                 frame,
                 format=self.pixel_format,
-                src_colorspace=_SCALER[matrix] if self._source_is_yuv else None,
-                dst_colorspace=_SCALER[matrix],
+                src_colorspace=SCALER_MATRIX[matrix] if self._source_is_yuv else None,
+                dst_colorspace=SCALER_MATRIX[matrix],
                 src_color_range=_FULL if self.index.full_range or not self._source_is_yuv else _LIMITED,
                 dst_color_range=_FULL if self._full_range else _LIMITED,
                 interpolation=CONVERT,
@@ -293,5 +293,4 @@ def encoder_options(options: WriterOptions, hdr: Hdr | None = None) -> dict[str,
     return found
 
 
-_SCALER = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 __all__ = ["SegmentReport", "SegmentWriter", "WriterOptions"]

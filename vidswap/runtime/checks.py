@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vidswap.graph import InputError, Pipeline
+from vidswap.media import outputs
+from vidswap.media.image_sequences import IMAGE_SUFFIXES
 
 
 def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
@@ -26,13 +28,18 @@ def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
             raise InputError(f"{name}: {path} cannot be read: permission denied")
 
 
-def check_output(output: Path, target: Path, overwrite: bool) -> None:
-    """Raise InputError when the output cannot or must not be written there."""
-    if output.is_dir():
+def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool = False) -> None:
+    """Raise InputError when the output cannot or must not be written there; `pictures` may go to a folder."""
+    sequence = pictures and outputs.is_image_output(output)
+    if output.is_dir() and (not sequence or outputs.is_file_name(output)):
         raise InputError(f"the output {output} is a folder; give a file name, such as {output / 'swapped.mp4'}")
-    if target.exists() and output.exists() and output.samefile(target):
+    if output.absolute() == target.absolute() or (target.exists() and output.exists() and output.samefile(target)):
         raise InputError(f"the output {output} is the target itself; give another name with -o")
-    if output.exists() and not overwrite:
+    if target.is_dir() and output.suffix.lower() in IMAGE_SUFFIXES and output.absolute().parent.samefile(target):
+        raise InputError(f"the output {output} would be one of the target's pictures; write it elsewhere")
+    if sequence:
+        outputs.check_image_output(output, overwrite)
+    elif output.exists() and not overwrite:
         raise InputError(f"{output} exists; --overwrite replaces it")
     parent = output.absolute().parent
     if not parent.is_dir():

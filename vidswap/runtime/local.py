@@ -17,19 +17,21 @@ from typing import Any, cast
 
 from vidswap.graph import InputError, Interrupted, Pipeline, StageError, VidswapError, cut, joined_spans
 from vidswap.graph.ends import Decoder, Encoder
+from vidswap.media.outputs import occupied
 
 from .checks import check_output, check_sources
 from .interrupt import Interruption, interruptible
 from .job import MARKER, Job, digest
 from .journal import JOURNAL, Journal
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
+from .placing import clear_temporary, written_output
 from .pool import MakePool, Pool, WorkerDied, make_pool
 from .report import Event, Listener, Lost, Report, Started, told_memory
 from .resuming import order_data, versions
 from .scans import Scans
 from .schedule import Schedule
 from .settings import RunSettings, available_cores
-from .store import file_digest, temporary_path, trouble, written_whole
+from .store import file_digest, trouble
 
 __all__ = ["Event", "Listener", "Lost", "Report", "Started", "check_output", "check_sources", "run"]
 
@@ -109,7 +111,8 @@ class _Run:
         check_sources(self.pipeline, self.sources)
         known = (self.folder / JOURNAL).is_file() and not self.settings.fresh
         written = known and Journal(self.folder, reading=True).output(self.output)
-        check_output(self.output, self.target, self.settings.overwrite or bool(written))
+        self._check_output(self.settings.overwrite or bool(written))
+        self.pipeline = self.pipeline.for_output(self.output)
         decoder = cast(Decoder, self.pipeline.decoder.make())
         self.encoder = cast(Encoder, self.pipeline.encoder.make())
         self.video = decoder.probe(self.target)
@@ -119,6 +122,13 @@ class _Run:
         self._warn(*(self.encoder.check(self.video, self.output) or ()))
         self.report.not_copied = self._why_not_copied()
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
+
+    def _check_output(self, overwrite: bool) -> None:
+        check_output(self.output, self.target, overwrite, pictures=self._writes_pictures)
+
+    @property
+    def _writes_pictures(self) -> bool:
+        return bool(getattr(self.pipeline.encoder.operator, "writes_pictures", False))
 
     def _why_not_copied(self) -> str | None:
         if not self.pipeline.spares_frames:
@@ -144,14 +154,14 @@ class _Run:
         """Do what is left to do, and tell what goes wrong in one line; tracebacks go to the job folder."""
         try:
             written = None if self.settings.overwrite else job.journal.output(self.output, self._identity_digest)
-            check_output(self.output, self.target, self.settings.overwrite or written is not None)
+            self._check_output(self.settings.overwrite or written is not None)
             if written is not None:
                 # The run before was stopped between its last two steps, or its folder was kept.
                 resumed = {"segments_resumed": written["segments"], "frames_resumed": written["frames"]}
                 self.report = Report(**{**written, **resumed})
                 return
             self._tag = f"vidswap-{hashlib.sha256(str(job.folder.absolute()).encode()).hexdigest()[:8]}"
-            temporary_path(self.output, self._tag).unlink(missing_ok=True)
+            clear_temporary(self.output, self._tag)
             self._work(job)
             self._join(job)
         except InputError:
@@ -314,7 +324,7 @@ class _Run:
         if untouched:
             self._warn(f"{self.target}: no face to change was found; the picture is that of the input")
         paths = [job.folder / f"{s.index:06d}{self.encoder.extension}" for s in self.segments]
-        with written_whole(self.output, self._tag) as temporary:
+        with written_output(self.output, self._tag, pictures=self._writes_pictures) as temporary:
             try:
                 if as_it_is:
                     self._warn(*self.encoder.copy(self.video, temporary))
@@ -327,9 +337,10 @@ class _Run:
                 told = str(error).replace(temporary.name, self.output.name)
                 raise VidswapError(f"{told}; what is done is kept in {job.folder}") from error
             self.interruption.check()
-            if self.output.exists() and not self.settings.overwrite:
+            if occupied(self.output) and not self.settings.overwrite:
                 raise VidswapError(
                     f"{self.output} has appeared meanwhile; move it, and the same command goes on from {job.folder}"
                 )
             facts = dataclasses.asdict(self.report)
-            job.journal.record_output(temporary, self.output, self._identity_digest, facts)
+            if temporary.exists():
+                job.journal.record_output(temporary, self.output, self._identity_digest, facts)

@@ -33,7 +33,7 @@ def written_whole(path: Path, tag: str | None = None) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         # The system does not say which file it was that could not be written, or names the temporary one.
         if error.errno is not None:
@@ -49,7 +49,8 @@ def temporary_path(path: Path, tag: str) -> Path:
     return path.with_name(f".{path.stem[:40]}.{tag}.tmp{path.suffix}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the renames in a folder are on the disk, where the file system can."""
     # A rename survives a power cut only when the folder is synced too; not every file system can.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
