@@ -94,7 +94,7 @@ def test_output_folder_not_writable(swap, tmp_path, monkeypatch):
 
 def test_output_of_no_known_container(swap, tmp_path):
     swap(output=tmp_path / "out.xyz", says="out.xyz")
-    swap(output=tmp_path / "out", says="out")
+    swap(output=tmp_path / "%05d.mp4", says="pictures are written as")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -100,14 +100,16 @@ class WebPFrames:
         self._index = index
         self._image: Any = Image.open(index.path)
 
-    def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """The frames, up to the end or to what does not decode."""
+    def frames(self, complain: Callable[[int | None], None] | None) -> Generator[av.VideoFrame, None, None]:
+        """The frames, up to the end or to what does not decode; then `complain` is called with its pts."""
         mode = "RGBA" if self._index.pixel_format == "rgba" else "RGB"
         for number in range(self._index.frame_count):
             try:
                 self._image.seek(number)
                 pixels = np.asarray(self._image.convert(mode))
             except (OSError, ValueError, EOFError, SyntaxError):
+                if complain is not None:
+                    complain(int(self._index.pts[number]))
                 return
             frame = av.VideoFrame.from_ndarray(pixels, format=self._index.pixel_format)
             frame.pts = int(self._index.pts[number])

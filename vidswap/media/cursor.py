@@ -150,16 +150,14 @@ def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[An
     return container, stream
 
 
-def frames_of(
-    container: Any, stream: Any, complain: Complain | None = None
-) -> Generator[av.VideoFrame, None, None]:
+def frames_of(container: Any, stream: Any, complain: Complain | None = None) -> Generator[av.VideoFrame, None, None]:
     """Decode to the end of the stream, or to where the file cannot be read on; damaged packets are passed over.
 
     `complain` is called with the pts of each packet that does not decode whole, before any frame that follows from it;
     with None where it has no pts. Decoders are heard only when they use one thread: what others say cannot be ascribed.
     """
     if stream is None:
-        yield from container.frames()
+        yield from container.frames(complain)
         return
     packets = container.demux(stream)
     decoder = decoder_of(stream)

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from PIL import Image
 from vidswap.graph.errors import InputError
 
 from .colour import Colour
+from .complaints import complaints
 from .hdr import Hdr
 from .index import VideoIndex
 from .planes import bit_depth, has_alpha
@@ -149,6 +150,9 @@ def index_of_sequence(path: Path, first: VideoIndex, files: Sequence[Path], rate
         reorder_depth=0,
         timed=True,
         rate=rate,
+        stamps=None,
+        closed_groups=np.zeros((0, 2), dtype=np.int64),
+        warnings=(),
         metadata={},
         video_metadata={},
         hdr=Hdr() if mixed else first.hdr,
@@ -180,12 +184,17 @@ class SequenceFrames:
     def __init__(self, index: VideoIndex, first: int, threads: int) -> None:
         self._index, self._first, self._threads = index, first, threads
 
-    def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """The frames, with the index's pts."""
+    def frames(self, complain: Callable[[int | None], None] | None) -> Generator[av.VideoFrame, None, None]:
+        """The frames, with the index's pts; `complain` is called with the pts of one that does not decode whole."""
         for number in range(self._first, len(self._index.images)):
-            frame = decode_image(Path(self._index.images[number]), self._threads)
+            pts = int(self._index.pts[number])
+            said: list[str] = []
+            with complaints(said):
+                frame = decode_image(Path(self._index.images[number]), self._threads)
+            if complain is not None and (said or frame is None):
+                complain(pts)
             if frame is not None:
-                frame.pts = int(self._index.pts[number])
+                frame.pts = pts
                 yield frame
 
     def close(self) -> None:
