@@ -326,3 +326,21 @@ def test_sound_that_does_not_fit_is_encoded_anew_in_step(tmp_path, make_clip, ff
     assert ffmpeg("-i", tmp_path / "out.mov", "-f", "null", "-") == ""
     sound = packets(tmp_path / "out.mov", "audio")
     assert sound[-1][0] == pytest.approx(packets(source, "audio")[-1][0], abs=0.05)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("extension", [".mp4", ".mov", ".mkv", ".webm"])
+def test_sound_whose_channels_have_no_names_is_written(tmp_path, make_clip, ffmpeg, channels, extension):
+    """As AVI and WMV have it, and PCM in Matroska."""
+    plain = make_clip(tmp_path / "plain.mp4", 10, options=X264)
+    tone = ("-f", "lavfi", "-i", f"aevalsrc={'|'.join(['sin(440*t)'] * channels)}:d=0.4:s=44100")
+    assert ffmpeg("-i", plain, *tone, "-c:v", "copy", "-c:a", "pcm_s16le", tmp_path / "in.mkv") == ""
+    index = probe(tmp_path / "in.mkv")
+    output = tmp_path / f"out{extension}"
+    codec = "libvpx-vp9" if extension == ".webm" else "libx264"
+    join(index, write(index, tmp_path, (), WriterOptions(codec=codec, preset=None)), output)
+    with av.open(str(output)) as container:
+        assert container.streams.audio[0].channels == channels
+    if extension in (".mp4", ".mov"):
+        assert packets(output, "audio")[0][1] == packets(tmp_path / "in.mkv", "audio")[0][1]
+    assert ffmpeg("-i", output, "-f", "null", "-") == ""

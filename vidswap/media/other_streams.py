@@ -15,7 +15,7 @@ from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
 from .opening import UNREADABLE, reason
-from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder, can_transcode
+from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder, can_transcode, layout_of
 
 # Written anew by every muxer, or untrue of the joined video.
 _STALE_TAGS = frozenset(
@@ -113,6 +113,9 @@ def add_streams(
             hides = record.kind == "audio" and not target.iso and window.start is None
             with sound_template(index.path, stream, window.shift) if hides else contextlib.nullcontext(stream) as like:
                 copy = result.add_stream_from_template(like, opaque=True)
+            if record.kind == "audio" and (named := layout_of(stream)) != stream.layout.name:
+                # MP4 refuses sound whose channels have no names.
+                copy.codec_context.layout = named
             if record.kind == "attachment":
                 copy.metadata.update(kept_tags(dict(stream.metadata)))
             else:

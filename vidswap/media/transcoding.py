@@ -9,12 +9,19 @@ import av
 from av.audio.resampler import AudioResampler
 
 _RATES = {"libopus": (48000, 24000, 16000, 12000, 8000)}
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _BITS_PER_SECOND_AND_CHANNEL = 96_000
 
 
 def can_transcode(source: Any) -> bool:
     """False for an audio stream that cannot be decoded, or whose header does not tell what it holds."""
     return source.codec_context is not None and source.rate > 0 and source.channels > 0
+
+
+def layout_of(sound: Any) -> str:
+    """The channel layout of an audio stream; the usual one for its number of channels where the file names none."""
+    name, usual = str(sound.layout.name), _USUAL_LAYOUTS.get(int(sound.channels))
+    return usual if usual is not None and name.endswith("channels") else name
 
 
 class AudioTranscoder:
@@ -32,7 +39,8 @@ class AudioTranscoder:
             rate = _RATES[encoder][0]
         self.stream = result.add_stream(encoder, rate=rate)
         context = self.stream.codec_context
-        context.layout = source.layout.name
+        # Opus knows one layout for each number of channels.
+        context.layout = _USUAL_LAYOUTS.get(source.channels, "7.1") if encoder == "libopus" else layout_of(source)
         context.bit_rate = _BITS_PER_SECOND_AND_CHANNEL * max(1, source.channels)
         self._resampler = AudioResampler(format=context.format, layout=context.layout, rate=rate)
 
