@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 
+import av
 import pytest
 
 from vidswap.media import SegmentWriter, WriterOptions, codecs, join, probe, read
@@ -76,6 +77,9 @@ def test_hdr10_comes_through(hdr10, tmp_path, ffmpeg, codec, extension):
     if codec != "prores_ks":
         assert result.colour.chroma_location == "topleft"
     assert ffmpeg("-i", output, "-f", "null", "-") == ""
+    if (codec, extension) == ("libx265", ".mp4"):
+        with av.open(str(output)) as container:
+            assert container.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
 def test_encoders_are_told_in_their_own_words(hdr10):

@@ -91,11 +91,11 @@ def _join(
         stack.callback(segment.close)
         encoded = segment.streams.video[0]
         with picture_template(segment, index, target) as template:
-            stream = _add_video(video, result, template, alpha=says_alpha(encoded))
+            stream = _add_video(video, result, target, template, alpha=says_alpha(encoded))
         stream.codec_context.extradata = video.header or encoded.codec_context.extradata
     else:
         copied = source.streams[index.stream_index]
-        stream = _add_video(video, result, copied, alpha=says_alpha(copied))
+        stream = _add_video(video, result, target, copied, alpha=says_alpha(copied))
     window = other_streams.window_of(index, target)
     others = other_streams.add_streams(index, source, result, target, window, warnings)
     result.metadata.update(kept_tags(index.metadata))
@@ -128,7 +128,7 @@ def _join(
     warnings += lost.warnings(index)
 
 
-def _add_video(video: JoinedVideo, result: Any, template: Any, *, alpha: bool) -> Any:
+def _add_video(video: JoinedVideo, result: Any, target: Container, template: Any, *, alpha: bool) -> Any:
     index = video.index
     stream = result.add_stream_from_template(template, opaque=True)
     stream.time_base = index.time_base
@@ -140,6 +140,9 @@ def _add_video(video: JoinedVideo, result: Any, template: Any, *, alpha: bool) -
     context.color_primaries, context.color_trc = index.colour.primaries, index.colour.transfer
     context.colorspace = matrix
     context.field_order = field_order(index)
+    if target.iso and template.codec_context.name == "hevc":
+        # Apple's players know no other name of it; parameter sets lie in the header, as it asks for.
+        context.codec_tag = "hvc1"
     if index.display_matrix is not None:
         stream.set_display_matrix(index.display_matrix)
     tags = {key: value for key, value in stream_tags(index.video_metadata).items() if key.lower() != "alpha_mode"}
