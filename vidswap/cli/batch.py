@@ -34,12 +34,17 @@ class Planned:
 
     def identity(self) -> str:
         """A digest of what the job is about; inputs count by path, size and time, so that thousands are soon seen."""
+        from vidswap.graph import InputError
+        from vidswap.media.image_sequences import is_sequence, sequence_files
         from vidswap.runtime.job import digest
 
         def stamp(path: Path) -> list[Any]:
             try:
+                if is_sequence(path):
+                    files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sequence_files(path)]
+                    return [str(path), digest({"files": files})]
                 found = path.stat()
-            except OSError:
+            except (OSError, InputError):
                 return [str(path)]
             return [str(path), found.st_size, found.st_mtime_ns]
 
@@ -151,8 +156,11 @@ def _do(job: Planned, label: str, state: Lines, *, again: bool) -> None:
 
 
 def _stamp(path: Path) -> list[int] | None:
+    """What is known of an output; of numbered pictures the first stands for all. None where there is none."""
+    from vidswap.media.image_sequences import is_pattern, numbered_name
+
     try:
-        found = path.stat()
+        found = (numbered_name(path, 1) if is_pattern(path) else path).stat()
     except OSError:
         return None
     return [found.st_ino, found.st_size, found.st_mtime_ns]

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vidswap.graph import InputError
 from vidswap.graph.specification import explain, read_yaml
+from vidswap.media.animated_webp import is_animated_webp
 from vidswap.media.containers import CONTAINERS
 
 VIDEO_SUFFIXES = {
     *CONTAINERS,
-    *(".3gp", ".avi", ".flv", ".gif", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".wmv"),
+    *(".3gp", ".apng", ".avi", ".flv", ".gif", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".wmv"),
 }
 
 
@@ -72,7 +73,10 @@ def read_jobs(jobs: Path, output: Path | None) -> list[tuple[str, Row]]:
             raise InputError(f"{jobs} is no list of jobs; give a .yaml or .csv file or a folder of videos")
         home, found = jobs.absolute().parent, list(readers[jobs.suffix.lower()](jobs))
     if not found:
-        raise InputError(f"{jobs} has no jobs" + (" (no video lies in it)" if jobs.is_dir() else ""))
+        raise InputError(
+            f"{jobs} has no jobs"
+            + (" (no video lies in it; swap -t takes a folder of images)" if jobs.is_dir() else "")
+        )
     rows = [(place, _placed(place, _checked(place, content), home, output)) for place, content in found]
     _check_paths(rows)
     return rows
@@ -80,7 +84,8 @@ def read_jobs(jobs: Path, output: Path | None) -> list[tuple[str, Row]]:
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith("."):
+        is_video = path.suffix.lower() in VIDEO_SUFFIXES or is_animated_webp(path)
+        if is_video and path.is_file() and not path.name.startswith("."):
             yield str(path), {"target": str(path.absolute())}
 
 
@@ -125,7 +130,7 @@ def _placed(place: str, row: Row, home: Path, output: Path | None) -> Row:
     if row.output is not None:
         result = home / Path(row.output).expanduser()
     elif output is not None:
-        writable = target.suffix.lower() in CONTAINERS
+        writable = target.suffix.lower() in (*CONTAINERS, ".gif", ".apng", ".webp")
         result = output.absolute() / (target.name if writable else f"{target.stem}.mkv")
     else:
         raise InputError(f"{place}: 'output' is missing; name a file in the list, or give a folder with -o")

@@ -172,8 +172,7 @@ def _write_apng(
     with av.open(address(output), "w", format="apng", options=options) as container:
         stream = _add_stream(container, "apng", name, index, base)
         for number, image in enumerate(shown_frames(index, segments, form)):
-            pixels = image.astype(">u2") if form.bits == 16 else image
-            frame = av.VideoFrame.from_ndarray(pixels, format=name)
+            frame = av.VideoFrame.from_ndarray(image, format=name)
             frame.pts, frame.time_base = int(index.pts[number] - index.pts[0]), base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -92,7 +92,7 @@ def _png(frames: Iterable[np.ndarray], form: FrameFormat, quality: int | None, n
             context.width, context.height, context.pix_fmt = image.shape[1], image.shape[0], name
             context.options = {"pred": "mixed"}
             context.thread_count, context.thread_type = min(_MOST_THREADS, os.cpu_count() or 1), ThreadType.FRAME
-        frame = av.VideoFrame.from_ndarray(image.astype(">u2") if form.bits == 16 else image, format=name)
+        frame = av.VideoFrame.from_ndarray(image, format=name)
         yield from (_with_text(bytes(packet), text) for packet in context.encode(frame))
     if context is not None:
         yield from (_with_text(bytes(packet), text) for packet in context.encode(None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import av
 
@@ -125,13 +126,17 @@ class Reader:
             else:
                 ranges.append((number, number))
         told = [
-            f"{self._file.time_s(a):.3f} s (frame {a})"
+            f"{self._file.time_s(a):.3f} s (frame {a}{self._picture(a)})"
             if a == b
             else f"{self._file.time_s(a):.3f} to {self._file.time_s(b):.3f} s (frames {a} to {b})"
             for a, b in ranges[:_RANGES_TOLD]
         ]
         more = len(ranges) - len(told)
         return ", ".join(told) + (f" and {more} more places" if more else "")
+
+    def _picture(self, number: int) -> str:
+        """Which file of a sequence a frame is."""
+        return f", {Path(self._file.images[number]).name}" if self._file.images else ""
 
     def _frames(self, wanted: int, stop: int) -> Iterator[tuple[int, av.VideoFrame]]:
         file = self._file
