@@ -77,6 +77,8 @@ def test_a_pixel_format_that_was_asked_for_is_no_loss(index):
         ("libsvtav1", "yuv444p12le", "yuv420p10le"),
         ("ffv1", "yuva420p", "yuva420p"),
         ("libx264", "gray", "gray"),
+        ("libvpx-vp9", "gray", "yuv420p"),
+        ("libsvtav1", "gray10le", "yuv420p10le"),
     ],
 )
 def test_the_nearest_format_of_an_encoder_is_chosen(codec, source, chosen):

@@ -344,3 +344,24 @@ def test_sound_whose_channels_have_no_names_is_written(tmp_path, make_clip, ffmp
     if extension in (".mp4", ".mov"):
         assert packets(output, "audio")[0][1] == packets(tmp_path / "in.mkv", "audio")[0][1]
     assert ffmpeg("-i", output, "-f", "null", "-") == ""
+
+
+@pytest.mark.parametrize("codec", ["libsvtav1", "libvpx-vp9", "prores_ks"])
+@pytest.mark.parametrize("colour_range", [1, 2])
+def test_grey_keeps_its_levels_with_encoders_that_have_none(tmp_path, codec, colour_range):
+    if codec not in codecs.available_encoders():
+        pytest.skip(f"no {codec} in this build of FFmpeg")
+    ramp = np.tile(np.linspace(16, 235, 64).round().astype(np.uint8), (48, 1))
+    with av.open(str(tmp_path / "in.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray"
+        stream.codec_context.color_range = colour_range
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(ramp, format="gray")))
+        container.mux(stream.encode(None))
+    index = probe(tmp_path / "in.mkv")
+    crf, extension = (None, ".mov") if codec == "prores_ks" else (4, ".mkv")
+    join(index, write(index, tmp_path, (), WriterOptions(codec=codec, crf=crf)), tmp_path / f"out{extension}")
+    as_it_is = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    results = (index, probe(tmp_path / f"out{extension}"))
+    before, after = (next(iter(read(i, 0, 1))).crop(as_it_is, (64, 48)) for i in results)
+    assert np.abs(before.astype(int) - after).mean() < 1.5

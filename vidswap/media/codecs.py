@@ -192,7 +192,7 @@ def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
     rgb = described.is_rgb or described.has_palette
     shift_x, shift_y = _chroma_block(described)
     want_x, want_y = 1 << of.shift_x, 1 << of.shift_y
-    if of.kind == "rgb" and ENCODERS[name].codec != "ffv1":
+    if of.kind == "gray" or (of.kind == "rgb" and ENCODERS[name].codec != "ffv1"):
         want_x = want_y = 2
     usual = layout(pixel_format) is not None
     foreign_kind = rgb != (of.kind == "rgb" and ENCODERS[name].codec == "ffv1")

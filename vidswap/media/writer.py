@@ -101,6 +101,9 @@ class SegmentWriter:
         source = layout(index.working_format)
         self._source_is_yuv = source is not None and source.kind == "yuv"
         self._matrix, self._full_range = output_colour(index, self.pixel_format, self._encoder.codec)
+        # The scaler takes grey for full range whatever it says; limited grey keeps its codes when YUV is called so, too.
+        limited_grey = source is not None and source.kind == "gray" and index.colour.range == _LIMITED
+        self._scaled_to_full = self._full_range or limited_grey
         self._same_codes = index.working_format == self.pixel_format and (
             not self._source_is_yuv or self._full_range == index.full_range
         )
@@ -216,7 +219,7 @@ class SegmentWriter:
                 src_colorspace=SCALER_MATRIX[matrix] if self._source_is_yuv else None,
                 dst_colorspace=SCALER_MATRIX[matrix],
                 src_color_range=_FULL if self.index.full_range or not self._source_is_yuv else _LIMITED,
-                dst_color_range=_FULL if self._full_range else _LIMITED,
+                dst_color_range=_FULL if self._scaled_to_full else _LIMITED,
                 interpolation=CONVERT,
                 threads=1,
             )
