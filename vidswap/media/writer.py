@@ -101,7 +101,7 @@ class SegmentWriter:
         source = layout(index.working_format)
         self._source_is_yuv = source is not None and source.kind == "yuv"
         self._matrix, self._full_range = output_colour(index, self.pixel_format, self._encoder.codec)
-        # The scaler takes grey for full range whatever it says; limited grey keeps its codes when YUV is called so, too.
+        # The scaler takes grey for full range whatever it says; limited grey keeps its codes if YUV is called so, too.
         limited_grey = source is not None and source.kind == "gray" and index.colour.range == _LIMITED
         self._scaled_to_full = self._full_range or limited_grey
         self._same_codes = index.working_format == self.pixel_format and (
