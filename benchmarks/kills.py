@@ -99,7 +99,12 @@ def main() -> int:
         for number in range(given.trials):
             output = folder / "trial" / "out.mp4"
             output.parent.mkdir(exist_ok=True)
-            hit = trial([*common, "-o", str(output)], output, given.kills, length_s, chance)
+            hit = 0
+            # A run that ended before it could be killed shows nothing.
+            while not hit:
+                output.unlink(missing_ok=True)
+                hit = trial([*common, "-o", str(output)], output, given.kills, length_s, chance)
+                length_s *= 1.0 if hit else 0.8
             alone = [p.name for p in output.parent.iterdir()] == ["out.mp4"]
             same = digest(output) == wanted
             passed, total = passed + (same and alone), total + hit

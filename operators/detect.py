@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from vidswap.faces import shape
 from vidswap.faces.detection import DetectionOptions, find_faces, overview, signature
 from vidswap.faces.models import FaceModel
-from vidswap.faces.selection import SelectionOptions, SelectionState, check_face, choose
+from vidswap.faces.selection import LIKE, SelectionOptions, SelectionState, choices, choose
 from vidswap.faces.tracking import TrackingOptions, TrackState, advance
 from vidswap.graph.batch import Batch
 from vidswap.graph.errors import InputError
@@ -70,7 +71,11 @@ class DetectMediaPipe(Operator[DetectOptions]):
 class TracksOptions(Options):
     """How faces are joined and which are kept; see `vidswap.faces.tracking` and `vidswap.faces.selection`."""
 
-    face: str = Field("largest", description="largest, all, left, right, or a number: 0 is the leftmost face")
+    face: str = Field(
+        "largest",
+        description="largest, all, left, right, a number (0 is the leftmost face) or like:PORTRAIT; "
+        "or a list, one for each person who is put in",
+    )
     max_gap: int = Field(5, ge=0, le=100, description="frames that a face may be missing without its track ending")
     cut: float = Field(0.05, gt=0, le=1, description="least change of the luma thumbnail that is a shot cut")
     hold: int = Field(12, ge=0, le=1000, description="frames on end after which another face takes the choice over")
@@ -80,33 +85,93 @@ class TracksOptions(Options):
     @classmethod
     def _known(cls, face: Any) -> str:
         try:
-            return check_face(str(face))
+            return ",".join(choices(str(face)))
         except InputError as error:
             raise ValueError(str(error)) from None
 
 
 class DetectTracks(Operator[TracksOptions]):
-    """Joins faces into tracks, in order, from boxes alone, and drops the faces that were not asked for."""
+    """Joins faces into tracks, in order, from boxes alone, and drops the faces that were not asked for.
+
+    `source` says which of the choices a face was taken by, and so which person it becomes.
+    """
 
     kind = "detect"
     needs = ("box", "signature")
-    gives = ("track",)
+    uses = ("landmarks",)
+    gives = ("track", "source")
     ordered = True
     Options = TracksOptions
+
+    def __init__(self, options: TracksOptions) -> None:
+        super().__init__(options)
+        self._choices = choices(options.face)
+        self._wanted: dict[int, np.ndarray] = {}
+
+    def files(self) -> list[Path]:
+        """The portraits of `like:`. Raises InputError for one that is not there."""
+        found = [Path(c[len(LIKE) :]) for c in self._choices if c.startswith(LIKE)]
+        for path in found:
+            if not path.is_file():
+                raise InputError(f"--face-like: no such file: {path}")
+        return found
+
+    def setup(self, setting: Setting) -> None:
+        """Measure the faces of the portraits that are looked for. Raises InputError for one without a face."""
+        places = [i for i, c in enumerate(self._choices) if c.startswith(LIKE)]
+        self._wanted = dict(zip(places, portrait_shapes(self.files()), strict=True)) if places else {}
 
     def scan(self, batch: Batch, carry: dict[str, Any] | None) -> tuple[Batch, dict[str, Any] | None]:
         """Tracks of the rows of one segment; the carry is plain lists and numbers."""
         if not len(batch):
             return batch, carry
         tracks = TrackState.from_dict(carry["tracks"]) if carry else TrackState()
-        selection = SelectionState.from_dict(carry["selection"]) if carry else SelectionState()
+        states = [SelectionState.from_dict(s) for s in carry["selection"]] if carry else []
+        states = states or [SelectionState() for _ in self._choices]
+        likeness: list[dict[int, list[float]]] = carry["likeness"] if carry else [{} for _ in self._choices]
         joining = TrackingOptions(max_gap=self.options.max_gap, cut=self.options.cut)
-        choosing = SelectionOptions(self.options.face, self.options.hold, self.options.patience)
+        choosing = [SelectionOptions(c, self.options.hold, self.options.patience) for c in self._choices]
         frame, box, thumbnail = batch["frame"], batch["box"], batch["signature"]
-        numbers, kept = np.full(len(batch), -1, np.int64), np.zeros(len(batch), bool)
+        numbers, source = np.full(len(batch), -1, np.int64), np.full(len(batch), -1, np.int64)
         starts = np.flatnonzero(np.r_[True, frame[1:] != frame[:-1]])
         for start, stop in zip(starts, np.r_[starts[1:], len(batch)], strict=True):
             numbers[start:stop] = advance(tracks, int(frame[start]), box[start:stop], thumbnail[start], joining)
-            kept[start:stop] = np.isin(numbers[start:stop], choose(selection, tracks, choosing))
-        result = batch.with_columns(track=numbers).take(kept)
-        return result, {"tracks": tracks.to_dict(), "selection": selection.to_dict()}
+            self._compare(likeness, numbers[start:stop], batch, slice(start, stop))
+            for place, (state, how) in enumerate(zip(states, choosing, strict=True)):
+                taken = {s.chosen for s in states if s is not state}
+                distances = {n: total / count for n, (total, count) in likeness[place].items()}
+                chosen = choose(state, tracks, how, taken=taken, distances=distances)
+                source[start:stop][np.isin(numbers[start:stop], chosen)] = place
+            living = {t.number for t in tracks.tracks}
+            likeness = [{n: sums for n, sums in known.items() if n in living} for known in likeness]
+        result = batch.with_columns(track=numbers, source=source).take(source >= 0)
+        left = {"tracks": tracks.to_dict(), "selection": [s.to_dict() for s in states], "likeness": likeness}
+        return result, left
+
+    def _compare(self, likeness: list[dict[int, list[float]]], numbers: np.ndarray, batch: Batch, rows: slice) -> None:
+        """Add a frame's faces to the mean distances of their tracks from the portraits that are looked for."""
+        for place, wanted in self._wanted.items():
+            for number, points in zip(numbers, batch["landmarks"][rows], strict=True):
+                sums = likeness[place].setdefault(int(number), [0.0, 0.0])
+                sums[0] += shape.distance(shape.identity_shape(points), wanted)
+                sums[1] += 1
+
+
+def portrait_shapes(paths: list[Path]) -> list[np.ndarray]:
+    """(478, 3) float64 for each picture: the shape of its largest face. Raises InputError where none is found."""
+    from vidswap import media
+    from vidswap.faces.mediapipe_models import load_face_model
+
+    model: FaceModel = load_face_model(None)
+    found = []
+    try:
+        for path in paths:
+            picture = next(iter(media.read(media.probe(path), 0, 1)))
+            faces = find_faces(picture, model, DetectionOptions(), overview(picture))
+            if not len(faces.boxes):
+                raise InputError(f"{path}: no face found in it; give a picture of the person in the video")
+            sizes = faces.boxes[:, 3] - faces.boxes[:, 1]
+            found.append(shape.identity_shape(faces.landmarks[int(np.argmax(sizes))]))
+    finally:
+        model.close()
+    return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pydantic import Field, field_validator
 
-from vidswap.faces import alignment, transfer
+from vidswap.faces import alignment, texture, transfer
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options, Setting
 
@@ -20,6 +21,15 @@ def chosen_regions(value: Any) -> str:
     if wrong or not names:
         raise ValueError(f"regions is {value!r}; it must be 'all' or some of {', '.join(transfer.REGIONS)}")
     return ",".join(n for n in transfer.REGIONS if n in names)
+
+
+def people_of(batch: Batch, count: int) -> np.ndarray:
+    """(N,) int64: which of `count` people each row becomes. Where more faces were chosen than people are bound, the
+    last one serves for the rest.
+    """
+    if "source" not in batch:
+        return np.zeros(len(batch), np.int64)
+    return np.clip(batch["source"], 0, count - 1)
 
 
 class GenerateMeshOptions(Options):
@@ -41,22 +51,25 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
 
     kind = "generate"
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
+    uses = ("source",)
     gives = ("image", "alpha")
     needs_source = ("texture", "texture_alpha")
     Options = GenerateMeshOptions
 
     def setup(self, setting: Setting) -> None:
-        """Prepare the source's texture."""
-        source = setting.sources["source"]
+        """Prepare the texture of each person, from all of that person's pictures."""
         regions = self.options.regions.split(",")
-        self._actor = transfer.Actor(source["texture"][0], source["texture_alpha"][0], regions)
+        self._actors = [
+            transfer.Actor(*texture.merged(person["texture"], person["texture_alpha"]), regions)
+            for person in setting.people()
+        ]
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds image (S, S, 3) uint8 and alpha (S, S) float32 to each row."""
         images, alphas = [], []
-        for row in batch.rows():
+        for row, person in zip(batch.rows(), people_of(batch, len(self._actors)), strict=True):
             image, alpha = transfer.perform(
-                self._actor,
+                self._actors[person],
                 row["crop"],
                 alignment.transform(row["matrix"], row["shape"]),
                 alignment.transform(row["matrix"], row["landmarks"]),

@@ -11,7 +11,7 @@ from vidswap.faces import shape
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Setting
 
-from .generate import chosen_regions
+from .generate import chosen_regions, people_of
 
 
 class MapMeshOptions(Options):
@@ -31,15 +31,21 @@ class MapMesh(Operator[MapMeshOptions]):
 
     kind = "map"
     needs = ("landmarks",)
+    uses = ("source",)
     gives = ("shape",)
     needs_source = ("landmarks",)
     Options = MapMeshOptions
 
     def setup(self, setting: Setting) -> None:
-        """Take the source's shape."""
-        own = shape.identity_shape(setting.sources["source"]["landmarks"][0])
-        self._likeness = shape.Likeness(own, self.options.regions.split(","), self.options.strength_shape)
+        """Take the shape of each person: the mean over that person's pictures."""
+        regions, strength = self.options.regions.split(","), self.options.strength_shape
+        self._people = []
+        for person in setting.people():
+            own = np.mean([shape.identity_shape(points) for points in person["landmarks"]], axis=0)
+            self._people.append(shape.Likeness(own, regions, strength))
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds shape (478, 3) float32 to each row."""
-        return batch.with_columns(shape=np.stack([self._likeness.wear(points) for points in batch["landmarks"]]))
+        becomes = people_of(batch, len(self._people))
+        worn = [self._people[p].wear(points) for p, points in zip(becomes, batch["landmarks"], strict=True)]
+        return batch.with_columns(shape=np.stack(worn))

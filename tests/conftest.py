@@ -9,9 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from vidswap.demo import portrait
 from vidswap.faces.models import FaceModel
+
+# Machines that run tests are shared: how long an example takes says nothing.
+settings.register_profile("vidswap", deadline=None)
+settings.load_profile("vidswap")
 
 
 def _read_rgb(path: Path) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Pipeline(graph.Pipeline):
 
 
 def swap(
-    source: PathLike,
+    source: PathLike | Sequence[PathLike] | Mapping[str, PathLike],
     target: PathLike,
     output: PathLike,
     *,
@@ -94,12 +94,14 @@ def swap(
     """Put the face of `source` onto the faces of `target` and write `output`.
 
     Args:
-        source: portrait of the person who will be seen.
+        source: portrait or short video of the person who will be seen, or several of them; or for several people a
+            mapping with keys source, source2 ..., and `face` a list such as "left,right" that says whom they become.
         target: the video, animated picture, image folder, or printf pattern of images.
         output: what to write: the suffix chooses container or animated picture; a folder or pattern gets images.
         pipeline: name of an installed pipeline, or a YAML file.
         options: `stage.option=value` strings for everything that has no argument of its own.
-        face: which faces of the target: largest (default), all, left, right, or an index from the left, from 0.
+        face: which faces of the target: largest (default), all, left, right, an index from the left, from 0, or
+            like:PORTRAIT, the one nearest to it in shape; or a list of these.
         regions: regions of the face that change, separated by commas (default: all).
         strength: how far they change, 0..1 (default 1).
         disclose: a text drawn into a corner of every frame, such as "AI-altered".
@@ -128,7 +130,11 @@ def swap(
         "input_rate": input_rate,
     }
     ready = Pipeline.prepared(pipeline, overrides=options, shared=shared, disclose=disclose)
-    return ready.run(target, output, sources={"source": source}, listener=listener, **settings)
+    if isinstance(source, (str, Path)):
+        source = [source]
+    if not isinstance(source, Mapping):
+        source = {f"source.{k}" if k > 1 else "source": path for k, path in enumerate(source, start=1)}
+    return ready.run(target, output, sources=source, listener=listener, **settings)
 
 
 def resume(job: PathLike, *, listener: Listener | None = None, **changed: Any) -> Report:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.faces.selection import SelectionOptions, SelectionState, check_face, choose
+from vidswap.faces.selection import SelectionOptions, SelectionState, check_face, choices, choose
 from vidswap.faces.tracking import TrackState, advance
 from vidswap.graph.errors import InputError
 
@@ -124,3 +124,34 @@ def test_a_scan_in_pieces_chooses_as_the_whole_does(seed, cuts, face):
         return result
 
     assert once(cuts) == once(set())
+
+
+def test_a_list_names_a_face_for_each_person(tmp_path):
+    assert choices("left, 2") == ("left", "2")
+    assert choices("largest") == ("largest",)
+    portrait = tmp_path / "ada, smiling.jpg"
+    portrait.touch()
+    assert choices(f"like:{portrait}") == (f"like:{portrait}",)
+    for wrong in ("left,left", "all,left", "left,"):
+        with pytest.raises(InputError, match="face is"):
+            choices(wrong)
+
+
+def test_what_another_choice_has_is_not_taken():
+    tracks = TrackState()
+    numbers = advance(tracks, 0, np.array([box(50), box(150)], np.float32), GREY)
+    state = SelectionState()
+    assert choose(state, tracks, SelectionOptions("left"), taken={numbers[0]}) == []
+    assert choose(state, tracks, SelectionOptions("right"), taken={numbers[0]}) == [numbers[1]]
+    assert choose(SelectionState(), tracks, SelectionOptions("largest"), taken={numbers[0]}) == [numbers[1]]
+
+
+def test_the_face_nearest_in_shape_is_taken_and_kept():
+    tracks, state, how = TrackState(), SelectionState(), SelectionOptions("like:ada.jpg", hold=3)
+    taken = []
+    for frame in range(12):
+        a, b = advance(tracks, frame, np.array([box(50), box(150)], np.float32), GREY)
+        # The second face is a little nearer from the third frame on, and clearly from the sixth.
+        nearer = {a: 1.0, b: 2.0} if frame < 3 else {a: 1.0, b: 0.95} if frame < 6 else {a: 1.0, b: 0.5}
+        taken += choose(state, tracks, how, distances=nearer)
+    assert taken == [a] * 9 + [b] * 3

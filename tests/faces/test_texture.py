@@ -74,3 +74,26 @@ def test_teeth_are_told_from_lips(row):
     assert teeth.shape == row["crop"][0].shape[:2]
     lips = texture.bared_teeth(np.full_like(row["crop"][0], 120), in_crop(row))
     assert 0 <= teeth.min() and teeth.max() <= 1 and lips.max() <= 1
+
+
+def test_each_place_is_taken_from_the_portrait_that_shows_it(row):
+    colour, alpha = texture.build_texture(row["crop"][0], in_crop(row), row["regions"][0], row["person"][0], 256)
+    left, right = alpha.copy(), alpha.copy()
+    left[:, 150:] = right[:, :106] = 0
+    # The second portrait is darker: it gets the first one's light.
+    whole, seen = texture.merged(np.stack([colour, colour // 2]), np.stack([left, right]))
+    alone, _ = texture.merged(colour[None], alpha[None])
+    assert np.abs(seen - np.maximum(alpha, alpha[:, ::-1])).max() < 1e-6
+    sure = (alpha > 0.9) & (np.abs(np.arange(256) - 128) > 30)
+    assert np.abs(whole[sure].astype(float) - alone[sure]).mean() < 10
+
+
+def test_what_one_of_three_portraits_shows_alone_is_left_out(row):
+    colour, alpha = texture.build_texture(row["crop"][0], in_crop(row), row["regions"][0], row["person"][0], 256)
+    glare = colour.copy()
+    glare[60:80, 110:140] = 255
+    cleaned, _ = texture.merged(np.stack([glare, colour, colour]), np.stack([alpha] * 3))
+    alone, _ = texture.merged(colour[None], alpha[None])
+    spot = (slice(62, 78), slice(112, 138))
+    assert np.abs(cleaned[spot].astype(float) - alone[spot]).mean() < 4
+    assert np.abs(glare[spot].astype(float) - alone[spot]).mean() > 40

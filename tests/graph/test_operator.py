@@ -1,8 +1,9 @@
 """A wrongly written stage fails when its class is made, with the fix in the message."""
 
+import numpy as np
 import pytest
 
-from vidswap.graph import Operator
+from vidswap.graph import Batch, Operator, Setting
 
 
 def test_an_unknown_kind_is_refused():
@@ -25,3 +26,13 @@ def test_an_ordered_stage_must_not_touch_pixels():
 
         class Bad(Operator):
             kind, ordered, needs = "detect", True, ("picture",)
+
+
+def test_people_are_told_apart_by_the_names_of_their_pictures():
+    def picture(value):
+        return Batch(value=np.array([value]))
+
+    bound = {"source2": picture(3), "source.2": picture(2), "source": picture(1), "driver": picture(9)}
+    people = Setting(sources=bound).people()
+    assert [person["value"].tolist() for person in people] == [[1, 2], [3]]
+    assert Setting(sources=bound).people("driver")[0]["value"].tolist() == [9]

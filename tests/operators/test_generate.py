@@ -56,3 +56,13 @@ def test_regions_are_checked():
     assert GenerateMesh.Options().regions == "brows,eyes,nose,mouth,skin"
     with pytest.raises(ValidationError, match="brows, eyes, nose, mouth, skin"):
         GenerateMesh.Options(regions="nose,ear")
+
+
+def test_every_face_becomes_the_person_it_was_chosen_for(source, batch):
+    other = source.with_columns(texture=255 - source["texture"])
+    operator = GenerateMesh(GenerateMesh.Options())
+    operator.setup(Setting(sources={"source": source, "source2": other}))
+    plain, inverse = generator(source)(batch), generator(other)(batch)
+    both = operator(batch.with_columns(source=np.array([0, 1, 0])))
+    for row, expected in enumerate((plain, inverse, plain)):
+        assert np.array_equal(both["image"][row], expected["image"][row])

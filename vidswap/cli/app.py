@@ -28,7 +28,11 @@ Output = Annotated[
 ]
 Source = Annotated[
     list[str] | None,
-    typer.Option("--source", "-s", help="Portrait of the person who will be seen (NAME=FILE if there are several)."),
+    typer.Option(
+        "--source",
+        "-s",
+        help="Portrait or short video of the person who will be seen; repeat it for more pictures of the same person.",
+    ),
 ]
 Target = Annotated[
     Path,
@@ -42,6 +46,17 @@ Face = Annotated[
     str | None,
     typer.Option(
         "--face", help="Which faces of the video: largest (default), all, left, right, or an index from the left."
+    ),
+]
+FaceLike = Annotated[
+    Path | None,
+    typer.Option("--face-like", help="Change the face that is nearest in shape to this picture, instead of --face."),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="FACE=PORTRAIT for several people: left=ada.jpg, 1=grace.jpg or person.jpg=grace.jpg. May be repeated.",
     ),
 ]
 Regions = Annotated[
@@ -120,6 +135,8 @@ def swap(
     options: Options = None,
     pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
     face: Face = None,
+    face_like: FaceLike = None,
+    face_map: Map = None,
     source_face: SourceFace = None,
     regions: Regions = None,
     strength: Strength = None,
@@ -158,6 +175,8 @@ def run(
     output: Output = ...,  # type: ignore[assignment]
     source: Source = None,
     face: Face = None,
+    face_like: FaceLike = None,
+    face_map: Map = None,
     source_face: SourceFace = None,
     regions: Regions = None,
     strength: Strength = None,
@@ -201,6 +220,8 @@ def batch_command(
     source: Source = None,
     pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
     face: Face = None,
+    face_like: FaceLike = None,
+    face_map: Map = None,
     source_face: SourceFace = None,
     regions: Regions = None,
     strength: Strength = None,
@@ -253,6 +274,8 @@ def preview_command(
     at: Annotated[str | None, typer.Option("--at", help="These frames instead, by index: 10,50,99.")] = None,
     pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
     face: Face = None,
+    face_like: FaceLike = None,
+    face_map: Map = None,
     source_face: SourceFace = None,
     regions: Regions = None,
     strength: Strength = None,

@@ -96,7 +96,7 @@ def plan(jobs: Path, output: Path | None, given: dict[str, Any]) -> list[Planned
     from vidswap.graph import InputError
 
     from .joblist import read_jobs
-    from .running import bind_sources, prepare
+    from .running import bind_sources, chosen_faces, prepare
 
     planned = []
     for place, row in read_jobs(jobs, output):
@@ -105,11 +105,15 @@ def plan(jobs: Path, output: Path | None, given: dict[str, Any]) -> list[Planned
         options = [*(rest.pop("options") or []), *row.options]
         if isinstance(row.source, str):
             source = [row.source]
+        elif isinstance(row.source, tuple):
+            source = list(row.source)
         elif row.source is not None:
             source = [f"{name}={path}" for name, path in row.source.items()]
         try:
+            like, mapped = rest.pop("face_like", None), rest.pop("face_map", None)
+            rest["face"], source = chosen_faces(rest["face"], like, mapped or [], source)
             pipeline, settings = prepare(rest.pop("pipeline"), options, rest.pop("disclose"), rest.pop("profile"), rest)
-            sources = {n: p.absolute() for n, p in bind_sources(source, list(pipeline.sources)).items()}
+            sources = {n: p.absolute() for n, p in bind_sources(source, pipeline.sources).items()}
             for name, wanted in pipeline.sources.items():
                 if wanted.required and name not in sources:
                     raise InputError(f"no source; give one in the list, or --source for all ({wanted.about})")

@@ -27,7 +27,7 @@ class Row(BaseModel):
 
     target: str = Field(min_length=1)
     output: str | None = None
-    source: str | dict[str, str] | None = None
+    source: str | dict[str, str] | tuple[str, ...] | None = None
     pipeline: str | None = None
     options: tuple[str, ...] = ()
     face: str | None = None
@@ -134,9 +134,11 @@ def _placed(place: str, row: Row, home: Path, output: Path | None) -> Row:
         result = output.absolute() / (target.name if writable else f"{target.stem}.mkv")
     else:
         raise InputError(f"{place}: 'output' is missing; name a file in the list, or give a folder with -o")
-    source: str | dict[str, str] | None = row.source
+    source = row.source
     if isinstance(source, str):
         source = str(home / Path(source).expanduser())
+    elif isinstance(source, tuple):
+        source = tuple(str(home / Path(path).expanduser()) for path in source)
     elif source is not None:
         source = {name: str(home / Path(path).expanduser()) for name, path in source.items()}
     return row.model_copy(update={"target": str(target), "output": str(result), "source": source})

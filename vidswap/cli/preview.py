@@ -29,6 +29,8 @@ def preview(
     at: str | None,
     pipeline: str,
     face: str | None,
+    face_like: Path | None,
+    face_map: list[str] | None,
     source_face: str | None,
     regions: str | None,
     strength: float | None,
@@ -41,13 +43,14 @@ def preview(
     from vidswap.runtime.local import check_output
     from vidswap.runtime.settings import RunSettings
 
-    from .running import bind_sources
+    from .running import bind_sources, chosen_faces
 
     if output.suffix.lower() != ".png":
         raise InputError(f"the sheet is a PNG; give -o {output.with_suffix('.png')}")
+    face, source = chosen_faces(face, face_like, face_map or [], source or [])
     shared = {"face": face, "regions": regions, "strength": strength, "input_rate": input_rate}
     ready = Pipeline.prepared(pipeline, overrides=options or [], shared=shared)
-    sources = bind_sources(source or [], list(ready.sources))
+    sources = bind_sources(source, ready.sources)
     check_output(output, target, overwrite)
     decoder: Any = ready.decoder.make()
     count = decoder.probe(target).frame_count

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from .console import VOICE
 
 if TYPE_CHECKING:
     from vidswap.api import Pipeline
+    from vidswap.graph.specification import SourceSpecification
     from vidswap.runtime.local import Report
 
 SHARED = (
@@ -29,11 +32,42 @@ def run_pipeline(
     options: list[str] | None,
     disclose: str | None,
     profile: str | None,
+    face_like: Path | None = None,
+    face_map: list[str] | None = None,
     **given: Any,
 ) -> None:
     """Check, run, and tell the result. `given` holds shared options of stages and settings of the run."""
+    given["face"], source = chosen_faces(given["face"], face_like, face_map or [], source or [])
     ready, settings = prepare(pipeline, options or [], disclose, profile, given)
-    tell(execute(ready, target, output, bind_sources(source or [], list(ready.sources)), settings))
+    tell(execute(ready, target, output, bind_sources(source, ready.sources), settings))
+
+
+def chosen_faces(
+    face: str | None, like: Path | None, mapped: list[str], source: list[str]
+) -> tuple[str | None, list[str]]:
+    """The choice of faces and the sources, from --face, --face-like, --map and --source. Raises InputError."""
+    from vidswap.graph import InputError
+
+    if sum((face is not None, like is not None, bool(mapped))) > 1:
+        raise InputError("--face, --face-like and --map say all three which faces change; give one of them")
+    if like is not None:
+        return f"like:{like.absolute()}", source
+    if not mapped:
+        return face, source
+    if source:
+        raise InputError("--map says who becomes whom; leave out --source")
+    people: dict[str, list[str]] = {}
+    for item in mapped:
+        which, equals, portrait = item.partition("=")
+        if not (which and equals and portrait):
+            raise InputError(f"--map {item!r} is not FACE=PORTRAIT, such as left=ada.jpg")
+        is_picture = Path(which).is_file() and not which.isdigit()
+        people.setdefault(f"like:{Path(which).absolute()}" if is_picture else which, []).append(portrait)
+    bound = []
+    for number, pictures in enumerate(people.values(), start=1):
+        person = f"source{number if number > 1 else ''}"
+        bound += [f"{person}{f'.{k}' if k > 1 else ''}={p}" for k, p in enumerate(pictures, start=1)]
+    return ",".join(people), bound
 
 
 def prepare(
@@ -98,18 +132,24 @@ def tell(report: Report) -> None:
     )
 
 
-def bind_sources(given: list[str], names: list[str]) -> dict[str, Path]:
-    """`NAME=FILE` or, where the pipeline has one source, just FILE. Raises InputError."""
+def bind_sources(given: list[str], sources: Mapping[str, SourceSpecification]) -> dict[str, Path]:
+    """`NAME=FILE` or, where the pipeline has one source, just FILE; repeated where it takes several pictures.
+
+    Raises InputError.
+    """
     from vidswap.graph import InputError
+    from vidswap.runtime.checks import is_name_of_source
 
     bound: dict[str, Path] = {}
     for item in given:
         name, equals, path = item.partition("=")
-        if not equals or name not in names:
-            if len(names) != 1:
-                there = ", ".join(f"--source {n}=FILE" for n in names) or "it takes none"
+        if not equals or not is_name_of_source(name, sources):
+            if len(sources) != 1:
+                there = ", ".join(f"--source {n}=FILE" for n in sources) or "it takes none"
                 raise InputError(f"--source {item!r} does not say which source it is; {there}")
-            name, path = names[0], item
+            (name, wanted), path = next(iter(sources.items())), item
+            if name in bound and wanted.several:
+                name = next(n for n in (f"{name}.{k}" for k in itertools.count(2)) if n not in bound)
         if name in bound:
             raise InputError(
                 f"source {name!r} is given twice: {bound[name]} and {path}; give one --source for each name"

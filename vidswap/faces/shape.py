@@ -36,6 +36,17 @@ def identity_shape(landmarks: np.ndarray) -> np.ndarray:
     return 0.5 * (shape + other)
 
 
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """How far two shapes (478, 3) of `identity_shape` are apart: root mean square, in distances between the eyes.
+
+    Mouth and jaw count little, because they move when people speak.
+    """
+    mouth = region_weights()[REGIONS.index("mouth")]
+    weight = 1.0 - 0.8 * mouth
+    squares = ((np.asarray(one) - np.asarray(other)) ** 2).sum(axis=1)
+    return float(np.sqrt((weight * squares).sum() / weight.sum()))
+
+
 def region_weights() -> np.ndarray:
     """(5, 478) float64: how far a landmark belongs to each of `REGIONS`; columns sum to 1, borders are soft."""
     mean = topology.canonical().astype(np.float64)

@@ -7,6 +7,7 @@ they are the target's.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 
 import cv2
@@ -20,6 +21,7 @@ ATLAS_SIZE = 768
 _AXIS_Z = 0.9  # where the cylinder stands behind the eyes, in distances between them
 _HALF_ANGLE, _TOP, _BOTTOM = 1.62, -0.90, 1.88  # edges of the atlas: radians, and distances between the eyes
 
+_FOREIGN = (28.0, 56.0)  # grey levels from the median of all portraits: skin below, something else above
 _FACING = (0.22, 0.52)  # cosine of the angle to the viewer: unseen below, fully seen above
 
 
@@ -84,11 +86,9 @@ def paint_values(points: np.ndarray, values: np.ndarray, shape: tuple[int, int])
 def build_texture(
     crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray, size: int = ATLAS_SIZE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Atlas (T, T, 3) uint8 and how far the portrait shows it (T, T) float32 0..1.
+    """Atlas (T, T, 3) uint8 and how far the portrait shows it (T, T) float32 0..1; 0 where it is turned or covered.
 
-    crop (S, S, 3) uint8 RGB; points (478, 3) landmarks in its pixels; regions (S, S) labels; person (S, S) 0..1. What
-    is turned away or covered by hair comes from the other half of the face where that shows it, lit as its
-    surroundings are; what neither shows is filled smoothly and has alpha near 0.
+    crop (S, S, 3) uint8 RGB; points (478, 3) landmarks in its pixels; regions (S, S) labels; person (S, S) 0..1.
     """
     shown = paint_values(points, smoothstep(facing(points), *_FACING), (crop.shape[0], crop.shape[1]))
     covered = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
@@ -105,8 +105,38 @@ def build_texture(
     shown = shown * (1 - bared_teeth(crop, points))
     shown = cv2.GaussianBlur(shown * (1 - covered), (0, 0), max(0.6, 0.5 * reach))
     alpha = unroll((shown * 255).astype(np.uint8), points, size).astype(np.float32) / 255
-    colour = unroll(crop, points, size)
-    return complete(colour, alpha)
+    return unroll(crop, points, size), alpha
+
+
+def merged(colours: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One atlas of several portraits (N, T, T, 3) uint8 of a person, with alphas (N, T, T) float32 0..1, completed.
+
+    Each place is taken from the portrait that shows it best, with smooth borders, since a mean of portraits would be
+    soft; all have the broad colours of the one that shows most. What differs from the median of three or more, such as
+    glare or a strand of hair, is left out.
+    """
+    if len(colours) == 1:
+        return complete(colours[0], alphas[0].astype(np.float32))
+    weights = alphas.astype(np.float32)
+    first = int(np.argmax(weights.reshape(len(weights), -1).mean(axis=1)))
+    pictures = np.stack([_scaled(c, colours[first], w * weights[first]) for c, w in zip(colours, weights, strict=True)])
+    if len(pictures) > 2:
+        luma = pictures.mean(axis=3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # places that no portrait shows
+            middle = np.nan_to_num(np.nanmedian(np.where(weights > 0.3, luma, np.nan), axis=0))
+        agreeing = 1 - smoothstep(np.abs(luma - middle), *_FOREIGN)
+        weights = weights * np.stack([cv2.erode(a.astype(np.float32), _disc(3)) for a in agreeing])
+    broad = 0.08 * colours.shape[1]
+    wanted = spread(pictures[first], weights[first], broad)
+    gains = [(wanted + 4) / (spread(p, w, broad) + 4) for p, w in zip(pictures, weights, strict=True)]
+    pictures = np.clip(pictures * np.clip(np.stack(gains), 0.4, 2.5), 0, 255)
+    # A little more for the portrait that shows most keeps equally good ones from mixing.
+    favoured = np.stack([cv2.GaussianBlur(w, (0, 0), 3) * (1.25 if i == first else 1.0) for i, w in enumerate(weights)])
+    share = np.power(favoured / np.maximum(favoured.max(axis=0), 1e-6), 12) * weights
+    total = share.sum(axis=0)
+    colour = (pictures * share[..., None]).sum(axis=0) / np.maximum(total, 1e-6)[..., None]
+    return complete(np.clip(np.rint(colour), 0, 255).astype(np.uint8), weights.max(axis=0))
 
 
 def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -130,8 +160,18 @@ def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(cv2.dilate(pale * near, _disc(1)), (0, 0), 0.7) * outer
 
 
+def _scaled(colour: np.ndarray, reference: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """(T, T, 3) float32: an atlas with the mean colour of another, where `both` (T, T) says that both are seen."""
+    total = max(float(both.sum()), 1e-3)
+    means = [(picture * both[..., None]).sum(axis=(0, 1)) / total for picture in (reference, colour)]
+    return np.asarray(colour * np.clip((means[0] + 4) / (means[1] + 4), 0.25, 4.0), np.float32)
+
+
 def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fill what an atlas (T, T, 3) uint8 does not show (alpha (T, T) float32) from its mirror image, then smoothly."""
+    """Fill what an atlas (T, T, 3) uint8 does not show (alpha (T, T) float32) from its mirror image, then smoothly.
+
+    What is mirrored is lit as its surroundings are; what neither half shows has alpha near 0.
+    """
     own = colour.astype(np.float32)
     other, other_alpha = own[:, ::-1], alpha[:, ::-1]
     # Light differs between the halves: the mirrored skin is given the broad colours of this side.

@@ -55,6 +55,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("score", (), "float32", "confidence of the detector, 0..1"),
         Column("signature", (64,), "float32", "8x8 luma thumbnail of the whole frame, 0..1, tells shots apart"),
         Column("track", (), "int64", "face track within the shot; -1 before faces are joined into tracks"),
+        Column("source", (), "int64", "which of the people bound as sources the face becomes, from 0"),
         Column(
             "landmarks", (478, 3), "float32", "MediaPipe topology, pixels of the displayed frame, z in the same scale"
         ),

@@ -25,8 +25,10 @@ its own frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -69,6 +71,24 @@ class Setting:
     video: Any = None
     threads: int = 1
     device: str = "cpu"
+
+    def people(self, name: str = "source") -> list[Batch]:
+        """One batch per person bound under a source's name, in order; its rows are the person's pictures."""
+        found: dict[int, list[tuple[int, Batch]]] = {}
+        for bound, batch in self.sources.items():
+            if (place := person_and_picture(bound, name)) is not None:
+                found.setdefault(place[0], []).append((place[1], batch))
+        return [Batch.concat([b for _, b in sorted(found[n], key=lambda item: item[0])]) for n in sorted(found)]
+
+
+def person_and_picture(bound: str, name: str) -> tuple[int, int] | None:
+    """Which person and which picture of that person a bound name stands for, from 1; None for another source.
+
+    >>> person_and_picture("source", "source"), person_and_picture("source3.2", "source")
+    ((1, 1), (3, 2))
+    """
+    match = re.fullmatch(rf"{re.escape(name)}([1-9]\d*)?(?:\.([1-9]\d*))?", bound)
+    return (int(match[1] or 1), int(match[2] or 1)) if match else None
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -120,6 +140,10 @@ class Operator(Generic[OptionsT]):
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options
+
+    def files(self) -> Sequence[Path]:
+        """Files beside the sources that decide the result; a job knows them by their content."""
+        return ()
 
     def setup(self, setting: Setting) -> None:
         """Load models and precompute. Called once in the process that will call this operator."""

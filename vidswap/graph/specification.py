@@ -21,10 +21,15 @@ class _Strict(BaseModel):
 
 
 class SourceSpecification(_Strict):
-    """A source to be bound by name at the command line: `--source NAME=PATH`, or `--source PATH` for the only one."""
+    """A source to be bound by name at the command line: `--source NAME=PATH`, or `--source PATH` for the only one.
+
+    With `several`, more may be bound: further pictures of one person as NAME.2, NAME.3 ..., further people as NAME2,
+    NAME3 ..., with pictures NAME2.2 and so on.
+    """
 
     about: str = ""
     required: bool = True
+    several: bool = False
 
 
 class StageSpecification(_Strict):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vidswap.graph import InputError, Pipeline
+from vidswap.graph.operator import person_and_picture
+from vidswap.graph.specification import SourceSpecification
 from vidswap.media import outputs
 from vidswap.media.image_sequences import IMAGE_SUFFIXES
 
@@ -14,7 +16,7 @@ from vidswap.media.image_sequences import IMAGE_SUFFIXES
 def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
     """Raise InputError for unknown, missing and unreadable sources."""
     for name in sources:
-        if name not in pipeline.sources:
+        if not is_name_of_source(name, pipeline.sources):
             raise InputError(
                 f"pipeline {pipeline.name} has no source {name!r}; it has {', '.join(pipeline.sources) or 'none'}"
             )
@@ -26,6 +28,11 @@ def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
             raise InputError(f"{name}: {'is a folder' if path.is_dir() else 'no such file'}: {path}")
         if not os.access(path, os.R_OK):
             raise InputError(f"{name}: {path} cannot be read: permission denied")
+
+
+def is_name_of_source(bound: str, sources: Mapping[str, SourceSpecification]) -> bool:
+    """Whether something may be bound under this name, given what the pipeline declares."""
+    return bound in sources or any(s.several and person_and_picture(bound, n) for n, s in sources.items())
 
 
 def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool = False) -> None:

@@ -140,6 +140,9 @@ class _Run:
             "versions": versions(),
             "target": self.video.content_hash,
             "sources": {name: file_digest(path) for name, path in self.sources.items()},
+            "files": {
+                s.name: [file_digest(f) for f in files] for s in self.pipeline.stages if (files := s.make().files())
+            },
             "source_face": self.settings.source_face,
             "pipeline": self.pipeline.resolved(),
             "device": self.settings.device.split(":")[0],

@@ -11,29 +11,45 @@ import numpy as np
 from vidswap.graph import Batch, InputError, Stage, object_column
 
 SMALL_FACE_PIXELS = 96
+FRAMES_OF_A_VIDEO = 8
 Caller = tuple[Stage, Callable[[Batch], Batch]]
 
 
 def prepare_source(
     name: str, path: Path, decoder: Any, stages: Sequence[Caller], choice: str | None
 ) -> tuple[Batch, list[str]]:
-    """Run the source's stages on the first frame of `path`; returns one row of columns, and warnings.
+    """Run the source's stages on a picture, or on some frames of a video, evenly spread.
 
-    Raises InputError when no face is found, or several and `choice` does not say which.
+    Returns columns with one row for each frame in which the face was found, and warnings. Raises InputError when no
+    face is found, or several and `choice` does not say which.
     """
     video = decoder.probe(path)
-    batch = Batch()
-    faces = False
-    for picture in decoder.read(video, 0, 1):
-        batch = Batch(
-            frame=np.array([picture.frame], np.int64),
-            pts=np.array([picture.pts], np.int64),
-            picture=object_column([picture]),
-        )
-    if not len(batch):
-        raise InputError(f"{name} {path}: it holds no picture that can be decoded; give another portrait")
-    picture = batch["picture"][0]
+    count = min(video.frame_count, FRAMES_OF_A_VIDEO)
+    wanted = sorted({(2 * i + 1) * video.frame_count // (2 * count) for i in range(count)})
+    where = f"{name} {path}"
+    rows: list[Batch] = []
     warnings: list[str] = []
+    for number in wanted:
+        for picture in decoder.read(video, number, number + 1):
+            row, told = _prepared(picture, stages, choice, where)
+            rows += [row] if len(row) else []
+            warnings += [w for w in told if w not in warnings]
+    if not wanted:
+        raise InputError(f"{where}: it holds no picture that can be decoded; give another portrait")
+    if not rows:
+        raise InputError(f"{where}: no face found in it; give a portrait where the face is upright and well visible")
+    return Batch.concat(rows), warnings
+
+
+def _prepared(picture: Any, stages: Sequence[Caller], choice: str | None, where: str) -> tuple[Batch, list[str]]:
+    """One row of columns for a picture, none where no face is found in it."""
+    batch = Batch(
+        frame=np.array([picture.frame], np.int64),
+        pts=np.array([picture.pts], np.int64),
+        picture=object_column([picture]),
+    )
+    warnings: list[str] = []
+    faces = False
     for stage, call in stages:
         if "picture" not in batch:
             batch = batch.with_columns(picture=object_column([picture] * len(batch)))
@@ -41,12 +57,11 @@ def prepare_source(
         if stage.operator.yields == "face" and not faces:
             faces = True
             if not len(batch):
-                raise InputError(
-                    f"{name} {path}: no face found in it; give a portrait where the face is upright and well visible"
-                )
-            batch, more = choose_face(batch, choice, f"{name} {path}")
+                return Batch(), []
+            batch, more = choose_face(batch, choice, where)
             warnings += more
-    return batch, warnings
+    # Pictures are given up one by one; what is made of them is kept.
+    return Batch({n: v for n, v in batch.to_dict().items() if v.dtype != object}), warnings
 
 
 def choose_face(faces: Batch, choice: str | None, where: str) -> tuple[Batch, list[str]]:
