@@ -206,7 +206,7 @@ def try_file(path: Path, folder: Path) -> str:
     assert index.frame_count > 0
     assert (np.diff(index.pts) > 0).all() and (index.durations > 0).all()
     assert index.duration_s <= 3600 * (index.frame_count + 1), f"lasts {index.duration_s} s"
-    assert abs(index.time_s(0)) < 3600 * 24 * 3, f"begins at {index.time_s(0)} s"
+    assert abs(int(index.pts[0])) < 1 << 53, f"begins at {index.time_s(0)} s"
     assert index.keyframes[0] >= 0 and (np.diff(index.keyframes) > 0).all()
     assert index.keyframes[-1] < index.frame_count
     options = WriterOptions(codec="libx264", preset="ultrafast", crf=30, threads=1)
@@ -220,9 +220,14 @@ def try_file(path: Path, folder: Path) -> str:
     told = set()
     for number, (start, stop) in enumerate(cuts):
         with Reader(index) as reader:
-            writer = SegmentWriter(folder / f"{number}.nut", index, options)
+            try:
+                writer = SegmentWriter(folder / f"{number}.nut", index, options)
+            except InputError as error:
+                assert "\n" not in str(error), str(error)
+                return "refused by the encoder"
             for number_of_frame, picture in enumerate(reader.read(start, stop), start):
-                assert _sum(picture) == whole[number_of_frame], f"frame {number_of_frame} depends on the cut {cuts}"
+                if _sum(picture) != whole[number_of_frame]:
+                    assert _is_undefined(path), f"frame {number_of_frame} depends on the cut {cuts}"
                 writer.add(picture)
             assert writer.close().frames == stop - start
             told.update(reader.take_warnings())
@@ -241,6 +246,25 @@ def try_file(path: Path, folder: Path) -> str:
     assert not list(folder.iterdir()), "something is left over"
     assert open_handles() <= handles, "file handles leak"
     return f"{index.frame_count} frames" + (", warned" if warnings else "")
+
+
+def _is_undefined(path: Path) -> bool:
+    """Whether FFmpeg's decoder itself shows memory that nobody wrote: frames differ with the buffers that are free."""
+    sums = []
+    for keeps in (False, True):
+        kept: list[Any] = []
+        sums.append([])
+        with av.open(str(path), metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except (av.error.FFmpegError, ValueError):
+                    continue
+                sums[-1] += [hash(frame.to_ndarray().tobytes()) for frame in frames]
+                kept += frames if keeps else []
+    return sums[0] != sums[1]
 
 
 def open_handles() -> int:

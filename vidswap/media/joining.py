@@ -110,7 +110,7 @@ def _join(
             f"timestamps start at {index.time_s(0):.3f} s; all streams are moved by {float(window.shift):.3f} s, "
             f"because {target.muxer} does not show what lies before zero"
         )
-    lost = other_streams.Lost()
+    lost = other_streams.Lost(index)
     pieces: list[Iterator[tuple[Fraction, int, av.Packet]]] = [video.packets(stream, window.shift)]
     if others:
         pieces.append(other_streams.packets(source, others, window, lost))

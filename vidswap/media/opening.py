@@ -37,6 +37,11 @@ def open_video(path: Path) -> av.container.InputContainer:
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied") from error
     except (av.error.FFmpegError, ValueError, OSError) as error:
+        if _lacks_its_index(path):
+            raise InputError(
+                f"{path} is cut off: its end, where MP4 and MOV keep the index of the frames (moov), is missing; "
+                "get the whole file, or record or download it again"
+            ) from error
         raise InputError(f"{path} is not a video that can be read ({reason(error)})") from error
     if container.format.name in _TEXT_FORMATS:
         container.close()
@@ -52,6 +57,24 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         yield container
     finally:
         container.close()
+
+
+def _lacks_its_index(path: Path) -> bool:
+    """Whether a file begins as MP4 or MOV does and has no `moov` box (ISO/IEC 14496-12, section 4.2)."""
+    kinds: list[bytes] = []
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        length, at = path.stat().st_size, 0
+        while at + 8 <= length and len(kinds) < 64:
+            file.seek(at)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            kinds.append(kind)
+            if size == 1 and len(head) == 16:
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:
+                break
+            at += size
+    return bool(kinds) and kinds[0] == b"ftyp" and b"mdat" in kinds and b"moov" not in kinds
 
 
 def reason(error: BaseException) -> str:

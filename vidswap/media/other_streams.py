@@ -15,6 +15,7 @@ from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
 from .opening import UNREADABLE, reason
+from .timestamps import LONGEST_GAP_S
 from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder, can_transcode, layout_of
 
 # Written anew by every muxer, or untrue of the joined video.
@@ -135,15 +136,29 @@ def add_streams(
 
 
 class Lost:
-    """Packets of copied streams that could not be taken: damaged ones."""
+    """Packets of copied streams that could not be taken: damaged ones, and those whose time is absurd."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: VideoIndex) -> None:
+        file = index.whole or index
+        self._begins_s = float(int(file.pts[0]) * file.time_base)
+        self._ends_s = self._begins_s + file.duration_s
+        self._latest_s: dict[int, float] = {}
         self._times: dict[int, list[Fraction]] = {}
         self.broken: str | None = None
 
     def note(self, number: int, time: Fraction) -> None:
         """A packet of the source's stream `number` is left out."""
         self._times.setdefault(number, []).append(time)
+
+    def is_absurd(self, number: int, time: Fraction) -> bool:
+        """Whether a time lies more than an hour outside the video and off the packets before; then it is noted."""
+        seconds = float(time)
+        latest = max(self._latest_s.get(number, self._ends_s), self._ends_s)
+        if not self._begins_s - LONGEST_GAP_S <= seconds <= latest + LONGEST_GAP_S:
+            self.note(number, time)
+            return True
+        self._latest_s[number] = seconds
+        return False
 
     def warnings(self, index: VideoIndex) -> list[str]:
         """One line for each stream that lacks something."""
@@ -193,16 +208,18 @@ def packets(
             packet.stream = goes_to
         else:
             continue
-        yield from _moved(made, number, window, last)
+        yield from _moved(made, number, window, last, lost)
     for number in passed if passed == set(others) else ():
         if isinstance(others[number], Transcoder):
-            yield from _moved(others[number].transcode(None), number, window, last)
+            yield from _moved(others[number].transcode(None), number, window, last, lost)
 
 
 def _moved(
-    made: list[Any], number: int, window: Window, last: dict[int, Fraction]
+    made: list[Any], number: int, window: Window, last: dict[int, Fraction], lost: Lost
 ) -> Iterator[tuple[Fraction, int, av.Packet]]:
     for out in made:
+        if (out.pts is not None or out.dts is not None) and lost.is_absurd(number, _time(out)):
+            continue
         shift = round(window.shift / out.time_base)
         if out.pts is not None:
             out.pts += shift

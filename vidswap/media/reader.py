@@ -19,7 +19,7 @@ from .cursor import Cursor, Damaged, Unreliable, frame_number, frames_of, number
 from .deinterlacing import MARGIN_AFTER, MARGIN_BEFORE, woven
 from .index import VideoIndex
 from .picture import Picture, PictureKind
-from .planes import layout, plane_views
+from .planes import layout, plane_views, working_format
 
 # Groups to go back for a keyframe that can be sought, before decoding from the file's start.
 _FARTHEST_RETRY = 4
@@ -55,6 +55,7 @@ class Reader:
         self._dead: tuple[int, av.VideoFrame] | None = None
         self._concealed: set[int] = set()
         self._resized: dict[int, tuple[int, int]] = {}
+        self._reformed: dict[int, str] = {}
 
     def __enter__(self) -> Reader:
         return self
@@ -82,7 +83,7 @@ class Reader:
         first = self.index.first
         read = self._deinterlaced if self.index.deinterlace else self._frames
         for number, frame in read(start + first, stop + first):
-            self._note_size(number, frame)
+            self._note_kind(number, frame)
             yield self._kind.picture(frame, number - first)
 
     def _deinterlaced(self, start: int, stop: int) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -91,16 +92,18 @@ class Reader:
         def whole() -> Iterator[tuple[int, av.VideoFrame]]:
             for number, frame in self._frames(begin, end):
                 if start <= number < stop:
-                    self._note_size(number, frame)
+                    self._note_kind(number, frame)
                 yield number, self._kind.conformed(frame)
 
         for number, frame in woven(self.index, whole()):
             if start <= number < stop:
                 yield number, frame
 
-    def _note_size(self, number: int, frame: av.VideoFrame) -> None:
+    def _note_kind(self, number: int, frame: av.VideoFrame) -> None:
         if (frame.width, frame.height) != (self.index.stored_width, self.index.stored_height):
             self._resized[number] = (frame.width, frame.height)
+        if working_format(frame.format.name) != self.index.working_format:
+            self._reformed[number] = frame.format.name
 
     def take_warnings(self) -> list[str]:
         """What was wrong with the frames read since the last call, each one line with times."""
@@ -113,8 +116,15 @@ class Reader:
                 f"{name} changes to {width}x{height} pixels at {self._told(numbers)}; those frames are scaled to "
                 f"{self.index.stored_width}x{self.index.stored_height}"
             )
+        for name_of in dict.fromkeys(self._reformed.values()):
+            numbers = {n for n, f in self._reformed.items() if f == name_of}
+            found.append(
+                f"{name} changes to {name_of} at {self._told(numbers)}; those frames are converted to "
+                f"{self.index.working_format}"
+            )
         self._concealed.clear()
         self._resized.clear()
+        self._reformed.clear()
         return found
 
     def _told(self, numbers: set[int]) -> str:
@@ -283,7 +293,7 @@ def _copy(frame: av.VideoFrame) -> av.VideoFrame:
     """A frame with planes of its own, because a picture that is shown twice may be written on twice."""
     of = layout(frame.format.name)
     if of is None:
-        return frame.reformat(format="rgb24")
+        return frame.reformat(format=working_format(frame.format.name))
     copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
     for target, source in zip(plane_views(copy, of), plane_views(frame, of), strict=True):
         target[...] = source

@@ -64,6 +64,8 @@ def _longest_increasing(given: Sequence[int | None]) -> list[int]:
         if stamp is None:
             continue
         pile = bisect_left(tops, stamp)
+        if pile < len(tops) and tops[pile] == stamp:
+            continue
         before[i] = holders[pile - 1] if pile else -1
         if pile == len(tops):
             tops.append(stamp)

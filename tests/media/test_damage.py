@@ -1,0 +1,199 @@
+"""Bad input that can still be worked on: what is there is read, and what is wrong is said with its time."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from damaging import make_clips
+
+from vidswap.graph.errors import InputError
+from vidswap.media import Reader, SegmentWriter, WriterOptions, join, probe
+from vidswap.media.timestamps import increasing, without_jumps
+
+X264 = {"g": "10", "bf": "0", "preset": "ultrafast"}
+
+
+def cut_short(path: Path, part: float) -> Path:
+    short = path.with_name(f"short_{path.name}")
+    data = path.read_bytes()
+    short.write_bytes(data[: int(len(data) * part)])
+    return short
+
+
+def written(path: Path, output: Path) -> tuple[Any, list[str]]:
+    """Read all frames, encode them in one segment, join; returns the output's index and the reader's warnings."""
+    index = probe(path)
+    segment = output.with_name("0.nut")
+    with Reader(index) as reader:
+        writer = SegmentWriter(segment, index, WriterOptions(preset="ultrafast"))
+        for picture in reader.read(0, index.frame_count):
+            writer.add(picture)
+        writer.close()
+        told = reader.take_warnings()
+    join(index, [segment], output)
+    return probe(output), told
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("front.mp4", r"its header promises 24 frames, the last \d+ are missing"), ("hevc.mkv", r"promises 0.9\d\d s")],
+)
+def test_a_file_that_ends_early_says_where_and_what_was_promised(tmp_path, name, says):
+    whole = make_clips(tmp_path, [name])[name]
+    assert probe(whole).warnings == ()
+    short = cut_short(whole, 0.5)
+    index = probe(short)
+    assert 0 < index.frame_count < 24
+    (warning,) = index.warnings
+    assert warning.startswith(f"short_{name} ends at 0.")
+    assert f"after {index.frame_count} frames" in warning
+    assert re.search(says, warning), warning
+    result, _ = written(short, tmp_path / "out.mp4")
+    assert result.frame_count == index.frame_count
+
+
+def test_an_mp4_without_its_index_is_told_so(tmp_path):
+    short = cut_short(make_clips(tmp_path, ["h264_aac.mp4"])["h264_aac.mp4"], 0.5)
+    with pytest.raises(InputError, match=r"is cut off: .* \(moov\), is missing; get the whole file"):
+        probe(short)
+
+
+def test_a_flipped_byte_is_named_with_its_time_though_the_decoder_conceals_it(tmp_path):
+    clip = make_clips(tmp_path, ["ffv1.mkv"])["ffv1.mkv"]
+    with av.open(str(clip)) as container:
+        packet = next(p for p in container.demux(video=0) if p.pts == 400)
+        position, size = packet.pos, packet.size
+    data = bytearray(clip.read_bytes())
+    data[position + size // 2] ^= 0x55
+    clip.write_bytes(data)
+    with Reader(probe(clip)) as reader:
+        assert len(list(reader.read(0, 24))) == 24
+        (warning,) = reader.take_warnings()
+    assert "is damaged at 0.400 s (frame 10)" in warning
+
+
+def changing(path: Path, kinds: list[tuple[int, int, str]]) -> Path:
+    """Ten frames of each size and format, one after the other in one H.264 stream."""
+    with av.open(str(path), "w") as container:
+        stream: Any = None
+        for part, (width, height, pixel_format) in enumerate(kinds):
+            encoder: Any = av.CodecContext.create("libx264", "w")
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, pixel_format
+            encoder.time_base, encoder.framerate, encoder.options = Fraction(1, 25), Fraction(25), X264
+            if stream is None:
+                stream = container.add_stream("libx264", rate=25, options=X264)
+                stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+            packets = []
+            for i in range(10):
+                image = np.full((height, width, 3), 20 * i, np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
+                frame.pts, frame.time_base = 10 * part + i, Fraction(1, 25)
+                packets += encoder.encode(frame)
+            for packet in packets + encoder.encode(None):
+                packet.stream, packet.time_base = stream, Fraction(1, 25)
+                container.mux(packet)
+    return path
+
+
+def test_a_size_that_changes_in_the_middle_is_scaled_and_told(tmp_path):
+    clip = changing(tmp_path / "clip.ts", [(96, 64, "yuv420p"), (128, 96, "yuv420p"), (96, 64, "yuv420p")])
+    result, told = written(clip, tmp_path / "out.mp4")
+    assert (result.frame_count, result.stored_width, result.stored_height) == (30, 96, 64)
+    (warning,) = told
+    assert "changes to 128x96 pixels at 0.400 to 0.760 s (frames 10 to 19)" in warning
+    assert "scaled to 96x64" in warning
+
+
+def test_a_pixel_format_that_changes_in_the_middle_is_converted_and_told(tmp_path):
+    clip = changing(tmp_path / "clip.ts", [(96, 64, "yuv420p"), (96, 64, "yuv444p10le")])
+    result, told = written(clip, tmp_path / "out.mp4")
+    assert (result.frame_count, result.pixel_format) == (20, "yuv420p")
+    assert ["changes to yuv444p10le at 0.400 to 0.760 s (frames 10 to 19)" in w for w in told] == [True]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 2), (33, 57), (32, 57), (16, 1)])
+def test_any_size_keeps_its_size_with_the_default_encoder(tmp_path, make_clip, size):
+    clip = make_clip(
+        tmp_path / "clip.mkv", 3, codec="ffv1", size=size, image=lambda i, w, h: np.full((h, w, 3), 50 * i, np.uint8)
+    )
+    result, told = written(clip, tmp_path / "out.mp4")
+    assert (result.stored_width, result.stored_height, result.frame_count, told) == (*size, 3, [])
+
+
+@pytest.mark.parametrize("seconds", [0.2, 3.0])
+def test_sound_shorter_or_longer_than_the_picture_comes_through(tmp_path, make_clip, seconds):
+    clip = make_clip(tmp_path / "clip.mkv", 25, options=X264)
+    sound = tmp_path / "both.mkv"
+    with av.open(str(clip)) as source, av.open(str(sound), "w") as result:
+        video = result.add_stream_from_template(source.streams.video[0])
+        tone: Any = result.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                result.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.ones((1, int(8000 * seconds)), np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 8000, 0
+        result.mux(tone.encode(frame))
+        result.mux(tone.encode(None))
+    made, _ = written(sound, tmp_path / "out.mkv")
+    assert made.frame_count == 25
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        heard = sum(f.samples for f in container.decode(audio=0))
+    assert heard == int(8000 * seconds)
+
+
+HUGE = 1 << 62
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "wrong"),
+    [
+        ([0, 10, 20], [0, 10, 20], 0),
+        ([0, 0, 0, 0], [0, 10, 20, 30], 3),
+        ([30, 20, 10, 0], [0, 10, 20, 30], 3),
+        ([None, None, None], [0, 10, 20], 3),
+        ([0, 10, 10, 30], [0, 10, 20, 30], 1),
+        ([0, 10, None, 30], [0, 10, 20, 30], 1),
+        ([-20, -10, 0], [-20, -10, 0], 0),
+        ([0, 10, HUGE, 30, 40], [0, 10, 20, 30, 40], 1),
+        ([HUGE, 10, 20, 30], [0, 10, 20, 30], 1),
+        ([0, 1, 1, 2, 3], [0, 10, 20, 30, 40], 1),
+    ],
+)
+def test_absurd_timestamps_become_an_increasing_series(given, expected, wrong):
+    times, found = increasing(given, 10)
+    assert (times.tolist(), found) == (expected, wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "jumps"),
+    [
+        ([0, 40, 80], [0, 40, 80], []),
+        ([0, 40, HUGE], [0, 40, 80], [2]),
+        ([-HUGE, 0, 40, 80], [-40, 0, 40, 80], [1]),
+        ([0, 40, 10_000_000, 10_000_040, 10_000_080], [9_999_920, 9_999_960, 10_000_000, 10_000_040, 10_000_080], [2]),
+        ([HUGE, HUGE + 40], [0, 40], []),
+        ([0, 3_599_999], [0, 3_599_999], []),
+    ],
+)
+def test_jumps_of_more_than_an_hour_are_closed(given, expected, jumps):
+    times, found = without_jumps(np.array(given, np.int64), 40, Fraction(1, 1000))
+    assert (times.tolist(), found.tolist()) == (expected, jumps)
+
+
+def test_frames_behind_a_jump_in_time_are_found_by_the_stamps_of_the_file(tmp_path, make_clip, shown_number):
+    pts = [*range(0, 600, 40), *range(90_000_000, 90_000_600, 40)]
+    index = probe(make_clip(tmp_path / "jump.mkv", 30, pts=pts, time_base=Fraction(1, 1000), options=X264))
+    assert np.diff(index.pts).tolist() == [40] * 29
+    assert "jump by more than an hour at frame 15" in index.warnings[0]
+    with Reader(index) as reader:
+        assert [shown_number(p) for p in reader.read(20, 30)] == list(range(20, 30))
+    result, _ = written(index.path, tmp_path / "out.mp4")
+    assert (np.diff(result.pts) * result.time_base).tolist() == [Fraction(1, 25)] * 29
+    assert result.duration_s == pytest.approx(1.2)
