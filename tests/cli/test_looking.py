@@ -8,7 +8,9 @@ import cv2
 import pytest
 
 
-@pytest.mark.parametrize("command", ["swap", "run", "inspect", "preview", "operators", "pipelines", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "command", ["swap", "run", "inspect", "evaluate", "compare", "preview", "operators", "pipelines", "doctor", "demo"]
+)
 def test_every_command_explains_itself(vidswap, command):
     code, out, _ = vidswap(command, "--help")
     assert code == 0 and "Usage" in out

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import batch, demo, looking, preview, running
+from . import batch, compare, demo, evaluate, looking, preview, running
 from .console import VOICE
 
 app = typer.Typer(
@@ -286,6 +286,37 @@ def preview_command(
 ) -> None:
     """Write a contact sheet: source, target, result and mask for some frames."""
     preview.preview(**_all(locals()))
+
+
+@app.command(name="evaluate")
+def evaluate_command(
+    source: Annotated[Path, typer.Argument(help="The portrait (for likeness, where a recogniser is installed).")],
+    target: Annotated[Path, typer.Argument(help="The video that the result was made of.")],
+    result: Annotated[Path, typer.Argument(help="The result.")],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a result: stillness, motion, flicker, pose, seams, background, streams; and what is to be reached."""
+    evaluate.evaluate(**_all(locals()))
+
+
+@app.command(name="compare")
+def compare_command(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A video; its sound and times are the comparison's.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="A video with as many frames at the same times.")],
+    output: Output = ...,  # type: ignore[assignment]
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="A left, B right: the default.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="A left of a line that moves, B right of it.")] = False,
+    difference: Annotated[bool, typer.Option("--difference", help="How far they differ, fourfold.")] = False,
+    labels: Annotated[str | None, typer.Option("--labels", help="Two texts with a comma: 'target,result'.")] = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a video that shows two videos together: side by side, with a wipe, or their difference."""
+    compare.compare(**_all(locals()))
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""Measures of identity, pose, expression and steadiness."""
+"""How good a result is: plain functions on arrays and small sums that stream. Knows no video and no model."""
