@@ -50,6 +50,42 @@ def test_preview_writes_a_sheet_of_source_target_result_and_mask(vidswap, clip, 
     assert code == 2 and "the video has frames 0 to 25, not 99" in err
 
 
+def test_preview_shows_what_every_stage_makes_of_a_face(vidswap, clip, grace, tmp_path):
+    sheet = tmp_path / "stages.png"
+    code, _, err = vidswap("preview", "-s", grace, "-t", clip, "-o", sheet, "--at", "3,20-21", "--stages", "all", "-q")
+    assert code == 0, err
+    image = cv2.imread(str(sheet))
+    assert image.shape == (3 * (360 + 24), 9 * 360, 3)
+    rows = [image[row * 384 + 24 : (row + 1) * 384] for row in range(3)]
+    for row in rows:
+        target, landmarks, crop, regions, person, mesh, generated, alpha, result = (
+            row[:, 360 * i : 360 * (i + 1)].astype(int) for i in range(9)
+        )
+        # Crop and target are one place, cut by different ways.
+        assert abs(crop - target).mean() < 6
+        drawn = (abs(landmarks - 0.6 * target) > 30).any(2)
+        assert 0.005 < drawn.mean() < 0.1
+        face = (alpha > 250).all(2)
+        assert 0.05 < face.mean() < 0.6
+        assert abs(result - target)[face].mean() > 5 > abs(result - target)[(alpha < 80).all(2)].mean()
+        assert abs(generated - result)[face].mean() < abs(generated - target)[face].mean()
+        for drawn in (regions, person, mesh):
+            assert abs(drawn - target).mean() > 8
+
+
+def test_preview_shows_the_stages_that_are_named(vidswap, clip, faceless, grace, tmp_path):
+    arguments = ["preview", "-s", grace, "-t", clip, "--at", "3", "-q"]
+    assert vidswap(*arguments, "-o", tmp_path / "two.png", "--stages", "alpha,landmarks")[0] == 0
+    assert cv2.imread(str(tmp_path / "two.png")).shape == (384, 720, 3)
+    arguments = ["preview", "-s", grace, "-t", faceless, "--at", "3", "-q", "--stages", "all"]
+    assert vidswap(*arguments, "-o", tmp_path / "none.png")[0] == 0
+    assert cv2.imread(str(tmp_path / "none.png")).shape == (384, 960, 3)
+    code, _, err = vidswap("preview", "-s", grace, "-t", clip, "-o", tmp_path / "c.png", "--stages", "hair")
+    assert code == 2 and "write all, or some of target, landmarks, crop" in err
+    code, _, err = vidswap("preview", "-s", grace, "-t", clip, "-o", tmp_path / "c.png", "--at", "3-x")
+    assert code == 2 and "10,50,90-99" in err
+
+
 def test_operators_lists_what_is_installed_with_options(vidswap):
     code, out, _ = vidswap("operators", "--json")
     found = {o["name"]: o for o in json.loads(out)["operators"]}

@@ -271,7 +271,11 @@ def preview_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="The PNG to write.")] = Path("preview.png"),
     options: Options = None,
     frames: Annotated[int, typer.Option("--frames", "-k", min=1, max=64, help="How many frames, evenly spread.")] = 6,
-    at: Annotated[str | None, typer.Option("--at", help="These frames instead, by index: 10,50,99.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="These frames instead, by index: 10,50,90-99.")] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option("--stages", help="What each stage makes of each face: all, or landmarks,regions,alpha,..."),
+    ] = None,
     pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
     face: Face = None,
     face_like: FaceLike = None,

@@ -1,4 +1,4 @@
-"""`vidswap preview`: a contact sheet of source, target, result and mask."""
+"""`vidswap preview`: a contact sheet of source, target, result and mask, or of what every stage makes of a face."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ CELL_HEIGHT = 360
 FACE_SHARE = 0.35
 """Cells show the neighbourhood of the faces where those are a smaller share of the frame's height than this."""
 LABEL_HEIGHT = 24
+MOST_FRAMES = 128
 
 
 def preview(
@@ -27,6 +28,7 @@ def preview(
     options: list[str] | None,
     frames: int,
     at: str | None,
+    stages: str | None,
     pipeline: str,
     face: str | None,
     face_like: Path | None,
@@ -51,19 +53,33 @@ def preview(
     shared = {"face": face, "regions": regions, "strength": strength, "input_rate": input_rate}
     ready = Pipeline.prepared(pipeline, overrides=options or [], shared=shared)
     sources = bind_sources(source, ready.sources)
+    shown = None
+    if stages is not None:
+        from .stages import stages_named, stages_of
+
+        shown = stages_named(stages, stages_of(ready))
     check_output(output, target, overwrite)
     decoder: Any = ready.decoder.make()
     count = decoder.probe(target).frame_count
     wanted = frame_list(at, count) if at else spread_frames(frames, count)
     settings = RunSettings(source_face=source_face)
-    written = write_sheet(ready, target, wanted, sources, settings, output)
+    written = write_sheet(ready, target, wanted, sources, settings, output, shown)
     VOICE.result({"sheet": str(output), "frames": written}, [f"{output}: frames {', '.join(map(str, written))}"])
 
 
 def write_sheet(
-    pipeline: Any, target: Path, frames: list[int], sources: dict[str, Path], settings: Any, output: Path
+    pipeline: Any,
+    target: Path,
+    frames: list[int],
+    sources: dict[str, Path],
+    settings: Any,
+    output: Path,
+    stages: list[str] | None = None,
 ) -> list[int]:
-    """Render the frames, write the PNG whole or not at all, and return the frames that it shows."""
+    """Render the frames, write the PNG whole or not at all, and return the frames that it shows.
+
+    With `stages` there is a row for each face, with what each of those stages makes of it.
+    """
     import cv2
 
     from vidswap.runtime.preview import render_frames
@@ -72,7 +88,7 @@ def write_sheet(
     portraits = [(name, _source_picture(pipeline, path)) for name, path in sources.items()]
     rows, shown = [], []
     for rendered in render_frames(pipeline, target, frames, sources, settings):
-        rows.append(_row(portraits, rendered))
+        rows += _stage_rows(rendered, stages) if stages else [_row(portraits, rendered)]
         shown.append(rendered.frame)
     sheet = _stack(rows)
     with written_whole(output) as temporary:
@@ -81,13 +97,18 @@ def write_sheet(
 
 
 def frame_list(text: str, count: int) -> list[int]:
-    """Indices from `10,50,99`. Raises InputError for what is no number or beyond the end."""
+    """Indices from `10,50-53,99`. Raises InputError for what is no number, beyond the end, or too much for a sheet."""
     from vidswap.graph import InputError
 
+    frames: list[int] = []
     try:
-        frames = [int(part) for part in text.split(",")]
+        for part in text.split(","):
+            first, dash, last = part.strip().partition("-")
+            frames += range(int(first), min(int(last), count) + 1) if dash and first else [int(part)]
     except ValueError:
-        raise InputError(f"--at {text!r}: write frame numbers with commas between, such as 10,50,99") from None
+        raise InputError(f"--at {text!r}: write frame numbers with commas between, such as 10,50,90-99") from None
+    if len(frames) > MOST_FRAMES:
+        raise InputError(f"--at {text!r}: these are {len(frames)} frames; a sheet shows {MOST_FRAMES} at most")
     beyond = [f for f in frames if not 0 <= f < count]
     if beyond:
         raise InputError(f"--at: the video has frames 0 to {count - 1}, not {beyond[0]}")
@@ -127,6 +148,16 @@ def _row(portraits: list[tuple[str, np.ndarray]], rendered: PreviewFrame) -> lis
     if "alpha" in rendered.faces:
         row.append(("mask", _mask(rendered, seen(rendered.target), view)))
     return row
+
+
+def _stage_rows(rendered: PreviewFrame, stages: list[str]) -> list[list[tuple[str, np.ndarray]]]:
+    """A row for each face; for a frame without one, the frame itself before and after."""
+    from .stages import face_cells
+
+    if "matrix" not in rendered.faces or not len(rendered.faces):
+        label = f"frame {rendered.frame}: no face"
+        return [[(label, _whole(rendered.target)), ("result", _whole(rendered.result))]]
+    return [face_cells(rendered, i, stages, CELL_HEIGHT) for i in range(len(rendered.faces))]
 
 
 def _view(rendered: PreviewFrame) -> np.ndarray | None:
