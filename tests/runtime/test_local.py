@@ -112,6 +112,26 @@ def test_changed_settings_are_refused_with_the_difference_and_fresh_starts_anew(
     assert go(fresh=True)[0].frames == 60
 
 
+def test_again_starts_anew_from_the_analysis_where_it_still_holds(go, tmp_path, monkeypatch):
+    import toy
+
+    seen = []
+    plain = toy.Detect.__call__
+    monkeypatch.setattr(toy.Detect, "__call__", lambda self, batch: seen.append(len(batch)) or plain(self, batch))
+    job = tmp_path / "kept"
+    expected = go(output="plain.toy", options={"smooth": {"radius": 2}})[1]
+    go(job=job)
+    with pytest.raises(InputError, match=r"--fresh starts anew, --again too, but from the analysis that is there"):
+        go(job=job, overwrite=True, options={"smooth": {"radius": 2}})
+    seen.clear()
+    report, text = go(job=job, overwrite=True, again=True, options={"smooth": {"radius": 2}})
+    # Only the source's own frame was looked at.
+    assert (text, sum(seen), report.segments_resumed) == (expected, 1, 0)
+    seen.clear()
+    assert go(job=job, overwrite=True, again=True, segment_frames=9)[0].frames == 60
+    assert sum(seen) > 60
+
+
 DRIVER = """
 import sys
 from pathlib import Path

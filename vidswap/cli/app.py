@@ -116,6 +116,9 @@ StallTimeout = Annotated[
     ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an interrupted run has done.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Start anew in a kept job folder, from the analysis that is there (see --job).")
+]
 Job = Annotated[
     Path | None, typer.Option("--job", help="Keep the job folder here. Default: beside the output, removed at the end.")
 ]
@@ -159,6 +162,7 @@ def swap(
     profile: Profile = None,
     overwrite: Overwrite = False,
     fresh: Fresh = False,
+    again: Again = False,
     strict: Strict = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -199,6 +203,7 @@ def run(
     profile: Profile = None,
     overwrite: Overwrite = False,
     fresh: Fresh = False,
+    again: Again = False,
     strict: Strict = False,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,19 +24,38 @@ TEMPORARY = ".*.tmp*"
 LOCK_TRIES = 100
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """What of a run does not hang on the sources: `files`, a glob in the folder, and the data that decides them.
+
+    With `again`, a folder of another run is made anew, but for these files where their `identity` is the same.
+    """
+
+    identity: str
+    files: str
+    again: bool = False
+
+
 class Job:
     """An opened and locked job folder.
 
     `identity` is the plain data that decides every frame of the result (resolved pipeline, content of inputs, cut,
-    versions). A folder of another identity is refused with the first difference, unless `fresh`. `order` is what
-    `vidswap resume` needs beyond that: where the inputs are, where the output goes, how it is run.
+    versions). A folder of another identity is refused with the first difference, unless `fresh`. `analysis` tells what
+    of it would serve another run, too. `order` is what `vidswap resume` needs beyond that: where the inputs are, where
+    the output goes, how it is run.
 
     Raises InputError for a folder that is in use, of another identity, or not a job folder at all, VidswapError when
     the disk fails.
     """
 
     def __init__(
-        self, folder: Path, identity: dict[str, Any], order: Mapping[str, Any] | None = None, *, fresh: bool = False
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        order: Mapping[str, Any] | None = None,
+        *,
+        fresh: bool = False,
+        analysis: Analysis | None = None,
     ) -> None:
         self.folder = folder
         _refuse_foreign(folder)
@@ -43,7 +63,7 @@ class Job:
         self._lock = _lock(folder)
         try:
             self.is_new = not (folder / MARKER).exists()
-            self._open(identity, dict(order or {}), fresh)
+            self._open(identity, dict(order or {}), fresh, analysis)
         except OSError as error:
             self.close()
             raise VidswapError(f"the job folder {folder} cannot be used: {trouble(error)}") from error
@@ -51,20 +71,25 @@ class Job:
             self.close()
             raise
 
-    def _open(self, identity: dict[str, Any], order: dict[str, Any], fresh: bool) -> None:
+    def _open(self, identity: dict[str, Any], order: dict[str, Any], fresh: bool, analysis: Analysis | None) -> None:
         marker = self.folder / MARKER
-        if not self.is_new and not fresh:
+        holds = analysis is not None and not self.is_new and _analysis_of(self.folder) == analysis.identity
+        wanted = {"identity": identity, "order": order, "analysis": analysis.identity if analysis else None}
+        if not self.is_new and not fresh and analysis is not None and analysis.again:
+            if first_difference(read_marker(self.folder)["identity"], identity):
+                self._empty(kept=analysis.files if holds else "")
+        elif not self.is_new and not fresh:
             before = read_marker(self.folder)
             difference = first_difference(before["identity"], identity)
             if difference:
+                or_else = ", --again too, but from the analysis that is there" if holds else ""
                 raise InputError(
-                    f"{self.folder} holds an interrupted run that differs: {difference}; --fresh starts anew"
+                    f"{self.folder} holds an interrupted run that differs: {difference}; --fresh starts anew{or_else}"
                 )
         elif not self.is_new:
             self._empty()
         self._remove_temporaries()
-        wanted = {"identity": identity, "order": order}
-        if not marker.exists() or read_marker(self.folder) != wanted:
+        if not marker.exists() or json.loads(marker.read_text()) != wanted:
             with written_whole(marker) as temporary:
                 temporary.write_text(json.dumps(wanted, indent=1, sort_keys=True))
         self.journal = Journal(self.folder)
@@ -101,14 +126,19 @@ class Job:
         for leftover in self.folder.glob(TEMPORARY):
             leftover.unlink(missing_ok=True)
 
-    def _empty(self) -> None:
+    def _empty(self, kept: str = "") -> None:
+        """Remove everything, but for files of the glob `kept` and the journal that tells of them."""
+        spared = {p.name for p in self.folder.glob(kept)} if kept else set()
         for path in self.folder.iterdir():
+            if path.name in spared:
+                continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in (JOURNAL, MARKER, LOCK):
                 path.unlink(missing_ok=True)
         (self.folder / MARKER).unlink(missing_ok=True)
-        (self.folder / JOURNAL).unlink(missing_ok=True)
+        if not spared:
+            (self.folder / JOURNAL).unlink(missing_ok=True)
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
@@ -123,6 +153,14 @@ def read_marker(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} is not a job folder of vidswap: it is a file") from None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder / MARKER} is not readable; --fresh starts anew") from None
+
+
+def _analysis_of(folder: Path) -> str | None:
+    try:
+        found = json.loads((folder / MARKER).read_text()).get("analysis")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def digest(identity: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from vidswap.media.outputs import occupied
 
 from .checks import check_output, check_sources
 from .interrupt import Interruption, interruptible
-from .job import MARKER, Job, digest
+from .job import MARKER, Analysis, Job, digest
 from .journal import JOURNAL, Journal
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
 from .placing import clear_temporary, written_output
@@ -90,7 +90,8 @@ class _Run:
                 self._check()
                 identity = self._identity()
                 self._identity_digest = digest(identity)
-                job = Job(self.folder, identity, self._order(), fresh=self.settings.fresh)
+                analysis = self._analysis(identity)
+                job = Job(self.folder, identity, self._order(), fresh=self.settings.fresh, analysis=analysis)
                 with contextlib.closing(job):
                     self._complete(job)
                     if self.settings.job is None:
@@ -149,6 +150,20 @@ class _Run:
             "part": [self.settings.start, self.settings.end],
             "segments": [s.start for s in self.segments],
         }
+
+    def _analysis(self, identity: dict[str, Any]) -> Analysis | None:
+        """The first part, where no source has a say: what it stores serves another portrait or blend as well."""
+        first = self.pipeline.parts[0]
+        if first.needs_sources or len(self.pipeline.parts) < 2:
+            return None
+        names = {self.pipeline.decoder.name, *(s.name for s in first.stages)}
+        decides = {
+            **{key: identity[key] for key in ("versions", "target", "device", "part", "segments")},
+            "files": {name: found for name, found in identity["files"].items() if name in names},
+            "stages": [s for s in self.pipeline.resolved()["stages"] if s["name"] in names],
+            "stores": first.stores,
+        }
+        return Analysis(digest(decides), "*.part0.npz", self.settings.again)
 
     def _order(self) -> dict[str, Any]:
         return order_data(self.pipeline, self.target, self.output, self.sources, self.settings)

@@ -21,6 +21,7 @@ class RunSettings(BaseModel):
         job: the job folder; None puts it beside the output and removes it after success.
         overwrite: replace an output that exists.
         fresh: forget what an interrupted run of the same job has done.
+        again: where the job folder is that of a run that differs, start anew, but from the analysis that is there.
         strict: treat warnings as errors.
         start, end: times between which the video is worked on and written, as the decoder understands them.
         source_face: which face of a source with several: largest, left, right, or an index from the left, from 0.
@@ -36,6 +37,7 @@ class RunSettings(BaseModel):
     job: Path | None = None
     overwrite: bool = False
     fresh: bool = False
+    again: bool = False
     strict: bool = False
     start: str | None = None
     end: str | None = None
