@@ -59,6 +59,9 @@ class Decode(Operator[NoOptions]):
         for i in range(start, stop):
             yield ToyPicture(i, i * 10, float(i), blind=video.blind)
 
+    def take_warnings(self):
+        return []
+
 
 class Detect(Operator[NoOptions]):
     kind, each, yields = "detect", "frame", "face"

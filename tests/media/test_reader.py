@@ -122,6 +122,30 @@ def test_reading_near_the_end_decodes_one_group_of_pictures(clips, monkeypatch, 
     assert len(fed) <= 14 + index.reorder_depth
 
 
+@pytest.mark.parametrize(
+    "name", ["b_frames.mp4", "pyramid.mkv", "open_gop.mp4", "open_gop_hevc.mp4", "vfr.mp4", "vp9.webm"]
+)
+@pytest.mark.parametrize(("start", "stop"), [(9, 11), (19, 20), (23, 31), (39, 40)])
+def test_no_more_than_one_group_of_pictures_is_decoded_before_a_range(clips, monkeypatch, name, start, stop):
+    index = probe(clips[name])
+    decoded = []
+    original = cursor.frames_of
+
+    def counted(container, stream, *more):
+        for frame in original(container, stream, *more):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(cursor, "frames_of", counted)
+    assert [p.frame for p in read(index, start, stop)] == list(range(start, stop))
+    edges = [*index.keyframes, FRAMES]
+    longest = int(np.diff(edges).max())
+    before = [pts for pts in decoded if pts < index.pts[start]]
+    # Frames that are shown before the keyframe of an open group are of the group before it.
+    assert len(before) <= longest + index.reorder_depth
+    assert len(decoded) - len(before) <= stop - start + index.reorder_depth
+
+
 def test_a_wrong_seek_falls_back_to_decoding_from_the_start(clips, wholes):
     index, whole = wholes["b_frames.mp4"]
     wrong = dataclasses.replace(index, seek_timestamps=index.seek_timestamps[::-1].copy())

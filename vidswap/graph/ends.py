@@ -63,6 +63,10 @@ class Decoder(Protocol):
         """Yield the pictures [start, stop), the same ones whatever start and stop."""
         ...
 
+    def take_warnings(self) -> list[str]:
+        """What was wrong with the frames read since the last call, in one line each; empty where nothing was."""
+        ...
+
 
 class Encoder(Protocol):
     """An operator of kind encode. Segments are encoded one by one, then joined without encoding again.

@@ -78,8 +78,8 @@ class SegmentWorker:
         return replace(done, warnings=(*done.warnings, *self._told_by_decoders()))
 
     def _told_by_decoders(self) -> list[str]:
-        """What decoders have to say of the frames that they read, where they have a `take_warnings`."""
-        decoders = [o for o in self._operators.values() if o.kind == "decode" and hasattr(o, "take_warnings")]
+        """What decoders have to say of the frames that they read."""
+        decoders: list[Any] = [o for o in self._operators.values() if o.kind == "decode"]
         return [warning for decoder in decoders for warning in decoder.take_warnings()]
 
     def close(self) -> None:
