@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +17,14 @@ from .faces.pose import head_pose
 from .faces.tracking import TrackState, advance, assign
 from .graph import InputError
 from .media.planes import plane_views
-from .metrics import installed, seam
+from .metrics import installed
+from .metrics.frames import FrameComparison, filled
 from .metrics.landmarks import interocular
-from .metrics.similarity import psnr_of, squared_error
+from .metrics.similarity import psnr_of
 from .metrics.track import FaceSample, TrackMeasures
 
 CROP = 128
 _CROP_SHARE = 0.8  # of the landmark model's square: the face with little around it
-_AROUND = 3.0  # side of the part of the frame that a face's change may fill, in sides of its box
-_UNTOUCHED = 1.9  # times the face's hull: what lies beyond is not changed by any method
-_BAND = 0.03  # width of the border band, in heights of the face
 _LEAST_OVERLAP = 0.3
 _TRACKS_TOLD = 32
 _FIVE_POINTS = (468, 473, topology.NOSE_TIP, topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER)
@@ -60,6 +58,7 @@ class Evaluation:
         tracks: the longest ones, in order of appearance.
         tracks_left_out: how many more there were.
         changed: whether any face was changed.
+        warnings: what was wrong with the videos, each one line.
     """
 
     frames: int
@@ -71,10 +70,20 @@ class Evaluation:
     tracks: tuple[TrackReport, ...]
     tracks_left_out: int
     changed: bool
+    warnings: tuple[str, ...]
 
 
-def evaluate(source: Path | None, target: Path, result: Path, model: FaceModel | None = None) -> Evaluation:
+def evaluate(
+    source: Path | None,
+    target: Path,
+    result: Path,
+    *,
+    model: FaceModel | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
     """Compare a result with the target that it was made of; `source` is the portrait, for likeness.
+
+    `model` finds the faces (default: the pipeline's own); `progress` is called with the frames done and their number.
 
     Faces are detected in both, frame by frame and without memory; those of the target are joined to tracks, and each is
     compared with the face of the result in its place. Raises InputError for what is no video, and for videos that show
@@ -102,10 +111,13 @@ def evaluate(source: Path | None, target: Path, result: Path, model: FaceModel |
                 pictures = zip(targets.read(start, stop), results.read(start + shift, stop + shift), strict=True)
                 for before, after in pictures:
                     run.add(before, after)
+                    if progress is not None:
+                        progress(run.frames, len(pairs))
+            warnings = (*targets.take_warnings(), *results.take_warnings())
     finally:
         if own:
             model.close()
-    return run.finish(len(pairs))
+    return run.finish(warnings)
 
 
 def paired_frames(target: media.VideoIndex, result: media.VideoIndex) -> np.ndarray:
@@ -149,7 +161,7 @@ def _stretches(pairs: np.ndarray) -> Iterator[tuple[int, int, int]]:
 
 
 class _Run:
-    """The state between two frames: living tracks, sums, and the pixel comparison of the frame before none."""
+    """What is known between two frames: living tracks and sums."""
 
     def __init__(
         self, target: media.VideoIndex, result: media.VideoIndex, model: FaceModel, source: Path | None
@@ -164,6 +176,7 @@ class _Run:
         self._left_out = 0
         self._totals = {changed: TrackMeasures(self._rate) for changed in (True, False)}
         self._background = [0.0, 0]
+        self.frames = 0
         self._recogniser, self._told_of_recogniser = installed.find(installed.RECOGNISERS)
         self._perceptual, self._told_of_perceptual = installed.find(installed.PERCEPTUAL)
         self._before: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
@@ -190,6 +203,7 @@ class _Run:
         return np.asarray(self._recogniser(crop[None])[0])
 
     def add(self, before: media.Picture, after: media.Picture) -> None:
+        self.frames += 1
         small = overview(before)
         planes = self._planes(before), self._planes(after)
         equal = self._native and all(np.array_equal(a, b) for a, b in zip(*planes, strict=True))
@@ -197,7 +211,8 @@ class _Run:
         found = faces if equal else find_faces(after, self._model)
         tracks = advance(self._state, before.frame, faces.boxes, signature(small))
         self._end(alive={track.number for track in self._state.tracks})
-        compared = _Compared(planes, faces, self._to_planes, self._target.bit_depth if self._native else 8)
+        points = [alignment.transform(self._to_planes, face[:, :2]) for face in faces.landmarks]
+        compared = FrameComparison(*planes, points, self._target.bit_depth if self._native else 8)
         partners = partners_of(faces, found)
         for row, (number, partner) in enumerate(zip(tracks, partners, strict=True)):
             measures = self._living.setdefault(number, TrackMeasures(self._rate))
@@ -222,7 +237,7 @@ class _Run:
         found: Faces,
         pair: tuple[int, int],
         track: int,
-        compared: _Compared,
+        compared: FrameComparison,
     ) -> FaceSample:
         own, other = faces.landmarks[pair[0]], found.landmarks[pair[1]]
         matrix = _crop_matrix(own)
@@ -237,7 +252,7 @@ class _Run:
             result_pose=head_pose(other),
             target_crop=crops[0],
             result_crop=crops[1],
-            face=_filled(oval, (CROP, CROP)),
+            face=filled(oval, (CROP, CROP)),
             seam=compared.seams[pair[0]],
             change=compared.changes[pair[0]],
             noise=compared.noise,
@@ -274,7 +289,7 @@ class _Run:
                 self._ended.remove(min(self._ended, key=lambda t: t.frames))
                 self._left_out += 1
 
-    def finish(self, frames: int) -> Evaluation:
+    def finish(self, warnings: tuple[str, ...]) -> Evaluation:
         self._end(alive=set())
         changed = self._totals[True].frames > 0
         total = self._totals[changed]
@@ -283,7 +298,7 @@ class _Run:
         error, samples = self._background
         decibels = psnr_of(error, int(samples), 2.0 ** (self._target.bit_depth if self._native else 8) - 1)
         return Evaluation(
-            frames=frames,
+            frames=self.frames,
             values=values,
             reasons=self._reasons(values),
             background_psnr_db=decibels if np.isfinite(decibels) else None,
@@ -292,6 +307,7 @@ class _Run:
             tracks=tuple(sorted(self._ended, key=lambda t: (t.first, t.track))),
             tracks_left_out=self._left_out,
             changed=changed,
+            warnings=warnings,
         )
 
     def _reasons(self, values: dict[str, float | None]) -> dict[str, str]:
@@ -308,45 +324,6 @@ class _Run:
             else:
                 reasons[name] = "too few frames with a face in both videos"
         return reasons
-
-
-class _Compared:
-    """Pixels of one frame of both videos: seams by face, the noise of coding, and the error of the background."""
-
-    def __init__(
-        self, planes: tuple[list[np.ndarray], list[np.ndarray]], faces: Faces, to_planes: np.ndarray, bits: int
-    ) -> None:
-        luma = seam.difference(planes[0][0], planes[1][0], bits)
-        height, width = luma.shape
-        apart = luma.copy()
-        for one, other in zip(planes[0][1:], planes[1][1:], strict=True):
-            chroma = seam.difference(one, other, bits)
-            np.maximum(apart, cv2.resize(chroma, (width, height), interpolation=cv2.INTER_NEAREST), out=apart)
-        hulls = [_hull(alignment.transform(to_planes, points[:, :2])) for points in faces.landmarks]
-        windows = [_window(hull, _AROUND, (height, width)) for hull in hulls]
-        far = np.ones(luma.shape, bool)
-        for top, bottom, left, right in windows:
-            far[top:bottom, left:right] = False
-        self.noise = float(luma[far].mean()) if far.any() else 0.0
-        region = np.zeros(luma.shape, bool)
-        self.seams: list[float | None] = []
-        self.changes: list[float] = []
-        for hull, (top, bottom, left, right) in zip(hulls, windows, strict=True):
-            part, shape = np.s_[top:bottom, left:right], (bottom - top, right - left)
-            inside = _filled(hull - (left, top), shape)
-            beyond = ~_filled(hull.mean(0) + _UNTOUCHED * (hull - hull.mean(0)) - (left, top), shape)
-            seen = seam.changed_region(luma[part], inside, seam.visible(luma[part], beyond))
-            region[part] |= seam.changed_region(apart[part], inside, 0.0) if self.noise == 0 else seen
-            band = max(2, round(_BAND * float(np.ptp(hull[:, 1]))))
-            self.seams.append(seam.seam(luma[part], seen, band))
-            self.changes.append(float(luma[part][inside].mean()) if inside.any() else 0.0)
-        self.background_error, self.background_samples = 0.0, 0
-        for one, other in zip(*planes, strict=True):
-            block = (one.shape[1], one.shape[0])
-            covered = cv2.resize(region.astype(np.float32), block, interpolation=cv2.INTER_AREA) > 0
-            error, samples = squared_error(one, other, ~covered)
-            self.background_error += error
-            self.background_samples += samples
 
 
 def partners_of(faces: Faces, found: Faces) -> list[int]:
@@ -371,25 +348,3 @@ def _crop_matrix(landmarks: np.ndarray) -> np.ndarray:
     roi = roi_of_landmarks(landmarks)
     roi[2] *= _CROP_SHARE
     return roi_matrix(roi, CROP)
-
-
-def _hull(points: np.ndarray) -> np.ndarray:
-    return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
-
-
-def _filled(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [np.round(ring).astype(np.int32)], 1)
-    return mask.astype(bool)
-
-
-def _window(hull: np.ndarray, times: float, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """top, bottom, left, right of the part of the plane around a face, `times` as large; not empty."""
-    low, high = hull.min(0), hull.max(0)
-    middle, half = (low + high) / 2, float((high - low).max()) * times / 2
-    left, top = (int(np.clip(v, 0, limit - 1)) for v, limit in zip(middle - half, (shape[1], shape[0]), strict=True))
-    right, bottom = (
-        int(np.clip(np.ceil(v), low + 1, limit))
-        for v, low, limit in zip(middle + half, (left, top), (shape[1], shape[0]), strict=True)
-    )
-    return top, bottom, left, right

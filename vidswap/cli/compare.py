@@ -38,9 +38,11 @@ def compare(
 ) -> None:
     """Check, write the video, tell."""
     from vidswap.graph import InputError
-    from vidswap.media import probe
+    from vidswap.media import Reader, probe
     from vidswap.runtime.checks import check_output
     from vidswap.runtime.store import written_whole
+
+    from .progress import counted
 
     chosen = [name for name, on in (("side-by-side", side_by_side), ("wipe", wipe), ("difference", difference)) if on]
     if len(chosen) > 1:
@@ -55,14 +57,18 @@ def compare(
     encoder = _encoder(codec, crf)
     warnings = list(encoder.check(index, output))
     with (
+        Reader(indices[0]) as one,
+        Reader(indices[1]) as other,
+        counted("compare", shown=VOICE.shows_progress) as done,
         tempfile.TemporaryDirectory(prefix=".vidswap-compare-", dir=output.parent) as folder,
         written_whole(output) as temporary,
     ):
         segment = Path(folder) / f"video{encoder.extension}"
         encoder.begin(segment, index, 0)
         try:
-            for picture in _pictures(indices, index, mode, texts):
+            for picture in _pictures((one, other), index, mode, texts):
                 encoder.write(picture)
+                done(picture.frame + 1, index.frame_count)
             encoder.finish()
         except BaseException:
             encoder.abort()
@@ -71,6 +77,7 @@ def compare(
         tags = {name.lower(): text for name, text in indices[1].metadata.items()}
         notes = {name: tags[name] for name in ("comment", "vidswap") if name in tags}
         warnings += encoder.join(index, [segment], temporary, notes)
+        warnings += [*one.take_warnings(), *other.take_warnings()]
     for warning in warnings:
         VOICE.warn(warning)
     facts = {"output": str(output), "mode": mode, "frames": index.frame_count, "warnings": warnings}
@@ -132,23 +139,19 @@ def joined(a: np.ndarray, b: np.ndarray, mode: str, time_s: float) -> np.ndarray
 
 
 def _pictures(
-    indices: tuple[media.VideoIndex, media.VideoIndex], index: media.VideoIndex, mode: str, texts: list[str]
+    readers: tuple[media.Reader, media.Reader], index: media.VideoIndex, mode: str, texts: list[str]
 ) -> Iterator[media.Picture]:
     import av
     import numpy as np
 
-    from vidswap.media import Reader
     from vidswap.media.picture import PictureKind
 
     kind = PictureKind(index)
-    size = _even(indices[0].width), _even(indices[0].height)
-    with Reader(indices[0]) as one, Reader(indices[1]) as other:
-        count = index.frame_count
-        for a, b in zip(one.read(0, count), other.read(0, count), strict=True):
-            time_s = index.time_s(a.frame) - index.time_s(0)
-            image = joined(fitted(a, size), fitted(b, size), mode, time_s)
-            _label(image, texts, mode)
-            yield kind.picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), a.frame)
+    size = _even(readers[0].index.width), _even(readers[0].index.height)
+    for a, b in zip(*(reader.read(0, index.frame_count) for reader in readers), strict=True):
+        image = joined(fitted(a, size), fitted(b, size), mode, index.time_s(a.frame) - index.time_s(0))
+        _label(image, texts, mode)
+        yield kind.picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), a.frame)
 
 
 def _label(image: np.ndarray, texts: list[str], mode: str) -> None:

@@ -42,9 +42,9 @@ MEASURES = (
     Measure("lag_frames", "lag, frames", most=1.0),
     Measure("flicker_ratio", "luma flicker ratio", most=1.15),
     Measure("pose_difference_deg", "head pose difference, deg", most=3.0),
-    Measure("seam", "seam, grey levels", most=3.0),
-    Measure("seam_deviation", "seam, deviation over time", most=1.0),
-    Measure("warping_ratio", "warping error ratio", most=1.30),
+    Measure("seam", "seam, grey levels"),
+    Measure("seam_deviation", "seam, deviation over time"),
+    Measure("warping_ratio", "warping error ratio"),
     Measure("nme", "landmarks, NME to target"),
     Measure("likeness", "likeness, result to source"),
     Measure("target_likeness", "likeness, target to source"),
@@ -65,7 +65,12 @@ def evaluate(*, source: Path, target: Path, result: Path) -> None:
     """Measure and print."""
     from vidswap.evaluation import evaluate as measured
 
-    found = measured(source, target, result)
+    from .progress import counted
+
+    with counted("evaluate", shown=VOICE.shows_progress) as done:
+        found = measured(source, target, result, progress=done)
+    for warning in found.warnings:
+        VOICE.warn(warning)
     VOICE.result(facts_of(found, source, target, result), [])
     if VOICE.json or VOICE.quiet:
         return
@@ -107,6 +112,7 @@ def facts_of(found: Evaluation, source: Path, target: Path, result: Path) -> dic
         "checks": {name: {"passes": wrong is None, "difference": wrong} for name, wrong in found.checks.items()},
         "tracks": [asdict(track) for track in found.tracks],
         "tracks_left_out": found.tracks_left_out,
+        "warnings": list(found.warnings),
     }
 
 

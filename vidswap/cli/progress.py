@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -21,23 +23,35 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:6.1f} frames/s", style="progress.data.speed")
 
 
+@contextlib.contextmanager
+def counted(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """One line for work on frames; what it yields is called with their number done and in all."""
+    with _bars(shown) as bars:
+        row = bars.add_task(what, total=0)
+        yield lambda done, total: bars.update(row, completed=done, total=total)
+
+
+def _bars(shown: bool = True) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.completed:>6.0f}/{task.total:.0f}"),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (shown and console.is_terminal),
+        transient=True,
+        speed_estimate_period=20,
+    )
+
+
 class StageProgress:
     """A listener for runs; use as a context manager. Draws on stderr, and nothing where that is no terminal."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.completed:>6.0f}/{task.total:.0f}"),
-            _Rate(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-            speed_estimate_period=20,
-        )
+        self._bars = _bars()
         self._rows: dict[str, Any] = {}
         self._seen: dict[tuple[int, int], int] = {}
 

@@ -14,8 +14,9 @@ from .light import mean_luma
 from .motion import BandMotion
 from .running import Roughness, Running, ratio
 
-_LEAST_MOTION = 0.004
-"""RMS of a landmark's motion in the band, over the inter-ocular distance, below which it is the detector's noise."""
+_ABOVE_NOISE = 20.0
+"""How many times the power of the detector's noise the target's motion in the band must have: noise in the target
+lowers the gain by its share."""
 
 
 @dataclass(frozen=True)
@@ -160,17 +161,16 @@ class TrackMeasures:
 
     def values(self) -> Mapping[str, float | None]:
         """All measures by name; None where there was too little to measure."""
-        size = self._motion.size
-        moving = size is not None and size >= _LEAST_MOTION
+        motion = self._gain_and_lag()
         angles = zip(("yaw", "pitch", "roll"), self._angles, strict=True)
         nothing = not self._change.mean > 0
         return {
             "jitter": self._trembling[1].rms,
             "target_jitter": self._trembling[0].rms,
             "jitter_ratio": ratio(self._trembling[1].rms, self._trembling[0].rms),
-            "target_motion": size,
-            "motion_gain": self._motion.gain if moving else None,
-            "lag_frames": self._motion.lag_frames if moving else None,
+            "target_motion": self._motion.size,
+            "motion_gain": motion[0],
+            "lag_frames": motion[1],
             "flicker_ratio": ratio(self._flicker[1].rms, self._flicker[0].rms),
             "target_flicker": self._flicker[0].rms,
             "pose_difference_deg": _mean(self._pose),
@@ -185,6 +185,19 @@ class TrackMeasures:
             "tl_id": ratio(self._identity[1].local, self._identity[0].local),
             "tlp": _mean(self._perceived),
         }
+
+    def _gain_and_lag(self) -> tuple[float | None, float | None]:
+        if self._nme.count and self._nme.mean == 0.0:
+            return 1.0, 0.0
+        size, trembling = self._motion.size, self._trembling[0].rms
+        if not size or trembling is None:
+            return None, None
+        # White noise of variance 1 has second differences of variance 6, and is spread evenly up to half the rate.
+        low, high = self._motion.band
+        noise = trembling**2 / 6.0 * min(1.0, (high - low) / (self._motion.rate / 2.0))
+        if size**2 < _ABOVE_NOISE * noise:
+            return None, None
+        return self._motion.gain, self._motion.lag_frames
 
 
 def _mean(running: Running) -> float | None:
