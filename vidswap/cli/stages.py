@@ -107,8 +107,9 @@ def face_cells(rendered: PreviewFrame, face: int, stages: Sequence[str], side: i
             image = picture
         cells.append((stage, image))
     cells = cells or [("target", seen)]
-    track = f", track {int(row['track'])}" if "track" in row else ""
-    return [(f"frame {rendered.frame}{track}: {cells[0][0]}", cells[0][1]), *cells[1:]]
+    # Not the track: frames that are far apart are analysed by themselves, and begin new ones.
+    which = f", face {face}" if len(rendered.faces) > 1 else ""
+    return [(f"frame {rendered.frame}{which}: {cells[0][0]}", cells[0][1]), *cells[1:]]
 
 
 def _lines(seen: np.ndarray, points: np.ndarray) -> np.ndarray:
