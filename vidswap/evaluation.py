@@ -300,7 +300,7 @@ class _Run:
         return Evaluation(
             frames=self.frames,
             values=values,
-            reasons=self._reasons(values),
+            reasons=self._reasons(values, total.frames),
             background_psnr_db=decibels if np.isfinite(decibels) else None,
             background_exact=self._native and samples > 0 and error == 0,
             checks=stream_checks(self._target, self._result),
@@ -310,7 +310,7 @@ class _Run:
             warnings=warnings,
         )
 
-    def _reasons(self, values: dict[str, float | None]) -> dict[str, str]:
+    def _reasons(self, values: dict[str, float | None], total_frames: int) -> dict[str, str]:
         reasons = {}
         for name in (n for n, value in values.items() if value is None):
             if name in ("likeness", "target_likeness", "tl_id"):
@@ -321,6 +321,8 @@ class _Run:
                 reasons[name] = "the target hardly moves at 1 to 3 Hz: no more than the detector's own noise"
             elif name in ("motion_gain", "lag_frames", "target_motion"):
                 reasons[name] = "no face for 1.5 s on end"
+            elif name in ("seam", "seam_deviation") and total_frames:
+                reasons[name] = "no face was visibly changed"
             else:
                 reasons[name] = "too few frames with a face in both videos"
         return reasons

@@ -86,6 +86,12 @@ def test_pose_nme_seam_and_change_are_means_over_frames():
     assert track.changed
 
 
+def test_what_coding_does_to_a_face_has_no_seam():
+    coded = measured(sample(i, seam=2.0, change=0.8) for i in range(3))
+    assert not coded.changed
+    assert coded.values()["seam"] is None and coded.values()["change"] == pytest.approx(0.8)
+
+
 def test_brightness_that_alternates_flickers_and_warps_badly():
     steady = measured(sample(i, bright=20, change=20.0) for i in range(12)).values()
     values = measured(sample(i, bright=20 * (i % 2), change=10.0) for i in range(12)).values()

@@ -52,6 +52,14 @@ MEASURES = (
     Measure("tlp", "tLP"),
     Measure("faces_found_share", "share of faces found again"),
 )
+_OF_TRACKS = {
+    "jitter": "jitter_ratio",
+    "gain": "motion_gain",
+    "lag": "lag_frames",
+    "flicker": "flicker_ratio",
+    "pose": "pose_difference_deg",
+    "seam": "seam",
+}
 _MARKS = {True: "pass", False: "MISS", None: ""}
 _CHECKS = {
     "frame_count": "frames",
@@ -76,8 +84,7 @@ def evaluate(*, source: Path, target: Path, result: Path) -> None:
         return
     table(f"{result} against {target}", ["measure", "value", "to reach", "mark"], _rows(found))
     if len(found.tracks) > 1:
-        names = [m.name for m in MEASURES[:6]]
-        table("faces", ["frames", "changed", *names], [_track_row(t, names) for t in found.tracks])
+        table("faces", ["frames", "changed", *_OF_TRACKS], [_track_row(t) for t in found.tracks])
     for note in _notes(found):
         VOICE.say(note)
 
@@ -143,9 +150,9 @@ def _notes(found: Evaluation) -> Iterator[str]:
         yield f"{found.tracks_left_out} shorter appearances of faces are not listed"
 
 
-def _track_row(track: Any, names: list[str]) -> tuple[str, ...]:
+def _track_row(track: Any) -> tuple[str, ...]:
     frames = f"{track.first}-{track.last}" + (f" ({track.lost} lost)" if track.lost else "")
-    return (frames, "yes" if track.changed else "no", *(_number(track.values[n]) for n in names))
+    return (frames, "yes" if track.changed else "no", *(_number(track.values[n]) for n in _OF_TRACKS.values()))
 
 
 def _number(value: float | None) -> str:

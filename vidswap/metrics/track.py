@@ -163,7 +163,7 @@ class TrackMeasures:
         """All measures by name; None where there was too little to measure."""
         motion = self._gain_and_lag()
         angles = zip(("yaw", "pitch", "roll"), self._angles, strict=True)
-        nothing = not self._change.mean > 0
+        seam = self._seam_and_deviation()
         return {
             "jitter": self._trembling[1].rms,
             "target_jitter": self._trembling[0].rms,
@@ -176,8 +176,8 @@ class TrackMeasures:
             "pose_difference_deg": _mean(self._pose),
             **{f"{name}_difference_deg": _mean(angle) for name, angle in angles},
             "nme": _mean(self._nme),
-            "seam": 0.0 if nothing and self.frames else _mean(self._seam),
-            "seam_deviation": 0.0 if nothing and self.frames else self._seam.deviation if self._seam.count else None,
+            "seam": seam[0],
+            "seam_deviation": seam[1],
             "warping_ratio": ratio(_mean(self._warping[1]), _mean(self._warping[0])),
             "change": _mean(self._change),
             "likeness": _mean(self._likeness),
@@ -185,6 +185,12 @@ class TrackMeasures:
             "tl_id": ratio(self._identity[1].local, self._identity[0].local),
             "tlp": _mean(self._perceived),
         }
+
+    def _seam_and_deviation(self) -> tuple[float | None, float | None]:
+        if self.frames and self._change.mean == 0:
+            return 0.0, 0.0
+        # What coding does to a face that is left alone has no border.
+        return (self._seam.mean, self._seam.deviation) if self._seam.count and self.changed else (None, None)
 
     def _gain_and_lag(self) -> tuple[float | None, float | None]:
         if self._nme.count and self._nme.mean == 0.0:
