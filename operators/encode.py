@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from vidswap import media
 from vidswap.graph.errors import InputError
-from vidswap.graph.operator import Operator, Options
 from vidswap.media import codecs, containers, copying, outputs, writer
 from vidswap.media.animation import write_animation
 from vidswap.media.image_writing import write_images
 from vidswap.media.losses import losses
 from vidswap.media.picture_losses import picture_losses
-from vidswap.media.verifying import verify_segment
 from vidswap.media.webp_writing import LARGEST_SIDE
 
-_BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)$")
-_UNITS = {"": 1, "k": 1000, "m": 1_000_000}
+from .segment_encoder import QualityOptions, SegmentEncoder
 
 
-class EncodeOptions(Options):
+class EncodeOptions(QualityOptions):
     """Encoder, quality and speed of the result."""
 
     codec: str | None = Field(
         None, description="FFmpeg's name of the encoder; none: libx264, libvpx-vp9 for webm, lossless before pictures"
     )
-    crf: float | None = Field(None, ge=0, le=63, description="constant quality in the encoder's scale; lower is better")
-    preset: str | None = Field(None, description="the encoder's preset; slower ones make smaller files")
-    bitrate: str | None = Field(None, description="bits per second instead of crf, as 4M or 800k")
-    pixel_format: str | None = Field(None, description="none: the encoder's nearest to the input's")
     quality: int | None = Field(
         None, ge=0, le=100, description="of JPEG and WebP pictures; none: 95 for JPEG, lossless for WebP"
     )
     smart_copy: bool = Field(True, description="copy stretches that nothing changes instead of encoding them anew")
-    threads: int = Field(
-        2, ge=1, le=64, description="threads of the encoder per segment; another number gives other bits with x264"
-    )
 
     @field_validator("codec")
     @classmethod
@@ -57,36 +45,10 @@ class EncodeOptions(Options):
             raise ValueError(str(error)) from error
         return value
 
-    @field_validator("bitrate")
-    @classmethod
-    def _number(cls, value: str | None) -> str | None:
-        if value is not None and (not _BITRATE.match(value) or not bits_per_second(value)):
-            raise ValueError(f"bitrate {value!r} is not a number of bits per second, such as 4M, 800k or 2500000")
-        return value
 
-    @model_validator(mode="after")
-    def _one_measure(self) -> EncodeOptions:
-        if self.crf is not None and self.bitrate is not None:
-            raise ValueError("give crf or bitrate, not both")
-        return self
+class EncodePyAV(SegmentEncoder[EncodeOptions]):
+    """Encodes with FFmpeg through PyAV."""
 
-
-def bits_per_second(text: str) -> int:
-    """4M -> 4000000; the text is as EncodeOptions accepts it."""
-    match = _BITRATE.match(text)
-    return int(float(match["number"]) * _UNITS[match["unit"].lower()]) if match else 0
-
-
-class EncodePyAV(Operator[EncodeOptions]):
-    """Encodes with FFmpeg through PyAV.
-
-    The engine calls `check` before any work, `begin`, `write` and `finish` (or `abort`) in the worker of a segment, and
-    `join` once, or `copy` when no frame was changed.
-    """
-
-    kind = "encode"
-    each = "frame"
-    needs = ("picture",)
     writes_pictures = True
     Options = EncodeOptions
 
@@ -94,15 +56,7 @@ class EncodePyAV(Operator[EncodeOptions]):
         super().__init__(options)
         self.codec = options.codec or outputs.USUAL_CODEC
         self.extension = codecs.encoder(self.codec).segment_extension
-        self._writer: media.SegmentWriter | None = None
-        self._settings = media.WriterOptions(
-            codec=self.codec,
-            crf=options.crf,
-            preset=options.preset,
-            bitrate=bits_per_second(options.bitrate) if options.bitrate else None,
-            pixel_format=options.pixel_format,
-            threads=options.threads,
-        )
+        self._settings = options.settings(self.codec)
 
     def choices(self, output: Path) -> dict[str, Any]:
         """Options that the output decides where the user left them open. Raises InputError for what is not written."""
@@ -125,12 +79,7 @@ class EncodePyAV(Operator[EncodeOptions]):
             raise InputError(f"quality is for pictures (WebP, JPEG); {output.suffix} files take crf or bitrate")
         container = containers.container_of(output)
         codec = codecs.encoder(self.codec).codec
-        if not containers.holds_codec(container, codec):
-            fitting = [e for e, c in containers.CONTAINERS.items() if containers.holds_codec(c, codec)]
-            raise InputError(
-                f"{output.suffix} files cannot hold {codec} ({self.codec}); "
-                f"write one of {', '.join(fitting)}, or choose another codec"
-            )
+        containers.check_codec(output, codec, self.codec)
         self._trial(index)
         return losses(index, self._settings, container)
 
@@ -185,36 +134,6 @@ class EncodePyAV(Operator[EncodeOptions]):
         del threads
         self._writer = media.SegmentWriter(path, index, self._settings_for(index))
 
-    def write(self, picture: media.Picture) -> None:
-        """Encode the next picture of the segment; after a gap in their numbers a new stretch begins."""
-        if self._writer is None:
-            raise RuntimeError("write was called before begin")
-        self._writer.add(picture)
-
-    def finish(self) -> dict[str, Any]:
-        """Close the segment; returns its facts: frames, bytes, first_pts, last_pts, pixel_format."""
-        if self._writer is None:
-            raise RuntimeError("finish was called before begin")
-        finished, self._writer = self._writer, None
-        report = finished.close()
-        return {
-            "frames": report.frames,
-            "bytes": report.file_bytes,
-            "first_pts": report.first_pts,
-            "last_pts": report.last_pts,
-            "pixel_format": report.pixel_format,
-        }
-
-    def verify(self, path: Path, frames: int) -> None:
-        """Raises VidswapError unless the finished segment, read again, holds that many frames and can be decoded."""
-        verify_segment(path, frames)
-
-    def abort(self) -> None:
-        """Give the segment up; no file is left. May be called at any time."""
-        if self._writer is not None:
-            self._writer.abort()
-            self._writer = None
-
     def join(
         self,
         index: media.VideoIndex,
@@ -231,15 +150,4 @@ class EncodePyAV(Operator[EncodeOptions]):
             write_images(index, segments, wanted, quality=quality, notes=metadata)
         else:
             return media.join(index, segments, output, copied=copied, metadata=metadata)
-        return []
-
-    def can_copy(self, index: media.VideoIndex, output: Path) -> bool:
-        """True when the input file itself can be the output: the whole of it as it is, and both are named alike."""
-        as_it_is = index.whole is None and index.deinterlace is None and not index.images
-        alike = Path(output).suffix.lower() == index.path.suffix.lower()
-        return as_it_is and alike and not outputs.is_image_output(Path(output))
-
-    def copy(self, index: media.VideoIndex, output: Path) -> list[str]:
-        """Copy the input to `output`, byte by byte; returns warnings."""
-        shutil.copyfile(index.path, output)
         return []

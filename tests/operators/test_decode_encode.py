@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from vidswap.operators.decode import DecodeOptions, DecodePyAV
-from vidswap.operators.encode import EncodeOptions, EncodePyAV, bits_per_second
+from vidswap.operators.encode import EncodeOptions, EncodePyAV
+from vidswap.operators.segment_encoder import bits_per_second
 
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Setting

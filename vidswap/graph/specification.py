@@ -124,7 +124,10 @@ def read_yaml(path: Path) -> Any:
 
 
 def apply_overrides(specification: PipelineSpecification, overrides: Iterable[str]) -> PipelineSpecification:
-    """Set options of stages from `stage.option=value` strings, values read as YAML. Raises InputError."""
+    """Set options of stages from `stage.option=value` strings, values read as YAML. Raises InputError.
+
+    `stage.use=operator` puts another operator in the stage's place.
+    """
     stages = {s.name: s for s in specification.stages}
     for override in overrides:
         key, equals, _ = override.partition("=")
@@ -138,8 +141,13 @@ def apply_overrides(specification: PipelineSpecification, overrides: Iterable[st
         except (OmegaConfBaseException, YAMLError) as error:
             raise InputError(f"{override!r} cannot be read: {_one_line(error)}") from None
         assert isinstance(parsed, dict)
-        stage = stages[stage_name]
-        merged = OmegaConf.merge(OmegaConf.create(stage.options), OmegaConf.create(parsed[stage_name]))
+        stage, given = stages[stage_name], parsed[stage_name]
+        if "use" in given:
+            if not isinstance(given["use"], str):
+                raise InputError(f"{override!r}: write the name of an operator, such as encode.use=encode.ffmpeg")
+            stages[stage_name] = stage.model_copy(update={"use": given["use"]})
+            continue
+        merged = OmegaConf.merge(OmegaConf.create(stage.options), OmegaConf.create(given))
         stages[stage_name] = stage.model_copy(update={"options": OmegaConf.to_container(merged)})
     return specification.model_copy(update={"stages": tuple(stages[s.name] for s in specification.stages)})
 

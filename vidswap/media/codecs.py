@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from vidswap.graph.errors import InputError
 from vidswap.graph.registry import nearest
 
+from .ffmpeg_binary import where_to_find
 from .planes import Layout, has_alpha, layout
 
 
@@ -115,8 +117,9 @@ def encoder(name: str) -> Encoder:
     names = available_encoders()
     if name not in names:
         if name in ENCODERS:
-            raise InputError(f"encoder {name!r} is not in this build of FFmpeg; there are: {', '.join(names)}")
-        raise InputError(f"unknown codec {name!r}; {nearest(name, names)}")
+            remedy = where_to_find(name) or f"there are: {', '.join(names)}"
+            raise InputError(f"encoder {name!r} is not in this build of FFmpeg; {remedy}")
+        raise InputError(f"unknown codec {name!r}; {where_to_find(name) or nearest(name, names)}")
     return ENCODERS[name]
 
 
@@ -153,8 +156,12 @@ def choose_pixel_format(name: str, source: str, width: int, height: int) -> str:
         return source
     if source.startswith("yuvj") and (plain := source.replace("yuvj", "yuv")) in fits:
         return plain
-    ranked = sorted(fits, key=lambda f: (_loss(of, f, name), fits.index(f)))
-    return ranked[0]
+    return nearest_format(of, fits, keeps_rgb=ENCODERS[name].codec == "ffv1")
+
+
+def nearest_format(of: Layout, formats: Sequence[str], *, keeps_rgb: bool) -> str:
+    """The one of `formats`, not empty, in which the least is lost; with `keeps_rgb` RGB sources stay RGB."""
+    return min(formats, key=lambda f: (_loss(of, f, keeps_rgb), formats.index(f)))
 
 
 @lru_cache(maxsize=1)
@@ -172,8 +179,11 @@ def steady_instructions() -> str | None:
 
 
 def _fits(name: str, pixel_format: str, width: int, height: int) -> bool:
-    if not ENCODERS[name].even_chroma:
-        return True
+    return not ENCODERS[name].even_chroma or whole_chroma(pixel_format, width, height)
+
+
+def whole_chroma(pixel_format: str, width: int, height: int) -> bool:
+    """True when frames of that size hold no half chroma sample."""
     block_x, block_y = _chroma_block(av.VideoFormat(pixel_format, 16, 16))
     return width % block_x == 0 and height % block_y == 0
 
@@ -184,7 +194,7 @@ def _chroma_block(described: av.VideoFormat) -> tuple[int, int]:
     return (16 // chroma[0].width, 16 // chroma[0].height) if chroma else (1, 1)
 
 
-def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
+def _loss(of: Layout, pixel_format: str, keeps_rgb: bool) -> tuple[float, ...]:
     """What is lost, gravest first, then what is wasted: colour, alpha, depth, chroma."""
     described = av.VideoFormat(pixel_format, 16, 16)
     bits = max(c.bits for c in described.components)
@@ -192,10 +202,10 @@ def _loss(of: Layout, pixel_format: str, name: str) -> tuple[float, ...]:
     rgb = described.is_rgb or described.has_palette
     shift_x, shift_y = _chroma_block(described)
     want_x, want_y = 1 << of.shift_x, 1 << of.shift_y
-    if of.kind == "gray" or (of.kind == "rgb" and ENCODERS[name].codec != "ffv1"):
+    if of.kind == "gray" or (of.kind == "rgb" and not keeps_rgb):
         want_x = want_y = 2
     usual = layout(pixel_format) is not None
-    foreign_kind = rgb != (of.kind == "rgb" and ENCODERS[name].codec == "ffv1")
+    foreign_kind = rgb != (of.kind == "rgb" and keeps_rgb)
     colours = sum(not c.is_alpha for c in described.components) >= 3
     grey_lost = not colours and not rgb and of.kind != "gray"
     return (

@@ -71,6 +71,16 @@ def holds_codec(container: Container, codec: str) -> bool:
     return _accepted(container, add, write_header=container.iso)
 
 
+def check_codec(output: Path, codec: str, encoder: str) -> None:
+    """Raise InputError, naming containers that can, when the output's cannot hold what the encoder writes."""
+    if not holds_codec(container_of(output), codec):
+        fitting = [extension for extension, other in CONTAINERS.items() if holds_codec(other, codec)]
+        raise InputError(
+            f"{output.suffix} files cannot hold {codec} ({encoder}); "
+            f"write one of {', '.join(fitting)}, or choose another codec"
+        )
+
+
 def holds_stream(container: Container, template: Any) -> bool:
     """True when a copy of a stream can be written into the container, found out by writing a header to memory."""
     return _accepted(container, lambda trial: trial.add_stream_from_template(template, opaque=True), write_header=True)

@@ -14,13 +14,23 @@ _OWN_PLACE = {"h264": None, "hevc": None, "av1": frozenset({"left", "topleft"})}
 _MATROSKA_PLACES = frozenset({"left", "topleft", "top", "center"})
 
 
-def losses(index: VideoIndex, options: WriterOptions, container: Container) -> list[str]:
-    """Warnings, each one line, in which way the written video will be less than `index`. Empty for most videos."""
-    chosen = encoder(options.codec)
+def losses(
+    index: VideoIndex,
+    options: WriterOptions,
+    container: Container,
+    *,
+    chosen: Encoder | None = None,
+    pixel_format: str | None = None,
+) -> list[str]:
+    """Warnings, each one line, in which way the written video will be less than `index`. Empty for most videos.
+
+    `chosen` and `pixel_format` are what an encoder outside of PyAV's build is and writes.
+    """
+    chosen = chosen or encoder(options.codec)
     found = [*index.hdr.warnings(), *_fields(index, chosen)]
     source = layout(index.working_format)
     if options.pixel_format is None and source is not None:
-        found += _samples(index, source, options, chosen)
+        found += _samples(source, options, pixel_format or output_pixel_format(index, options))
     if index.full_range and source is not None and source.kind == "yuv" and chosen.codec in NO_FULL_RANGE:
         found.append(f"{chosen.codec} cannot say that colours have full range; they are brought to limited range")
     place, own = index.colour.chroma_location, _OWN_PLACE.get(chosen.codec, frozenset())
@@ -40,10 +50,9 @@ def _fields(index: VideoIndex, chosen: Encoder) -> list[str]:
     return [f"the video is interlaced ({order} field first) and {kept}; --deinterlace makes whole pictures of it"]
 
 
-def _samples(index: VideoIndex, source: Layout, options: WriterOptions, chosen: Encoder) -> list[str]:
+def _samples(source: Layout, options: WriterOptions, name: str) -> list[str]:
     """Alpha, depth and chroma that the encoder's nearest format lacks. RGB becomes YUV unsaid, as players ask."""
     found = []
-    name = output_pixel_format(index, options)
     if source.alpha and not has_alpha(name):
         found.append(
             f"{options.codec} has no alpha: the video's transparency is dropped; prores_ks (mov), ffv1 (mkv) and "

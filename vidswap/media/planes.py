@@ -15,7 +15,7 @@ _YUV = re.compile(r"yuv(?P<kind>[ja]?)(?P<chroma>4\d\d)p(?P<bits>9|10|12|14|16)?
 _GRAY = re.compile(r"gray(?P<bits>9|10|12|14|16)?(?:le)?$")
 _RGB = re.compile(r"gbr(?P<alpha>a?)p(?P<bits>9|10|12|14|16)?(?:le)?$")
 # Formats that carry the same samples in another order; the planar one on the right loses nothing.
-_SAME_SAMPLES = {
+SAME_SAMPLES = {
     "nv12": "yuv420p",
     "nv21": "yuv420p",
     "nv16": "yuv422p",
@@ -93,8 +93,8 @@ def working_format(pixel_format: str) -> str:
     """The planar format in which a frame of `pixel_format` is worked on; itself wherever possible."""
     if layout(pixel_format) is not None:
         return pixel_format
-    if pixel_format in _SAME_SAMPLES:
-        return _SAME_SAMPLES[pixel_format]
+    if pixel_format in SAME_SAMPLES:
+        return SAME_SAMPLES[pixel_format]
     if pixel_format.endswith("be") and layout(little := pixel_format[:-2] + "le") is not None:
         return little
     described = av.VideoFormat(pixel_format, 16, 16)

@@ -10,24 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.video.reformatter
-import numpy as np
 from av.codec.context import Flags
 
 from vidswap.graph.errors import InputError, VidswapError
 from vidswap.graph.registry import nearest
 
 from .codecs import Encoder, choose_pixel_format, encoder, pixel_formats, steady_instructions
-from .colour import SCALER_MATRIX, UNSPECIFIED
+from .colour import UNSPECIFIED
+from .conforming import Conformer
 from .hdr import Hdr, encoder_settings
 from .index import VideoIndex
 from .opening import address, reason
-from .picture import CONVERT, Picture
-from .planes import has_alpha, layout, plane_views
+from .picture import Picture
+from .planes import has_alpha, layout
 
 _FULL, _LIMITED = 2, 1
 NO_FULL_RANGE = frozenset({"prores"})
 """Formats that cannot say that codes have full range; players take them as limited."""
+JPEG_COLOUR = frozenset({"mjpeg"})
+"""Formats whose codes have full range and the matrix of BT.601 by definition (JFIF)."""
+_BT601 = 5
 _PROGRESSIVE, _TOP_FIRST, _BOTTOM_FIRST = 1, 2, 3
 _OWN_PARAMETERS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 
@@ -97,16 +99,8 @@ class SegmentWriter:
         self._first = self._last = 0
         self._following: int | None = None
         self._encoding: Any = None
-        self._reformatter = av.video.reformatter.VideoReformatter()
-        source = layout(index.working_format)
-        self._source_is_yuv = source is not None and source.kind == "yuv"
         self._matrix, self._full_range = output_colour(index, self.pixel_format, self._encoder.codec)
-        # The scaler takes grey for full range whatever it says; limited grey keeps its codes if YUV is called so, too.
-        limited_grey = source is not None and source.kind == "gray" and index.colour.range == _LIMITED
-        self._scaled_to_full = self._full_range or limited_grey
-        self._same_codes = index.working_format == self.pixel_format and (
-            not self._source_is_yuv or self._full_range == index.full_range
-        )
+        self._conformer = Conformer(index, self.pixel_format, self._matrix, self._full_range)
         try:
             self._container = av.open(address(self.path), mode="w", format=self._encoder.segment_muxer)
             self._stream = self._encoding = self._add_stream(self._container)
@@ -117,7 +111,7 @@ class SegmentWriter:
 
     def add(self, picture: Picture) -> None:
         """Encode the next picture. Raises VidswapError when the encoder or the disk fails."""
-        frame = self._conform(picture)
+        frame = self._conformer.conform(picture)
         if not self._frames:
             self._first = picture.pts
         elif picture.frame != self._following:
@@ -209,33 +203,6 @@ class SegmentWriter:
             found["chroma_sample_location"] = self.index.colour.chroma_location
         return found
 
-    def _conform(self, picture: Picture) -> av.VideoFrame:
-        frame = picture.native
-        if not self._same_codes:
-            matrix = self.index.colour.matrix_in_use(self.index.stored_width, self.index.stored_height)
-            frame = self._reformatter.reformat(
-                frame,
-                format=self.pixel_format,
-                src_colorspace=SCALER_MATRIX[matrix] if self._source_is_yuv else None,
-                dst_colorspace=SCALER_MATRIX[matrix],
-                src_color_range=_FULL if self.index.full_range or not self._source_is_yuv else _LIMITED,
-                dst_color_range=_FULL if self._scaled_to_full else _LIMITED,
-                interpolation=CONVERT,
-                threads=1,
-            )
-            _scale_alpha(picture.native, frame)
-        return frame
-
-
-def _scale_alpha(source: av.VideoFrame, target: av.VideoFrame) -> None:
-    """Bring alpha to another depth so that opaque stays so: FFmpeg's scaler makes 1020 of 255, not 1023."""
-    of, to = layout(source.format.name), layout(target.format.name)
-    if of is None or to is None or not (of.alpha and to.alpha) or of.bits == to.bits:
-        return
-    most, all_of_it = (1 << of.bits) - 1, (1 << to.bits) - 1
-    alpha = plane_views(source, of)[-1].astype(np.uint32)
-    plane_views(target, to)[-1][...] = (alpha * all_of_it + most // 2) // most
-
 
 def output_colour(index: VideoIndex, pixel_format: str, codec: str) -> tuple[int, bool]:
     """Matrix tag and full range of the encoded video: the video's own, except where RGB becomes YUV or the reverse, and
@@ -243,6 +210,8 @@ def output_colour(index: VideoIndex, pixel_format: str, codec: str) -> tuple[int
     source, target = layout(index.working_format), av.VideoFormat(pixel_format, 16, 16)
     if target.is_rgb:
         return 0, True
+    if codec in JPEG_COLOUR:
+        return _BT601, True
     if source is not None and source.kind == "rgb":
         return index.colour.matrix_in_use(index.stored_width, index.stored_height), False
     matrix = index.colour.matrix
@@ -266,9 +235,12 @@ def field_order(index: VideoIndex) -> int:
     return _TOP_FIRST if index.top_field_first else _BOTTOM_FIRST
 
 
-def encoder_options(options: WriterOptions, hdr: Hdr | None = None) -> dict[str, str]:
-    """FFmpeg's options for the encoder; `hdr` is told to those that write it into their frames."""
-    chosen = encoder(options.codec)
+def encoder_options(options: WriterOptions, hdr: Hdr | None = None, *, chosen: Encoder | None = None) -> dict[str, str]:
+    """FFmpeg's options for the encoder; `hdr` is told to those that write it into their frames.
+
+    `chosen` is one outside of PyAV's build. Raises InputError for a preset that the encoder lacks.
+    """
+    chosen = chosen or encoder(options.codec)
     found = dict(chosen.options)
     if options.preset is not None and chosen.presets and options.preset not in chosen.presets:
         raise InputError(f"{options.codec} has no preset {options.preset!r}; there are: {', '.join(chosen.presets)}")
