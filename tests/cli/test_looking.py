@@ -7,6 +7,8 @@ import sys
 import cv2
 import pytest
 
+from vidswap.media import ffmpeg_binary
+
 
 @pytest.mark.parametrize(
     "command", ["swap", "run", "inspect", "evaluate", "compare", "preview", "operators", "pipelines", "doctor", "demo"]
@@ -113,3 +115,33 @@ def test_doctor_finds_this_machine_well(vidswap):
 
 def test_doctor_prints_remedies_whole(vidswap):
     assert "vidswap[" in vidswap("doctor")[1].replace("\n", "").replace(" ", "")
+
+
+def test_doctor_tells_encoders_disk_and_memory(vidswap):
+    facts = json.loads(vidswap("doctor", "--json")[1])
+    told = {f["what"]: f["state"] for f in facts["findings"]}
+    assert "GiB free in" in told["disk space here"] and "GiB" in told["memory"] and "cores" in told["CPU"]
+    assert "libx264" in facts["encoders"]["pyav"]
+    assert "hardware encoders of PyAV" in told
+    for trial in facts["encoders"]["hardware"]:
+        assert trial["where"] in ("pyav", "binary")
+        assert trial["opens"] == (trial["reason"] == "")
+    binary = ffmpeg_binary.find_binary()
+    if binary is None:
+        assert told["optional: ffmpeg binary"] == "not found"
+        return
+    assert told["optional: ffmpeg binary"].startswith(binary)
+    more = facts["encoders"]["binary"]["more"]
+    assert "mpeg4" in more and "libx264" not in more
+    assert told["encoders that encode.ffmpeg adds"].startswith(f"{len(more)}, among them")
+
+
+def test_doctor_says_how_to_get_what_is_optional(vidswap, monkeypatch):
+    monkeypatch.setattr(ffmpeg_binary, "find_binary", lambda given=None: None)
+    code, out, _ = vidswap("doctor", "--json")
+    found = {f["what"]: f for f in json.loads(out)["findings"]}
+    assert code == 0
+    assert found["optional: ffmpeg binary"]["remedy"].startswith("install ffmpeg")
+    assert json.loads(out)["encoders"]["binary"] is None
+    for what in ("optional: decord (decode.decord)", "optional: ffmpeg-python (encode.ffmpeg)"):
+        assert found[what]["state"] == "installed" or found[what]["remedy"].startswith("pip install 'vidswap[")

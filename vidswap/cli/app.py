@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import batch, compare, demo, evaluate, looking, preview, running
+from . import doctor as checkup
 from .console import VOICE
 
 app = typer.Typer(
@@ -356,9 +357,9 @@ def pipelines(as_json: Json = False) -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check this machine: versions, codecs, GPU, models; what is missing and how to get it."""
+    """Check this machine: versions, codecs, GPU, models, disk; what is missing and how to get it."""
     _voice(as_json)
-    looking.doctor()
+    checkup.doctor()
 
 
 @app.command(name="demo")

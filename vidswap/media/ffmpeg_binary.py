@@ -6,7 +6,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,15 @@ INSTALL_WRAPPER = "pip install 'vidswap[ffmpeg]'"
 _ASKING_S = 60.0
 _ENCODER = re.compile(r"^ V[.\w]{5} (?P<name>\S+)\s+.*?(?:\(codec (?P<codec>\w+)\))?$")
 _OPTION = re.compile(r"^  -(?P<name>\S+)\s+<\w+>\s+E")
+
+# Follows from what was said before it, or says nothing.
+_EMPTY_WORDS = re.compile(
+    r"Error while opening encoder|Error sending frames|Task finished|Terminating thread|Nothing was written|"
+    r"Could not open encoder before|Error opening output|Error splitting|Error selecting|Conversion failed|"
+    r"Error reinitializing"
+)
+_SPEAKER = re.compile(r"^(?:\[[^\]]*\] )+")
+_LONGEST_WORDS = 300
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,12 @@ def where_to_find(name: str) -> str | None:
         return None
     wrapper = "" if wrapper_installed() else f" (after {INSTALL_WRAPPER})"
     return f"the ffmpeg binary {binary} has it: add encode.use=encode.ffmpeg{wrapper}"
+
+
+def last_words(said: Iterable[str], lines: int) -> str:
+    """What ffmpeg complained of, from its standard error: so many lines, without names of its parts, in one."""
+    plain = (_SPEAKER.sub("", line.strip()) for line in said)
+    return "; ".join([line for line in plain if line and not _EMPTY_WORDS.search(line)][:lines])[:_LONGEST_WORDS]
 
 
 def ask(binary: str, *arguments: str) -> str:

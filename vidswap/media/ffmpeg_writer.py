@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import subprocess
 import tempfile
 import threading
@@ -53,13 +52,6 @@ _MORE = {
         Encoder("librav1e", "av1", crf=80.0, crf_option="qp", preset="8", preset_option="speed"),
     )
 }
-# Follows from what was said before it, or says nothing.
-_EMPTY_WORDS = re.compile(
-    r"Error while opening encoder|Error sending frames|Task finished|Terminating thread|Nothing was written|"
-    r"Could not open encoder before|Error opening output|Error splitting|Error selecting|Conversion failed|"
-    r"Error reinitializing"
-)
-_SPEAKER = re.compile(r"^(?:\[[^\]]*\] )+")
 
 
 @dataclass(frozen=True)
@@ -326,8 +318,7 @@ class FFmpegWriter:
         assert self._process.stderr is not None
         with self._process.stderr as heard:
             for line in heard:
-                if text := _SPEAKER.sub("", line.decode(errors="replace").strip()):
-                    self._said.append(text)
+                self._said.append(line.decode(errors="replace"))
 
     def _failure(self) -> VidswapError:
         """Gives up; the error says what ffmpeg said."""
@@ -339,9 +330,8 @@ class FFmpegWriter:
         code = self._process.poll()
         self._listener.join(_ENDING_S)
         self.abort()
-        words = [line for line in self._said if not _EMPTY_WORDS.search(line)]
         ended = f"it was ended by signal {-code}" if code is not None and code < 0 else f"it ended with code {code}"
-        told = "; ".join(words[:2])[:300] or ended
+        told = ffmpeg_binary.last_words(self._said, 2) or ended
         return VidswapError(f"encoding {self.path.name} with {self.options.codec} through ffmpeg failed: {told}")
 
 
