@@ -80,12 +80,14 @@ def test_closed_lips_show_nothing_of_the_inside(source, target):
 
 def test_lids_that_close_are_the_targets(target):
     points = in_crop(target)
-    assert transfer.closing_lids(points, points, 256).max() == 0
+    lids = np.zeros((256, 256), np.float32)
+    transfer.closing_lids(points, points, lids)
+    assert lids.max() == 0
     shut = points.copy()
     n = len(topology.RIGHT_EYE)
     for i in range(1, n // 2):
         shut[topology.RIGHT_EYE[i]] = shut[topology.RIGHT_EYE[n - i]]
-    lids = transfer.closing_lids(shut, shut, 256)
+    transfer.closing_lids(shut, shut, lids)
     x, y = np.rint(points[468, :2]).astype(int)
     assert lids[y, x] > 0.5
     x, y = np.rint(points[473, :2]).astype(int)

@@ -7,6 +7,8 @@ and only then their rims around the eyes.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -15,6 +17,8 @@ from .matching import smoothstep, spread
 from .regions import BACKGROUND, HAIR
 
 _COLOUR_SIDE = 128
+_HIDES = np.zeros(256, np.uint8)
+_HIDES[[HAIR, BACKGROUND]] = 255
 _BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
 _LINE = 5  # px of the patch: a line is thinner than this
 # fmt: off
@@ -42,11 +46,18 @@ def free_face(
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3) in its pixels; regions (S, S) labels; person (S, S) 0..1;
     worn: what `eyewear` says, if that is known.
     """
-    sigma = max(0.7, 0.006 * crop.shape[0])
-    hidden = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
-    hidden = smoothstep(cv2.GaussianBlur(hidden, (0, 0), sigma), 0.15, 0.7)
-    there = smoothstep(cv2.GaussianBlur(person, (0, 0), sigma), 0.2, 0.6)
-    free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions))
+    size = crop.shape[0]
+    sigma = max(0.7, 0.006 * size)
+    # What is blurred by some pixels needs no finer grid than that.
+    step = next((s for s in (4, 2) if sigma >= 1.1 * s and size % s == 0), 1)
+    side = size // step
+    hidden = _coarse(cv2.LUT(regions, _HIDES), side).astype(np.float32) * np.float32(1 / 255)
+    left = math.sqrt(sigma**2 - (step**2 - 1) / 4) / step
+    hidden = smoothstep(cv2.GaussianBlur(hidden, (0, 0), left), 0.15, 0.7)
+    there = smoothstep(cv2.GaussianBlur(_coarse(person, side), (0, 0), left), 0.2, 0.6)
+    free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions, out=side))
+    if step > 1:
+        free = cv2.resize(free, (size, size), interpolation=cv2.INTER_LINEAR)
     worn = eyewear(crop, points) if worn is None else worn
     return free if worn <= 0 else free * (1 - worn * rims(crop, points))
 
@@ -58,17 +69,19 @@ def hair_beside(
     reach: float = 0.22,
     share: tuple[float, float] = (0.35, 0.7),
     inside: bool = False,
+    out: int | None = None,
 ) -> np.ndarray:
     """(S, S) float32, 0..1: hair that falls over the outline from outside, told by colour from the skin beside it.
 
     Only within `reach` (in distances between the outer corners of the eyes) of hair outside of the outline: a beard,
     which has skin below it, stays a part of the face. `share`: how far a colour must be on its way from skin to hair,
     for none and for all of it. With `inside` hair within the outline counts as well, and only what is above the
-    lower edge of the brows is looked at.
+    lower edge of the brows is looked at. `out`: side of the result, if not S.
     """
     size = crop.shape[0]
     side = min(size, _COLOUR_SIDE)
     scale = side / size
+    size = size if out is None else out
     nothing = np.zeros((size, size), np.float32)
     small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
     own = ((points[:, :2] + 0.5) * scale - 0.5).astype(np.float32)
@@ -153,6 +166,10 @@ def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     grown = cv2.dilate(lines, _disc(max(1, round(0.008 * between))))
     result[y0:y1, x0:x1] = cv2.GaussianBlur(grown, (0, 0), 0.8)
     return result
+
+
+def _coarse(plane: np.ndarray, side: int) -> np.ndarray:
+    return plane if plane.shape[0] == side else cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _bounds(points: np.ndarray, size: int) -> tuple[int, int, int, int]:

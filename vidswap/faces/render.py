@@ -9,7 +9,7 @@ Points have the centre of the first pixel at (0, 0), in the image that is made a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 _SHIFT = 4
 _FOLD = 128
 _STEEP = 3.0  # times the area of texture that a pixel shows in the median
+_DOUBLED = 1024  # pixels: larger textures are sampled by the cubic kernel itself
 _FARTHEST = 2.0**15  # pixels: OpenCV's fixed point ends at 2^31 >> 16
 
 
@@ -25,18 +26,22 @@ class Raster:
     """What is seen where in an image of `shape` (rows, columns).
 
     ids (h, w) int32: row of the triangle in the list given, -1 where there is none; of the rectangle `x0, y0` .. that
-    holds all of the mesh. Empty (0, 0) where nothing is seen.
+    holds all of the mesh. Empty (0, 0) where nothing is seen. Each of them stands for `step` x `step` pixels of the
+    image; x0 and y0 are counted in such blocks.
     """
 
     shape: tuple[int, int]
     x0: int
     y0: int
     ids: np.ndarray
+    step: int = 1
 
     @property
     def window(self) -> tuple[slice, slice]:
         """Rows and columns of the image that `ids` covers."""
-        return slice(self.y0, self.y0 + self.ids.shape[0]), slice(self.x0, self.x0 + self.ids.shape[1])
+        rows, columns = self.ids.shape
+        step = self.step
+        return slice(self.y0 * step, (self.y0 + rows) * step), slice(self.x0 * step, (self.x0 + columns) * step)
 
 
 def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -45,15 +50,20 @@ def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]))
 
 
-def rasterise(points: np.ndarray, triangles: np.ndarray, shape: tuple[int, int], margin: int = 0) -> Raster:
+def rasterise(
+    points: np.ndarray, triangles: np.ndarray, shape: tuple[int, int], margin: int = 0, step: int = 1
+) -> Raster:
     """Find the triangle that is seen at each pixel.
 
     points (V, 3): x, y in pixels of the image, z in the same scale, smaller is nearer; triangles (M, 3) in the sense
     that `vidswap.faces.topology` gives them. Edges are painted half a pixel wide, so that neighbours leave no gap.
-    `margin` widens the window around the mesh by so many pixels.
+    `margin` widens the window around the mesh by so many pixels. `step` paints at a fraction of the size, which must
+    divide both sides of `shape`.
     """
-    height, width = shape
+    height, width = shape[0] // step, shape[1] // step
     flat = np.ascontiguousarray(points[:, :2])
+    if step > 1:
+        flat = (flat + 0.5) / step - 0.5
     used = flat[np.unique(triangles)] if len(triangles) else flat[:0]
     if not len(used) or not np.isfinite(used).all() or np.abs(used).max() > _FARTHEST:
         return Raster(shape, 0, 0, np.full((0, 0), -1, np.int32))
@@ -70,7 +80,7 @@ def rasterise(points: np.ndarray, triangles: np.ndarray, shape: tuple[int, int],
     fixed = np.rint((flat - (x0, y0)) * (1 << _SHIFT)).astype(np.int32)[triangles[seen]]
     for number, corners in zip(seen.tolist(), fixed, strict=True):
         cv2.fillConvexPoly(ids, corners, number, cv2.LINE_8, _SHIFT)
-    return Raster(shape, x0, y0, ids)
+    return Raster(shape, x0, y0, ids, step)
 
 
 @dataclass(frozen=True)
@@ -129,15 +139,37 @@ def without_steep(raster: Raster, maps: Maps, reach: int = 3) -> Raster:
         grown = cv2.dilate(ids, np.ones((3, 3), np.uint8))
         ids = np.where(missing, grown, ids)
         missing = steep & (ids < 0)
-    return Raster(raster.shape, raster.x0, raster.y0, np.where(missing, raster.ids, ids).astype(np.int32))
+    return replace(raster, ids=np.where(missing, raster.ids, ids).astype(np.int32))
 
 
 def lookup(raster: Raster, maps: Maps) -> np.ndarray:
-    """(h, w, 2) float32: the place that each pixel of the raster's window reads; -1e4 where no triangle is."""
-    places = np.full((*raster.ids.shape, 2), -1e4, np.float32)
-    here = np.flatnonzero(raster.ids >= 0)
-    places.reshape(-1, 2)[here] = _read_at(raster, maps, here)
-    return places
+    """(h, w, 2) float32: the place that each pixel of the raster's window reads; -1e4 where no triangle is.
+
+    A coarse raster is read once per block, and linearly between: the map is continuous but for where one part of the
+    mesh hides another. There, triangles reach two blocks beyond their edge.
+    """
+    ids = raster.ids
+    if raster.step > 1:
+        grown = ids.astype(np.int16)
+        grown = cv2.dilate(grown, np.ones((5, 5), np.uint8))
+        ids = np.where(ids < 0, grown, ids)
+    rows, columns = ids.shape
+    x = ((np.arange(columns) + raster.x0 + 0.5) * raster.step - 0.5).astype(np.float32)
+    y = ((np.arange(rows) + raster.y0 + 0.5) * raster.step - 0.5).astype(np.float32)[:, None]
+    some = np.maximum(ids, 0)
+    a, b, c, d, e, f = (np.take(column, some) for column in np.ascontiguousarray(maps.affine.T))
+    across, down = a * x + b * y + c, d * x + e * y + f
+    if maps.steep.any():
+        held = maps.steep[some]
+        which = some[held]
+        across[held] = np.clip(across[held], maps.low[which, 0], maps.high[which, 0])
+        down[held] = np.clip(down[held], maps.low[which, 1], maps.high[which, 1])
+    outside = ids < 0
+    across[outside] = down[outside] = -1e4
+    places = cv2.merge([across, down])
+    if raster.step == 1:
+        return places
+    return cv2.resize(places, (columns * raster.step, rows * raster.step), interpolation=cv2.INTER_LINEAR)
 
 
 def sample_some(image: np.ndarray, raster: Raster, maps: Maps, wanted: np.ndarray) -> np.ndarray:
@@ -154,11 +186,12 @@ def sample_some(image: np.ndarray, raster: Raster, maps: Maps, wanted: np.ndarra
 
 
 def _read_at(raster: Raster, maps: Maps, pixels: np.ndarray) -> np.ndarray:
-    ids = raster.ids.ravel()[pixels]
+    step = raster.step
+    row, column = np.divmod(pixels, max(1, raster.ids.shape[1] * step))
+    ids = raster.ids[row // step, column // step]
     coefficients = maps.affine[ids]
-    width = max(1, raster.ids.shape[1])
-    x = (pixels % width + raster.x0).astype(np.float32)
-    y = (pixels // width + raster.y0).astype(np.float32)
+    x = (column + raster.x0 * step).astype(np.float32)
+    y = (row + raster.y0 * step).astype(np.float32)
     places = np.empty((len(pixels), 2), np.float32)
     places[:, 0] = coefficients[:, 0] * x + coefficients[:, 1] * y + coefficients[:, 2]
     places[:, 1] = coefficients[:, 3] * x + coefficients[:, 4] * y + coefficients[:, 5]
@@ -168,7 +201,11 @@ def _read_at(raster: Raster, maps: Maps, pixels: np.ndarray) -> np.ndarray:
 
 
 class Pyramid:
-    """A texture (T, U, C) uint8 in halving sizes, to be sampled without aliasing where the image shrinks it."""
+    """A texture (T, U, C) uint8 in halving sizes, to be sampled without aliasing where the image shrinks it.
+
+    A small one is kept at twice its size as well, enlarged by the cubic kernel once: linear sampling of that is as
+    sharp as cubic sampling, for an eighth of the time.
+    """
 
     def __init__(self, texture: np.ndarray, levels: int = 6) -> None:
         self.levels = [np.ascontiguousarray(texture)]
@@ -176,6 +213,7 @@ class Pyramid:
             above = self.levels[-1]
             half = (above.shape[1] // 2, above.shape[0] // 2)
             self.levels.append(cv2.resize(above, half, interpolation=cv2.INTER_AREA))
+        self._twice: np.ndarray | None = None
 
     def sample(self, places: np.ndarray, shrink: float) -> np.ndarray:
         """Read the texture at places (h, w, 2) of its first level, for an image `shrink` times as coarse.
@@ -183,7 +221,7 @@ class Pyramid:
         Cubic where the image enlarges the texture; between the two next levels, linearly, where it shrinks it.
         """
         if shrink <= 1:
-            return _remap(self.levels[0], places, cv2.INTER_CUBIC)
+            return self._at(0, places)
         level = min(np.log2(shrink), len(self.levels) - 1.0)
         low = int(level)
         share = float(level - low)
@@ -193,17 +231,25 @@ class Pyramid:
         return cv2.addWeighted(fine, 1 - share, self._at(low + 1, places), share, 0)
 
     def _at(self, level: int, places: np.ndarray) -> np.ndarray:
-        if level == 0:
-            return _remap(self.levels[0], places, cv2.INTER_CUBIC)
-        # Centres of 2^k pixels each: x' = (x + 0.5) / 2^k - 0.5.
-        scale = np.float32(0.5**level)
-        return _remap(self.levels[level], places * scale + (0.5 * scale - 0.5), cv2.INTER_LINEAR)
+        texture = self.levels[level]
+        if level > 0:
+            # Centres of 2^k pixels each: x' = (x + 0.5) / 2^k - 0.5.
+            return _remap(texture, _scaled(places, 0.5**level), cv2.INTER_LINEAR)
+        if max(texture.shape[:2]) > _DOUBLED:
+            return _remap(texture, places, cv2.INTER_CUBIC)
+        if self._twice is None:
+            self._twice = cv2.resize(texture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        return _remap(self._twice, _scaled(places, 2.0), cv2.INTER_LINEAR)
+
+
+def _scaled(places: np.ndarray, scale: float) -> np.ndarray:
+    offset = 0.5 * scale - 0.5
+    return np.asarray(places * np.float32(scale) + np.float32(offset))
 
 
 def shrinking(maps: Maps, ids: np.ndarray) -> float:
-    """How many texture pixels stand side by side in a pixel of the image: median over what is seen."""
-    seen = np.unique(ids)
-    seen = seen[seen >= 0]
+    """How many texture pixels stand side by side in a pixel of the image: median over the triangles in ids (h, w)."""
+    seen = np.flatnonzero(np.bincount((ids[::2, ::2] + 1).ravel())[1:])
     if not len(seen):
         return 1.0
     of = maps.affine[seen].astype(np.float64)

@@ -21,6 +21,7 @@ _LID_GAUGES = (
 )
 _LEAST_COLOUR = 0.3
 _REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
+_COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the size
 _SKIN = len(topology.triangles())
 
 
@@ -109,7 +110,8 @@ def perform(
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
     triangles = topology.triangles(holes=False)
-    raster = render.rasterise(shape, triangles, (size, size), margin=2)
+    step = 2 if size >= _COARSE and size % 2 == 0 else 1
+    raster = render.rasterise(shape, triangles, (size, size), margin=2, step=step)
     if not raster.ids.size:
         return image, alpha
     window = raster.window
@@ -118,61 +120,74 @@ def perform(
     # Eyeballs and the inside of the mouth are the target's own, moved along with lids and lips.
     own_maps = render.affine_maps(shape, points, triangles)
     in_hole = raster.ids >= _SKIN
-    seen = (raster.ids >= 0).astype(np.float32)
+    seen = (raster.ids >= 0).astype(np.uint8)
 
     places = render.lookup(raster, skin_maps)
     shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
     rendered = actor.pyramid.sample(places, shrink)
     here = crop[window]
-    cover = rendered[..., 3].astype(np.float32) * np.float32(1 / 255)
-    cover = cover * seen
+    cover = rendered[..., 3].astype(np.float32)
+    cover *= enlarged(seen.astype(np.float32) * np.float32(1 / 255), step)
     worn = occlusion.eyewear(crop, points)
     free = occlusion.free_face(crop, points, regions, person, worn)[window]
     if worn > 0 and actor.rims is not None:
         # Nobody wears two pairs of glasses.
         cover = cover * (1 - np.float32(worn / 255) * actor.rims.sample(places, shrink))
 
-    lit = _lit(here, rendered[..., :3], raster, shape, cover * free)
-    lit = matching.match_sharpness(lit, here, cover * free)
-    lit = matching.match_grain(lit, here, cover * free)
+    shown = cover * free
+    lit = _lit(here, rendered[..., :3], raster, shape, shown)
+    lit = matching.match_sharpness(lit, here, shown)
+    lit = matching.match_grain(lit, here, shown)
 
-    hole = cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size))
-    hole = np.maximum(hole, closing_lids(shape, points, size)[window])
-    wanted = np.flatnonzero((hole > 0.004) & (seen > 0))
+    hole = enlarged(cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size / step)), step)
+    closing_lids(shape - (raster.x0 * step, raster.y0 * step, 0), points, hole)
+    wanted = np.flatnonzero((hole > 0.004) & (enlarged(seen, step) > 0))
     share = hole.ravel()[wanted, None]
     lit = np.ascontiguousarray(lit)
     flat = lit.reshape(-1, 3)
     flat[wanted] += share * (render.sample_some(crop, raster, own_maps, wanted) - flat[wanted])
 
     edge = max(1.0, 0.012 * size)
-    silhouette = cv2.distanceTransform(
-        cv2.copyMakeBorder((seen > 0).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
+    silhouette = step * cv2.distanceTransform(
+        cv2.copyMakeBorder(seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
     )[1:-1, 1:-1]
-    alpha[window] = cover * free * smoothstep(silhouette, 0.5, 1 + 2 * edge)
-    image[window] = np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    alpha[window] = shown * enlarged(smoothstep(silhouette, 0.5, 1 + 2 * edge), step)
+    image[window] = cv2.convertScaleAbs(lit)
     return image, alpha
 
 
-def closing_lids(shape: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
-    """(S, S) float32, 0..1: lids that are about to close, where the target's own are shown.
+def enlarged(values: np.ndarray, step: int) -> np.ndarray:
+    """values (h, w) at `step` times the size, linearly between."""
+    if step == 1 or not values.size:
+        return values
+    return cv2.resize(values, (values.shape[1] * step, values.shape[0] * step), interpolation=cv2.INTER_LINEAR)
 
-    A portrait with open eyes does not show what the upper lid looks like when it is drawn down.
+
+def closing_lids(shape: np.ndarray, points: np.ndarray, hole: np.ndarray) -> None:
+    """Raise `hole` (h, w) float32, 0..1, where lids are about to close, so that the target's own are shown there.
+
+    A portrait with open eyes does not show what the upper lid looks like when it is drawn down. shape (478, 2 or 3) in
+    pixels of `hole`; points (478, 2 or 3) of the target in the same scale.
     """
-    result = np.zeros((size, size), np.float32)
     for ring, (upper, lower, one, other) in _LID_GAUGES:
         corners = float(np.linalg.norm(points[one, :2] - points[other, :2]))
         gap = float(np.linalg.norm(points[upper, :2] - points[lower, :2]))
         closed = 1 - float(smoothstep(gap / max(corners, 1e-3), *_CLOSING))
         if closed <= 0:
             continue
-        mask = np.zeros((size, size), np.uint8)
         hull = cv2.convexHull(shape[list(ring), :2].astype(np.float32))
-        cv2.fillPoly(mask, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
-        reach = max(1, round(0.2 * corners))
+        reach, sigma = max(1, round(0.2 * corners)), max(0.6, 0.07 * corners)
+        around = reach + round(4 * sigma) + 2
+        x0, y0 = (max(0, int(v) - around) for v in hull.min((0, 1)))
+        x1, y1 = (max(0, int(v) + around + 1) for v in hull.max((0, 1)))
+        part = hole[y0:y1, x0:x1]
+        if not part.size:
+            continue
+        mask = np.zeros(part.shape, np.uint8)
+        cv2.fillPoly(mask, [np.rint((hull - (x0, y0)) * 16).astype(np.int32)], 1, shift=4)
         mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(0.6, 0.07 * corners))
-        np.maximum(result, closed * soft, out=result)
-    return result
+        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
+        np.maximum(part, np.float32(closed) * soft, out=part)
 
 
 def _lit(
@@ -185,7 +200,8 @@ def _lit(
     source = cv2.resize(rendered, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     small = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
     features = np.zeros((size[1], size[0]), np.uint8)
-    local = ((shape[:, :2] - (raster.x0, raster.y0) + 0.5) * (size[0] / here.shape[1]) - 0.5).astype(np.float64)
+    corner = (raster.x0 * raster.step, raster.y0 * raster.step)
+    local = ((shape[:, :2] - corner + 0.5) * (size[0] / here.shape[1]) - 0.5).astype(np.float64)
     for ring in (topology.RIGHT_BROW, topology.LEFT_BROW, topology.RIGHT_EYE, topology.LEFT_EYE, topology.LIPS_OUTER):
         cv2.fillPoly(
             features, [np.rint(cv2.convexHull(local[list(ring)].astype(np.float32)) * 16).astype(np.int32)], 1, shift=4
