@@ -27,7 +27,8 @@ class DetectOptions(Options):
         60, ge=0, le=4096, description="height in px of the smallest face to look for in tiles; 0: none"
     )
     tiles: Literal["alone", "always"] = Field("alone", description="tiles where the frame shows no face, or always")
-    refine: int = Field(2, ge=0, le=8, description="further passes of the landmark model")
+    face: str = Field("all", description="which faces will be wanted; with largest, a large one is enough")
+    refine: int = Field(1, ge=0, le=8, description="further passes of the landmark model")
     max_faces: int = Field(32, ge=1, le=256, description="at most so many faces per frame, best first")
     task: Path | None = Field(None, description="a FaceLandmarker .task bundle instead of MediaPipe's own models")
 
@@ -45,8 +46,8 @@ class DetectMediaPipe(Operator[DetectOptions]):
         from vidswap.faces.mediapipe_models import load_face_model
 
         self._model: FaceModel = load_face_model(self.options.task)
-        told = self.options.model_dump(exclude={"task"})
-        self._how = DetectionOptions(**told)
+        told = self.options.model_dump(exclude={"task", "face"})
+        self._how = DetectionOptions(**told, largest=self.options.face == "largest")
 
     def __call__(self, batch: Batch) -> Batch:
         """One row per face, left to right within a frame; frames without faces have none."""

@@ -150,7 +150,8 @@ def test_options_have_no_hidden_defaults_that_differ_from_the_operators():
     from vidswap.operators.detect import DetectOptions
 
     own = dataclasses.asdict(DetectionOptions())
-    assert {k: v for k, v in DetectOptions().model_dump().items() if k != "task"} == own
+    theirs = DetectOptions().model_dump(exclude={"task", "face"})
+    assert {**theirs, "largest": DetectOptions().face == "largest"} == own
 
 
 @pytest.mark.parametrize(

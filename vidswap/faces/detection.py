@@ -50,17 +50,19 @@ class DetectionOptions:
         faces of about a twelfth of the longer side are found.
     tiles: "alone" looks at tiles where the whole frame shows no face, "always" on every frame (for crowds).
     refine: how often the landmark model runs again on the crop that its last answer asks for; up to four times more
-    where
-        that crop still moves.
+        where that crop still moves.
     max_faces: at most so many faces, best first.
+    largest: only the largest face is wanted: where the near detector sees a large one surely, the far one, which looks
+        for small faces, is not asked.
     """
 
     min_score: float = 0.5
     min_presence: float = 0.5
     min_face: float = 60.0
     tiles: str = "alone"
-    refine: int = 2
+    refine: int = 1
     max_faces: int = 32
+    largest: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ _WHOLE_SIDE = 192
 _TILE_FACE = 16.0  # px of a face in the far detector's 192 px input below which it is found seldom
 _FURTHER_PASSES = 4  # after those asked for, for faces whose detection was far off
 _HOPELESS = 0.02  # presence below which no further pass is worth its time
+_SURE, _LARGE = 0.8, 0.2  # score, and share of the frame's longer side, of a face beside which no other matters
+_CUT_SCALE = 1.4  # side of what is cut out of the frame for all passes, in sides of the first one's crop
+# The mesh is larger than the detector's box, and its middle higher: medians over five people, near and far.
+_MESH_TO_BOX, _MESH_ABOVE_BOX = 1.1, 0.02
 _ROI_SCALE = 1.5  # side of the landmark model's crop, in longer sides of the face: what it was trained on
 
 
@@ -95,7 +101,7 @@ def find_faces(
     """
     options = options or DetectionOptions()
     small = overview(picture) if small is None else small
-    found = suppress(_look_at_whole(picture, small, model, options.min_score))
+    found = suppress(_look_at_whole(picture, small, model, options))
     meshes = _meshes(picture, model, found, options)
     if options.min_face > 0 and (options.tiles == "always" or not meshes):
         meshes += _meshes(picture, model, suppress(_look_at_tiles(picture, model, options)), options)
@@ -108,11 +114,44 @@ def find_faces(
     )
 
 
-def landmarks_at(picture: PictureLike, model: FaceModel, roi: np.ndarray) -> tuple[np.ndarray, float] | None:
+class Cutter:
+    """Crops of one frame for the landmark model: cut out of the native pixels once, then turned and moved from there.
+
+    Sampling planes costs as much as the model; a small image is cheap to sample again.
+    """
+
+    def __init__(self, picture: PictureLike, size: int) -> None:
+        self._picture, self._size = picture, size
+        self._cut: np.ndarray | None = None
+        self._matrix = np.zeros((2, 3))
+
+    def crop(self, matrix: np.ndarray) -> np.ndarray:
+        """(size, size, 3) uint8 RGB; `matrix` (2, 3) maps frame pixels to crop pixels."""
+        size = self._size
+        if self._cut is not None:
+            between = _compose(matrix, cv2.invertAffineTransform(self._matrix))
+            corners = np.array([[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1]], np.float64)
+            back = cv2.invertAffineTransform(between)
+            reached = corners @ back[:, :2].T + back[:, 2]
+            scale = float(np.hypot(between[0, 0], between[1, 0]))
+            if 0.6 < scale < 1.25 and reached.min() >= 0 and reached.max() <= self._cut.shape[0] - 1:
+                return cv2.warpAffine(self._cut, between, (size, size), flags=cv2.INTER_LINEAR)
+        margin = round((_CUT_SCALE - 1) * size / 2)
+        self._matrix = np.array(matrix, np.float64)
+        self._matrix[:, 2] += margin
+        self._cut = self._picture.crop(self._matrix, (size + 2 * margin, size + 2 * margin))
+        return np.ascontiguousarray(self._cut[margin : margin + size, margin : margin + size])
+
+
+def _compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    return np.hstack([outer[:, :2] @ inner[:, :2], (outer[:, :2] @ inner[:, 2] + outer[:, 2])[:, None]])
+
+
+def landmarks_at(cutter: Cutter, model: FaceModel, roi: np.ndarray) -> tuple[np.ndarray, float] | None:
     """Landmarks (478, 3) float32 in frame pixels, and presence, of the face in `roi` (centre x, y, side, angle)."""
     size = model.crop_size
     matrix = roi_matrix(roi, size)
-    mesh = model.landmarks(picture.crop(matrix, (size, size)))
+    mesh = model.landmarks(cutter.crop(matrix))
     if mesh is None:
         return None
     inverse = cv2.invertAffineTransform(matrix)
@@ -139,7 +178,9 @@ def roi_of_detection(box: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     right, left = keypoints[0].astype(np.float64), keypoints[1].astype(np.float64)
     x0, y0, x1, y1 = (float(v) for v in box)
     angle = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
-    return np.array([(x0 + x1) / 2, (y0 + y1) / 2, _ROI_SCALE * max(x1 - x0, y1 - y0), angle])
+    side = _ROI_SCALE * _MESH_TO_BOX * max(x1 - x0, y1 - y0)
+    up = _MESH_ABOVE_BOX * side * np.array([np.sin(angle), -np.cos(angle)])
+    return np.array([(x0 + x1) / 2 + up[0], (y0 + y1) / 2 + up[1], side, angle])
 
 
 def roi_of_landmarks(landmarks: np.ndarray) -> np.ndarray:
@@ -200,17 +241,16 @@ def signature(small: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(luma, (8, 8), interpolation=cv2.INTER_AREA), np.float32).reshape(64) / np.float32(255)
 
 
-def _look_at_whole(picture: PictureLike, rgb: np.ndarray, model: FaceModel, min_score: float) -> Detections:
+def _look_at_whole(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: DetectionOptions) -> Detections:
     height, width = rgb.shape[:2]
     to_frame = np.array([picture.width / width, picture.height / height], np.float32)
     half = cv2.resize(rgb, (max(1, width * 2 // 3), max(1, height * 2 // 3)), interpolation=cv2.INTER_AREA)
     to_frame_half = np.array([picture.width / half.shape[1], picture.height / half.shape[0]], np.float32)
-    return _join(
-        [
-            _moved(model.detect(rgb, far=True, min_score=min_score), to_frame),
-            _moved(model.detect(half, far=False, min_score=min_score), to_frame_half),
-        ]
-    )
+    near = _moved(model.detect(half, far=False, min_score=options.min_score), to_frame_half)
+    heights = (near.boxes[:, 3] - near.boxes[:, 1]) / max(picture.width, picture.height)
+    if options.largest and bool(((near.scores >= _SURE) & (heights >= _LARGE)).any()):
+        return near
+    return _join([_moved(model.detect(rgb, far=True, min_score=options.min_score), to_frame), near])
 
 
 def _look_at_tiles(picture: PictureLike, model: FaceModel, options: DetectionOptions) -> Detections:
@@ -269,8 +309,9 @@ def _meshes(
     meshes = []
     for box, score, keypoints in zip(found.boxes, found.scores, found.keypoints, strict=True):
         roi, points, presence = roi_of_detection(box, keypoints), None, 0.0
+        cutter = Cutter(picture, model.crop_size)
         for count in range(options.refine + 1 + _FURTHER_PASSES):
-            answer = landmarks_at(picture, model, roi)
+            answer = landmarks_at(cutter, model, roi)
             if answer is None:
                 break
             points, presence = answer

@@ -28,6 +28,7 @@ from vidswap.graph import (
     VidswapError,
     complement,
     halo,
+    joined_spans,
     object_column,
 )
 from vidswap.graph.columns import STANDARD_COLUMNS
@@ -182,6 +183,12 @@ class SegmentWorker:
         tables = self._inputs(task)
         if part.context:
             tables = self._apply(stages.pop(0), tables, segment)
+        self._seconds = {}
+        # What needs no pictures of a frame may say which frames need not be read.
+        while stages and _goes_before_reading(stages[0]):
+            tables = self._apply(stages.pop(0), tables, segment)
+        if self._seconds:
+            self._report(Progress(task, 0, 0, dict(self._seconds)))
         copied: list[tuple[int, int]] = []
         if self.order.copies and part.stages[-1].operator.kind == "encode":
             changed = np.zeros(segment.frames, dtype=bool)
@@ -191,7 +198,13 @@ class SegmentWorker:
             copied = [
                 (int(a), int(b)) for a, b in encoder.stretches(self.order.video, changed, segment.start, segment.stop)
             ]
-        return _Plan(tables, tuple(stages), complement(copied, segment.start, segment.stop), copied)
+        runs = complement(copied, segment.start, segment.stop)
+        searches = part.stages[-1].operator.kind != "encode" and all(
+            s.operator.each == "face" or s.operator.yields for s in stages
+        )
+        if searches and "look" in tables["frame"]:
+            runs = spans_of(tables["frame"]["frame"], tables["frame"]["look"])
+        return _Plan(tables, tuple(stages), runs, copied)
 
     def _inputs(self, task: PartTask) -> Tables:
         segment = self.order.segments[task.segment]
@@ -214,7 +227,12 @@ class SegmentWorker:
         plan = plan or self._plan(task)
         decoder: Any = self.operator(self.pipeline.decoder)
         count = self._batch_frames(plan.stages)
+        last = part.index == len(self.pipeline.parts) - 1
+        at = segment.start
         for start, stop in plan.runs:
+            if at < start and not last:
+                yield self._passed_over(task, plan, at, start)
+            at = stop
             pictures = iter(decoder.read(self.order.video, start, stop))
             while True:
                 self._seconds = {}
@@ -225,8 +243,16 @@ class SegmentWorker:
                 inside = _attach(plan.tables, chunk)
                 for stage in plan.stages:
                     inside = self._apply(stage, inside, segment)
-                yield inside if part.index == len(self.pipeline.parts) - 1 else _shed(inside, part.stores)
+                yield inside if last else _shed(inside, part.stores)
                 self._report(Progress(task, len(chunk), len(inside["face"]), dict(self._seconds)))
+        if at < segment.stop and not last:
+            yield self._passed_over(task, plan, at, segment.stop)
+
+    def _passed_over(self, task: PartTask, plan: _Plan, start: int, stop: int) -> Tables:
+        """The tables of frames that are not read."""
+        self._report(Progress(task, stop - start, 0, {}))
+        stores = self.pipeline.parts[task.part].stores
+        return {"frame": stored(plan.tables["frame"].frames_between(start, stop), stores), "face": Batch()}
 
     def _batch_frames(self, stages: Iterable[Stage]) -> int:
         wanted = max([8, *(self.operator(s).batch_size for s in stages)])
@@ -383,6 +409,25 @@ def stored(batch: Batch, names: Iterable[str]) -> Batch:
 
 def _shed(tables: Tables, names: Iterable[str]) -> Tables:
     return {table: stored(batch, names) for table, batch in tables.items()}
+
+
+def _goes_before_reading(stage: Stage) -> bool:
+    operator = stage.operator
+    return (
+        operator.each == "frame"
+        and operator.yields is None
+        and operator.kind != "encode"
+        and "picture" not in (*operator.needs, *operator.uses)
+    )
+
+
+def spans_of(frames: np.ndarray, wanted: np.ndarray) -> list[tuple[int, int]]:
+    """Spans [start, stop) of the consecutive frames that are wanted.
+
+    >>> spans_of(np.arange(10, 16), np.array([True, True, False, False, True, True]))
+    [(10, 12), (14, 16)]
+    """
+    return joined_spans((int(f), int(f) + 1) for f in frames[wanted])
 
 
 def frames_of(video: Any, segment: Segment) -> Batch:

@@ -1,0 +1,74 @@
+"""Glances: some frames of a stretch of video, decoded as cheaply as can be, to see whether a closer look is worth it.
+
+Frames that no other frame refers to are not decoded at all, and the rest without the filter that smooths block edges,
+so that pictures may differ a little from those of the reader. Which frames are given depends on the video alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import av.container
+import numpy as np
+
+from .cursor import Unreliable, frames_of, opened_at
+from .index import VideoIndex
+from .picture import Picture, PictureKind
+
+
+class Glancer:
+    """Decodes single frames of stretches that begin at keyframes. Not for use by several threads; close it."""
+
+    def __init__(self, index: VideoIndex) -> None:
+        self.index = index
+        self._file = index.whole or index
+        self._kind = PictureKind(index)
+        self._opened: tuple[av.container.InputContainer, Any] | None = None
+
+    def glances(self, start: int, stop: int, every: int) -> Iterator[Picture]:
+        """Frame `start`, a keyframe, and after it frames before `stop`, at least `every` apart and mostly just so.
+
+        What does not decode is passed over. Raises Unreliable when the file does not let itself be sought in.
+        """
+        file, first = self._file, self.index.first
+        stream = self._seek(start + first)
+        following = start + first
+        for frame in frames_of(self._container, stream):
+            if frame.pts is None:
+                continue
+            number = int(np.searchsorted(file.pts, frame.pts))
+            if number >= stop + first:
+                return
+            if number >= following and file.pts[number] == frame.pts:
+                following = number + every
+                yield self._kind.picture(frame, number - first)
+
+    def close(self) -> None:
+        """Close the file. The glancer may be used again."""
+        if self._opened is not None:
+            self._opened[0].close()
+            self._opened = None
+
+    @property
+    def _container(self) -> av.container.InputContainer:
+        if self._opened is None:
+            raise Unreliable("the file is not open")
+        return self._opened[0]
+
+    def _seek(self, frame: int) -> Any:
+        keyframe = int(np.searchsorted(self._file.keyframes, frame))
+        if keyframe >= len(self._file.keyframes) or self._file.keyframes[keyframe] != frame:
+            raise Unreliable(f"frame {frame} is no keyframe")
+        if self._opened is None:
+            container, stream = opened_at(self._file, None, threads=1)
+            stream.codec_context.skip_frame = "NONREF"
+            stream.codec_context.options = {"skip_loop_filter": "all"}
+            self._opened = container, stream
+        container, stream = self._opened
+        try:
+            container.seek(int(self._file.seek_timestamps[keyframe]), stream=stream, backward=True)
+        except (av.error.FFmpegError, OSError, OverflowError) as error:
+            raise Unreliable(str(error)) from error
+        return stream
