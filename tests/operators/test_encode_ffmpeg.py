@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -113,6 +114,23 @@ def test_ten_bits_and_colour_tags_stay(source, tmp_path):
     assert (result.colour.primaries, result.colour.transfer, result.colour.matrix) == (9, 16, 9)
     assert result.colour.range == 1
     assert (result.frame_count, list(result.pts * result.time_base)) == (14, list(index.pts * index.time_base))
+
+
+def test_fields_and_the_shape_of_pixels_are_told_to_the_encoder(source, tmp_path):
+    index = media.probe(source("in.mkv"))
+    index = dataclasses.replace(index, interlaced=True, top_field_first=False, sample_aspect_ratio=Fraction(64, 45))
+    operator = through_ffmpeg(codec="libx264")
+    operator.begin(tmp_path / "segment.nut", index, 1)
+    for picture in media.read(index, 0, 4):
+        operator.write(picture)
+    operator.finish()
+    with av.open(str(tmp_path / "segment.nut")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
+        frames = list(container.decode(video=0))
+    assert len(frames) == 4
+    assert all(f.interlaced_frame for f in frames)
+    written_order = media.probe(tmp_path / "segment.nut")
+    assert written_order.interlaced and not written_order.top_field_first
 
 
 def test_x264_takes_the_settings_of_pyav(source, tmp_path):
