@@ -8,28 +8,48 @@ import numpy as np
 from .matching import smoothstep, spread
 
 _MARGIN, _BLOCK = 16, 32  # pixels
+_FINE = 96  # pixels a side: the pyramid is not begun at a smaller size than this
 
 
 def multiband(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray, levels: int = 5) -> np.ndarray:
-    """Burt and Adelson 1983: fine detail is joined over a narrow, broad colour over a wide band. float32 0..255.
+    """Burt and Adelson 1983: fine detail is joined over a narrow, broad colour over a wide band. (h, w, 3) uint8.
 
-    The result is to be laid over the frame where alpha > 0; alpha has already been applied within it.
+    The result is to be laid over the frame where alpha > 0; alpha has already been applied within it. crop and image
+    (h, w, 3) uint8, alpha (h, w) float32.
+
+    What the pyramid does beyond plain mixing by alpha is smooth: of large faces, whose alpha is smooth as well, it is
+    found at half the size.
     """
-    one, other, mask = crop.astype(np.float32), image.astype(np.float32), alpha.astype(np.float32)
-    difference = other - one
-    pyramid = [difference]
-    masks = [mask]
+    height, width = alpha.shape
+    coarse = 2 if min(height, width) >= 2 * _FINE and height % 2 == width % 2 == 0 else 1
+    size = (width // coarse, height // coarse)
+    one, other, mask = crop, image, np.asarray(alpha, np.float32)
+    if coarse > 1:
+        one, other, mask = (cv2.resize(whole, size, interpolation=cv2.INTER_AREA) for whole in (one, other, mask))
+    beyond = _beyond_mixing(cv2.subtract(other, one, dtype=cv2.CV_32F), mask, levels + 1 - coarse)
+    if coarse > 1:
+        beyond = cv2.resize(beyond, (width, height), interpolation=cv2.INTER_LINEAR)
+    mixed = cv2.multiply(cv2.subtract(image, crop, dtype=cv2.CV_32F), cv2.merge([alpha, alpha, alpha]))
+    return cv2.add(crop, cv2.add(mixed, beyond), dtype=cv2.CV_8U)
+
+
+def _beyond_mixing(difference: np.ndarray, mask: np.ndarray, levels: int) -> np.ndarray:
+    """What the pyramid makes of a difference (h, w, 3) float32 under a mask (h, w), less their product."""
+    pyramid, masks = [difference], [cv2.merge([mask, mask, mask])]
     for _ in range(levels):
         if min(pyramid[-1].shape[:2]) < 8:
             break
         pyramid.append(cv2.pyrDown(pyramid[-1]))
         masks.append(cv2.pyrDown(masks[-1]))
-    joined = pyramid[-1] * masks[-1][..., None]
+    beyond = np.zeros_like(pyramid[-1])
     for level in range(len(pyramid) - 2, -1, -1):
         size = (pyramid[level].shape[1], pyramid[level].shape[0])
-        band = pyramid[level] - cv2.pyrUp(pyramid[level + 1], dstsize=size)
-        joined = cv2.pyrUp(joined, dstsize=size) + band * masks[level][..., None]
-    return np.clip(one + joined, 0, 255)
+        broad = pyramid[level + 1]
+        joined = cv2.add(cv2.multiply(broad, masks[level + 1]), beyond)
+        # up(m d) + m (D - up(d)) - m D
+        beyond = cv2.pyrUp(joined, dstsize=size)
+        beyond = cv2.subtract(beyond, cv2.multiply(masks[level], cv2.pyrUp(broad, dstsize=size)))
+    return beyond
 
 
 def gradient(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -44,14 +64,22 @@ def gradient(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> np.ndarr
 
 
 def join(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """Image (S, S, 3) float32 0..255 and alpha (S, S) float32 to be laid over the frame; for
-    "multiband" and "gradient" see above, "feather" leaves it to alpha."""
-    result = image.astype(np.float32)
+    """Image (S, S, 3) uint8 or float32 0..255 and alpha (S, S) float32 to be laid over the frame; for
+    "multiband" and "gradient" see above, "feather" leaves it to alpha. crop and image (S, S, 3) uint8."""
     rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
     if mode == "feather" or not len(rows):
-        return result, alpha
+        return image, alpha
     # Sides of whole blocks, so that the pyramid's pixels stay where they are while the face moves within the crop.
-    top, left = (max(0, (int(found[0]) - _MARGIN) // _BLOCK * _BLOCK) for found in (rows, columns))
-    box = np.s_[top : int(rows[-1]) + 1 + _MARGIN, left : int(columns[-1]) + 1 + _MARGIN]
-    result[box] = (multiband if mode == "multiband" else gradient)(crop[box], image[box], alpha[box])
-    return result, smoothstep(alpha, 0, 0.3) if mode == "multiband" else alpha
+    spans = []
+    for found, length in zip((rows, columns), alpha.shape, strict=True):
+        first, last = int(found[0]) - _MARGIN, int(found[-1]) + 1 + _MARGIN
+        spans.append(slice(max(0, first // _BLOCK * _BLOCK), min(length, -(-last // _BLOCK) * _BLOCK)))
+    box = (spans[0], spans[1])
+    if mode == "gradient":
+        result = image.astype(np.float32)
+        result[box] = gradient(crop[box], image[box], alpha[box])
+        return result, alpha
+    result, cover = image.copy(), np.zeros_like(alpha)
+    result[box] = multiband(crop[box], image[box], np.ascontiguousarray(alpha[box]))
+    cover[box] = smoothstep(alpha[box], 0, 0.3)
+    return result, cover

@@ -14,6 +14,7 @@ import numpy as np
 FIELD_SIDE = 96  # pixels a side at which fields of light are made; at 64 they flicker
 _DARKEST = 1.0  # percentile of each channel over the face
 _OCTAVES = (0.8, 1.6, 3.2)  # pixels
+_MANY = 320  # pixels a side: of larger faces every fourth row and column tells their grain
 _LEAST_GRAIN = 1.0  # grey levels: below, compression has smoothed it away
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _GAIN = (0.4, 2.2)  # beyond these the difference is added, not multiplied: dark pixels have no contrast to amplify
@@ -74,7 +75,9 @@ def less_colourful(image: np.ndarray, share: float) -> np.ndarray:
 def _floor(image: np.ndarray, there: np.ndarray) -> np.ndarray:
     if there.sum() < 32:
         return np.zeros(3, np.float32)
-    return np.asarray(np.percentile(image[there], _DARKEST, axis=0), np.float32)
+    values = image[there]
+    place = int(_DARKEST / 100 * len(values))
+    return np.array([np.partition(channel, place)[place] for channel in values.T], np.float32)
 
 
 def relight(image: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -83,7 +86,8 @@ def relight(image: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarr
     gain = cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)
     offset = cv2.resize(offset, size, interpolation=cv2.INTER_LINEAR)
     lit = cv2.multiply(image, gain, dtype=cv2.CV_32F)
-    return np.clip(cv2.add(lit, offset), 0, 255)
+    cv2.add(lit, offset, dst=lit)
+    return np.clip(lit, 0, 255, out=lit)
 
 
 def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) -> np.ndarray:
@@ -97,8 +101,8 @@ def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) ->
     there = (cover > 0.5).astype(np.float32)
     if there.sum() < 256:
         return image
-    luma = cv2.transform(image, _LUMA[None])
-    wanted = cv2.transform(target, _LUMA[None]).astype(np.float32)
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    wanted = cv2.cvtColor(target, cv2.COLOR_RGB2GRAY).astype(np.float32)
     result = image
     for axis in (1, 0):
         lines = np.s_[::3] if axis else np.s_[:, ::3]
@@ -143,12 +147,13 @@ def match_grain(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np
     The grain is the target's own, what is finer than a pixel or so, held within its usual size, so that of the features
     of the face nothing comes with it; it therefore moves and freezes as that of the shot does.
     """
-    there = weight[::2, ::2] > 0.5
+    step = 2 if max(weight.shape) < _MANY else 4
+    there = weight[::step, ::step] > 0.5
     if there.sum() < 64:
         return image
     of_target, of_image = (
-        _spread_of((luma - cv2.GaussianBlur(luma, (0, 0), 1.2))[::2, ::2][there])
-        for luma in (cv2.transform(i, _LUMA[None]).astype(np.float32) for i in (target, image))
+        _spread_of(cv2.subtract(luma, cv2.GaussianBlur(luma, (0, 0), 1.2))[::step, ::step][there])
+        for luma in (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).astype(np.float32) for i in (target, image))
     )
     if of_target < _LEAST_GRAIN:
         return image
@@ -157,9 +162,11 @@ def match_grain(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np
     if lacking < 0.05:
         return image
     fine = target.astype(np.float32) - cv2.GaussianBlur(target, (0, 0), 1.2)
-    usual = _spread_of(fine[::2, ::2][there])
-    held = np.clip(fine, -2.5 * usual, 2.5 * usual)
-    return np.clip(image + lacking * held, 0, 255)
+    usual = _spread_of(fine[::step, ::step][there])
+    np.clip(fine, -2.5 * usual, 2.5 * usual, out=fine)
+    fine *= np.float32(lacking)
+    fine += image
+    return np.clip(fine, 0, 255, out=fine)
 
 
 def _spread_of(values: np.ndarray) -> float:
@@ -189,5 +196,11 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
 
 def smoothstep(values: np.ndarray | float, low: float, high: float) -> np.ndarray:
     """0 below `low`, 1 above `high`, 3 t^2 - 2 t^3 between. Same shape."""
-    t = np.clip((np.asarray(values, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    t = np.atleast_1d(np.subtract(values, np.float32(low), dtype=np.float32))
+    t *= np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    rest = t * np.float32(-2)
+    rest += np.float32(3)
+    t *= t
+    t *= rest
+    return t.reshape(np.shape(values))

@@ -122,12 +122,11 @@ def eyewear(crop: np.ndarray, points: np.ndarray) -> float:
     origin = inner + 0.2 * across - 0.75 * down
     step_x, step_y = 0.6 * across / (width - 1), 1.5 * down / (height - 1)
     matrix = np.stack([step_x, step_y, origin], 1)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     patch = cv2.warpAffine(
-        grey, matrix, _BRIDGE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        crop, matrix, _BRIDGE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     # A median along the line: neither a crease nor a highlight runs all across.
-    rows = np.median(patch.astype(np.float32), 1)[:, None]
+    rows = np.median(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32), 1)[:, None]
     usual = max(float(np.median(rows)), 8.0)
     dark = cv2.morphologyEx(rows, cv2.MORPH_CLOSE, np.ones((_LINE, 1), np.uint8)) - rows
     thin = float(dark[3:-3].max()) / usual

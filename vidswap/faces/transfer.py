@@ -148,9 +148,12 @@ def perform(
     flat[wanted] += share * (render.sample_some(crop, raster, own_maps, wanted) - flat[wanted])
 
     edge = max(1.0, 0.012 * size)
-    silhouette = step * cv2.distanceTransform(
-        cv2.copyMakeBorder(seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3
-    )[1:-1, 1:-1]
+    silhouette = (
+        step
+        * cv2.distanceTransform(cv2.copyMakeBorder(seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3)[
+            1:-1, 1:-1
+        ]
+    )
     alpha[window] = shown * enlarged(smoothstep(silhouette, 0.5, 1 + 2 * edge), step)
     image[window] = cv2.convertScaleAbs(lit)
     return image, alpha
@@ -196,9 +199,8 @@ def _lit(
     side = max(here.shape[:2])
     scale = min(1.0, matching.FIELD_SIDE / side)
     size = (max(2, round(here.shape[1] * scale)), max(2, round(here.shape[0] * scale)))
-    target = cv2.resize(here, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    source = cv2.resize(rendered, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    target, source = (_shrunk(image, size).astype(np.float32) for image in (here, rendered))
+    small = _shrunk(weight, size)
     features = np.zeros((size[1], size[0]), np.uint8)
     corner = (raster.x0 * raster.step, raster.y0 * raster.step)
     local = ((shape[:, :2] - corner + 0.5) * (size[0] / here.shape[1]) - 0.5).astype(np.float64)
@@ -214,3 +216,10 @@ def _lit(
     rendered, source = matching.less_colourful(rendered, share), matching.less_colourful(source, share)
     field = matching.light_field(target, source, skin, small, _REACH * max(size))
     return matching.relight(rendered, *field)
+
+
+def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Averaged to `size` (w, h); halving first costs a fraction of what OpenCV asks for odd shares of pixels."""
+    while image.shape[1] >= 4 * size[0] and image.shape[0] % 2 == image.shape[1] % 2 == 0:
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
