@@ -105,7 +105,8 @@ def hair_beside(
     hair = np.median(lab[rim if rim.sum() >= 8 else outside], 0)
     field = spread(lab, skin.astype(np.float32), 0.12 * side)
     way = hair - field
-    along = ((lab - field) * way).sum(2) / np.maximum((way * way).sum(2), 20.0**2)
+    ones = np.ones((1, 3), np.float32)
+    along = cv2.transform((lab - field) * way, ones) / np.maximum(cv2.transform(way * way, ones), 20.0**2)
     strands = smoothstep(along, *share) * near * (1 - features)
     strands = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), 0.8)
     return np.clip(cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR) * 1.3, 0, 1)
