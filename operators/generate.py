@@ -51,7 +51,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
 
     kind = "generate"
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
-    uses = ("source",)
+    uses = ("source", "occluded")
     gives = ("image", "alpha")
     needs_source = ("texture", "texture_alpha")
     Options = GenerateMeshOptions
@@ -75,6 +75,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 alignment.transform(row["matrix"], row["landmarks"]),
                 row["regions"],
                 row["person"],
+                row.get("occluded"),
             )
             images.append(image)
             alphas.append(alpha)

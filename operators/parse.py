@@ -9,6 +9,7 @@ from pydantic import Field
 
 from vidswap.faces import alignment
 from vidswap.faces.light import sample_light
+from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
 from vidswap.faces.regions import paint_regions
 from vidswap.graph.batch import Batch, object_column
@@ -61,3 +62,35 @@ class ParseLight(Operator[NoOptions]):
         """Adds light (7, 3) to each row."""
         rows = zip(batch["picture"], batch["landmarks"], strict=True)
         return batch.with_columns(light=np.stack([sample_light(picture, points) for picture, points in rows]))
+
+
+class ParseAppearance(Operator[ParseOptions]):
+    """What each face looks like in the coordinates of a mean face, coarsely: what `smooth.occlusion` compares.
+
+    Hands are looked for in every fourth frame, around the faces.
+    """
+
+    kind = "parse"
+    needs = ("picture", "landmarks")
+    gives = ("appearance",)
+    Options = ParseOptions
+
+    def setup(self, setting: Setting) -> None:
+        """Load the model that finds hands."""
+        from vidswap.faces.mediapipe_models import load_face_model
+
+        self._model: FaceModel = load_face_model(self.options.task)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds appearance (K, 6) to each row."""
+        rows = zip(batch["frame"], batch["picture"], batch["landmarks"], strict=True)
+        looks = [
+            sample_look(picture, points, self._model if frame % HANDS_EVERY == 0 else None)
+            for frame, picture, points in rows
+        ]
+        return batch.with_columns(appearance=np.stack(looks))
+
+    def teardown(self) -> None:
+        """Free the model."""
+        if hasattr(self, "_model"):
+            self._model.close()

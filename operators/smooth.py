@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from vidswap.faces import alignment, smoothing
+from vidswap.faces import alignment, look, smoothing
 from vidswap.faces.detection import box_of_landmarks
 from vidswap.graph.batch import Batch
-from vidswap.graph.operator import Operator, Options, Setting
+from vidswap.graph.operator import NoOptions, Operator, Options, Setting
 
 _BRIEF_RADIUS = 12
 
@@ -119,6 +119,26 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         if how == "five-tap":
             return smoothing.smooth(frame, raw, *smoothing.five_tap())
         return raw
+
+
+class SmoothOcclusion(Operator[NoOptions]):
+    """What came before each face, by comparing its look with what it is over some seconds around the frame.
+
+    What stays before a face for more than half of that time is taken for a part of it.
+    """
+
+    kind = "smooth"
+    needs = ("track", "appearance")
+    gives = ("occluded",)
+    context = look.REACH
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds occluded (K,) to each row."""
+        occluded = np.zeros(batch["appearance"].shape[:2], np.uint8)
+        for number in np.unique(batch["track"]):
+            rows = np.flatnonzero(batch["track"] == number)
+            occluded[rows] = look.occluded(batch["frame"][rows], batch["appearance"][rows])
+        return batch.with_columns(occluded=occluded)
 
 
 def _gaussian(frame: np.ndarray, values: np.ndarray, sigma: float) -> np.ndarray:

@@ -120,7 +120,7 @@ def test_interrupt_exits_130_and_the_same_command_goes_on(clip, grace, tmp_path,
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     journal = tmp_path / "out.mkv.vidswap" / "journal.jsonl"
     until = time.monotonic() + 90
-    while time.monotonic() < until and not (journal.exists() and '"2/' in journal.read_text()):
+    while time.monotonic() < until and not (journal.exists() and '"3/' in journal.read_text()):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=30)

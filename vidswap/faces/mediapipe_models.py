@@ -2,7 +2,8 @@
 
 The wheel's graphs for video carry the last frame's face into the next one. Here each model runs in a graph of its own
 that has no loop and no smoothing, so that equal images give equal bits whatever came before. The models are BlazeFace
-(short and full range), Face Mesh with attention (478 points) and the selfie segmenter; each runs in one thread.
+(short and full range), Face Mesh with attention (478 points), the selfie segmenter and the palm detector; each runs in
+one thread.
 """
 
 from __future__ import annotations
@@ -92,6 +93,17 @@ node {
 }
 """
 
+_PALM_GRAPH = """
+num_threads: 1
+input_stream: "image"
+output_stream: "palms"
+node {
+  calculator: "PalmDetectionCpu"
+  input_stream: "IMAGE:image"
+  output_stream: "DETECTIONS:palms"
+}
+"""
+
 
 def load_face_model(task: Path | None = None) -> FaceModel:
     """The models of MediaPipe's wheel, or, for `task`, a FaceLandmarker bundle (`.task`) given by path.
@@ -129,6 +141,13 @@ class WheelModel:
         graph = self._graph("segment", lambda: _Graph(_SEGMENT_GRAPH, ("mask",)))
         mask = graph.getter.get_image_frame(graph(rgb)["mask"]).numpy_view()
         return np.array(mask, dtype=np.float32).reshape(rgb.shape[:2])
+
+    def hands(self, rgb: np.ndarray) -> np.ndarray:
+        """See `FaceModel.hands`; the model works on 192 x 192 pixels."""
+        graph = self._graph("palms", lambda: _Graph(_PALM_GRAPH, ("palms",)))
+        found = graph(rgb)["palms"]
+        height, width = rgb.shape[:2]
+        return _hands([] if found is None else graph.getter.get_proto_list(found), width, height)
 
     def close(self) -> None:
         """Free the graphs."""
@@ -200,6 +219,15 @@ class TaskModel:
             except InputError:
                 self._wheel = None
         return np.ones(rgb.shape[:2], np.float32)
+
+    def hands(self, rgb: np.ndarray) -> np.ndarray:
+        """See `FaceModel.hands`."""
+        if self._wheel is not None:
+            try:
+                return self._wheel.hands(rgb)
+            except InputError:
+                self._wheel = None
+        return np.zeros((0, 4), np.float32)
 
     def close(self) -> None:
         """Free the models."""
@@ -277,6 +305,20 @@ def _detections(found: list[Any], width: int, height: int, min_score: float) -> 
     points = np.array(keypoints, np.float32).reshape(-1, 6, 2) * scale - 0.5
     scores = np.array([d.score[0] for d in found], np.float32)
     return Detections(boxes.reshape(-1, 4).astype(np.float32), scores, points.astype(np.float32))
+
+
+def _hands(found: list[Any], width: int, height: int) -> np.ndarray:
+    hands = []
+    for detection in found:
+        box = detection.location_data.relative_bounding_box
+        wrist, middle = (detection.location_data.relative_keypoints[i] for i in (0, 2))
+        up = np.array([(middle.x - wrist.x) * width, (middle.y - wrist.y) * height])
+        up /= max(float(np.hypot(*up)), 1e-6)
+        side = max(box.width * width, box.height * height)
+        x, y = (box.xmin + box.width / 2) * width - 0.5, (box.ymin + box.height / 2) * height - 0.5
+        # MediaPipe's own region of the hand: half a palm towards the fingers, 2.6 palms wide.
+        hands.append([x + 0.5 * side * up[0], y + 0.5 * side * up[1], 1.3 * side, detection.score[0]])
+    return np.array(hands, np.float32).reshape(-1, 4)
 
 
 def _import_mediapipe() -> Any:

@@ -65,6 +65,10 @@ class FaceModel(Protocol):
         """(h, w) float32, probability 0..1 that the pixel belongs to a person."""
         ...
 
+    def hands(self, rgb: np.ndarray) -> np.ndarray:
+        """(N, 4) float32 x, y, radius in pixels and score 0..1 of circles around hands in an image (h, w, 3) uint8."""
+        ...
+
     def close(self) -> None:
         """Free the models; the object is of no use afterwards."""
         ...

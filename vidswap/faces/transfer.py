@@ -8,7 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import matching, occlusion, render, texture, topology
+from . import look, matching, occlusion, render, texture, topology
 from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
@@ -101,11 +101,13 @@ def perform(
     points: np.ndarray,
     regions: np.ndarray,
     person: np.ndarray,
+    occluded: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
 
     crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
-    has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target.
+    has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target; occluded (K,) uint8: what
+    came before the face, in the cells of `look`.
     """
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
@@ -130,6 +132,8 @@ def perform(
     cover *= enlarged(seen.astype(np.float32) * np.float32(1 / 255), step)
     worn = occlusion.eyewear(crop, points)
     free = occlusion.free_face(crop, points, regions, person, worn)[window]
+    if occluded is not None and occluded.any():
+        free = free * (1 - look.mask(occluded, (places + np.float32(0.5)) / np.float32(actor.size), here))
     if worn > 0 and actor.rims is not None:
         # Nobody wears two pairs of glasses.
         cover = cover * (1 - np.float32(worn / 255) * actor.rims.sample(places, shrink))

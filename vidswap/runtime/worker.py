@@ -263,12 +263,12 @@ class SegmentWorker:
         operator = self.operator(stage)
         given = tables[operator.each]
         if not len(given):
-            return tables
+            return _own(tables, segment) if operator.context else tables
         with self._timed(stage.name):
             result = self._call(stage, operator, given, segment.index)
         if operator.context:
             result = result.frames_between(segment.start, segment.stop)
-            tables = {t: b.frames_between(segment.start, segment.stop) if len(b) else b for t, b in tables.items()}
+            tables = _own(tables, segment)
         if self._observe is not None:
             self._observe(stage.name, result)
         return {**tables, operator.yields or operator.each: result}
@@ -434,6 +434,11 @@ def frames_of(video: Any, segment: Segment) -> Batch:
     """The frames table of a segment: frame and pts."""
     frame = np.arange(segment.start, segment.stop, dtype=np.int64)
     return Batch(frame=frame, pts=np.asarray(video.pts, np.int64)[segment.start : segment.stop])
+
+
+def _own(tables: Tables, segment: Segment) -> Tables:
+    """The rows of the segment's own frames."""
+    return {t: b.frames_between(segment.start, segment.stop) if len(b) else b for t, b in tables.items()}
 
 
 def _attach(tables: Tables, pictures: list[Any]) -> Tables:

@@ -1,0 +1,134 @@
+import cv2
+import numpy as np
+import occluders
+import pytest
+from conftest import ArrayPicture
+from mesh_faces import face_row, in_crop
+
+from vidswap.demo import portrait
+from vidswap.faces import alignment, look, topology
+from vidswap.faces.detection import find_faces
+
+FRAMES = 70
+AWAY = range(30, 48)
+
+
+@pytest.fixture(scope="module")
+def face(face_model):
+    """Crop (192, 192, 3) of a portrait, its landmarks in it."""
+    image = np.ascontiguousarray(cv2.imread(str(portrait("grace_hopper")))[:, :, ::-1])
+    landmarks = find_faces(ArrayPicture(image), face_model).landmarks[0]
+    matrix = alignment.matrix_of_axes(alignment.ffhq_axes(landmarks), 192)
+    return ArrayPicture(image).crop(matrix, (192, 192)), alignment.transform(matrix, landmarks)
+
+
+def held(crop, points, thing, at=454, along=0.5):
+    """The crop with a thing that comes in from below or beside, towards a landmark, and its cover."""
+    width = np.ptp(points[:, 0]) * thing.width
+    middle = points[topology.NOSE_TIP, :2] * (1 - along) + points[at, :2] * along
+    return occluders.put(crop, thing, tuple(middle), width)
+
+
+def filmed(face, thing=None, model=None, seed=0, light=0.1):
+    """Looks (70, K, 6) of a face under light that comes and goes, with a thing before it in `AWAY`; and covers."""
+    rng = np.random.default_rng(seed)
+    crop, points = face
+    looks, covers = [], []
+    for frame in range(FRAMES):
+        shown, cover = (crop, np.zeros(crop.shape[:2], np.float32))
+        if thing is not None and frame in AWAY:
+            shown, cover = held(crop, points, thing)
+        gain = 1 + light * np.sin(frame / 6) + 0.1 * light * rng.normal()
+        shown = np.clip(shown * gain + rng.normal(0, 2, crop.shape), 0, 255).astype(np.uint8)
+        noisy = points + rng.normal(0, 0.4, points.shape)
+        hands = model.hands(shown) if model is not None and frame % look.HANDS_EVERY == 0 else None
+        looks.append(look.look_of_crop(shown, noisy, hands))
+        covers.append(on_cells(points, cover))
+    return np.stack(looks), np.stack(covers)
+
+
+def on_cells(points, cover):
+    cells = look.cells()
+    places = (points[cells.corners][..., :2] * cells.shares[..., None]).sum(1).astype(np.float32)
+    return cv2.remap(cv2.blur(cover, (5, 5)), places[None], None, cv2.INTER_LINEAR).ravel()
+
+
+def skin_of(face):
+    crop, points = face
+    x, y = np.rint(points[205, :2]).astype(int)
+    return crop[y - 4 : y + 5, x - 4 : x + 5].reshape(-1, 3).mean(0)
+
+
+@pytest.mark.parametrize("name", ["microphone", "cup", "paper"])
+def test_what_comes_before_a_face_is_seen_and_the_bare_face_is_not(face, name):
+    looks, covers = filmed(face, getattr(occluders, name)())
+    found = look.occluded(np.arange(FRAMES), looks) / 255
+    seen = looks[..., 4] > 100
+    covered, bare = (covers > 0.8) & seen, np.ones(FRAMES, bool)
+    bare[AWAY.start - 4 : AWAY.stop + 4] = False
+    assert covered.any(1).sum() == len(AWAY)
+    missed = ((1 - found) * covered).sum(1) / seen.sum(1)
+    assert missed.max() < 0.05
+    assert found[covered].mean() > 0.85
+    assert found[bare].max() < 0.05
+
+
+def test_a_hand_of_the_colour_of_the_face_is_seen(face, face_model):
+    looks, covers = filmed(face, occluders.hand(skin_of(face) * 1.05), face_model)
+    found = look.occluded(np.arange(FRAMES), looks) / 255
+    seen = looks[..., 4] > 100
+    missed = ((1 - found) * ((covers > 0.8) & seen)).sum(1) / seen.sum(1)
+    assert (covers > 0.8).any(1).sum() == len(AWAY)
+    assert (missed < 0.05).mean() > 0.97
+
+
+def test_light_that_changes_is_no_occluder(face):
+    crop, points = face
+    # Nothing is burnt out.
+    looks, _ = filmed(((crop * 0.65).astype(np.uint8), points), light=0.25)
+    assert look.occluded(np.arange(FRAMES), looks).max() == 0
+
+
+def test_segments_of_any_length_and_lost_frames_give_the_same_bits(face):
+    looks, _ = filmed(face, occluders.cup())
+    frames = np.concatenate([np.arange(FRAMES), np.arange(FRAMES) + 77, np.arange(FRAMES) + 150])
+    looks = np.concatenate([looks, looks[::-1], looks])
+    kept = np.random.default_rng(1).random(len(frames)) > 0.1
+    frames, looks = frames[kept], looks[kept]
+    whole = look.occluded(frames, looks)
+    assert whole.max() == 255
+    for low, high in ((0, 31), (31, 32), (32, 150), (150, 220)):
+        near = (frames >= low - look.REACH) & (frames < high + look.REACH)
+        part = look.occluded(frames[near], looks[near])
+        inner = (frames[near] >= low) & (frames[near] < high)
+        assert np.array_equal(part[inner], whole[(frames >= low) & (frames < high)])
+
+
+def test_too_short_a_track_says_nothing(face):
+    looks, _ = filmed(face, occluders.cup())
+    assert look.occluded(np.arange(25, 50), looks[25:50]).max() == 0
+
+
+def test_the_mask_follows_the_edge_of_the_thing(grace_hopper, face_model):
+    row = face_row(grace_hopper, face_model)
+    points, crop = in_crop(row), row["crop"][0]
+    drawn, cover = held(crop, points, occluders.cup())
+    column = np.rint(255 * (on_cells(points, cv2.dilate(cover, np.ones((5, 5)))) > 0.5)).astype(np.uint8)
+    places = atlas_places(points, crop.shape[:2])
+    mask = look.mask(column, places, drawn)
+    inside = places[..., 0] > 0
+    sure = cv2.erode((cover > 0.9).astype(np.uint8), np.ones((5, 5))) > 0
+    clear = cv2.dilate((cover > 0.1).astype(np.uint8), np.ones((9, 9))) == 0
+    assert mask[sure & inside].mean() > 0.95
+    assert mask[clear & inside].mean() < 0.05
+    assert look.mask(np.zeros_like(column), places, drawn).max() == 0
+
+
+def atlas_places(points, shape):
+    from vidswap.faces import render, texture
+
+    raster = render.rasterise(points, topology.triangles(holes=False), shape)
+    maps = render.affine_maps(points, texture.atlas_points(768), topology.triangles(holes=False))
+    places = np.full((*shape, 2), -1e4, np.float32)
+    places[raster.window] = (render.lookup(raster, maps) + 0.5) / 768
+    return places

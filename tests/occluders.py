@@ -1,0 +1,146 @@
+"""Things to put before faces, with exact masks: hands, microphones, cups, paper, glasses. For tests and measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A picture (h, w, 3) uint8 RGB with its cover (h, w) float32 0..1, as wide as `width` faces."""
+
+    image: np.ndarray
+    cover: np.ndarray
+    width: float
+
+
+def hand(colour: np.ndarray, seed: int = 0) -> Thing:
+    """A drawn hand with fingers up, of a skin colour (3,) RGB, shaded round and lit from above."""
+    side = 400
+    cover = np.zeros((side, side), np.uint8)
+    joints = [((150, 250), (110, 90)), ((185, 235), (180, 50)), ((222, 235), (240, 60)), ((255, 250), (295, 95))]
+    joints += [((140, 330), (55, 230))]
+    shade = np.zeros((side, side), np.float32)
+    cv2.ellipse(cover, (200, 300), (78, 85), 0, 0, 360, 255, -1)
+    cv2.rectangle(cover, (150, 320), (250, 399), 255, -1)
+    for start, end in joints:
+        one = np.zeros_like(cover)
+        cv2.line(one, start, end, 255, 38, cv2.LINE_AA)
+        shade = np.maximum(shade, _round(one))
+        cover = np.maximum(cover, one)
+    shade = np.maximum(shade, 0.8 * _round(cover))
+    # Fingers are told apart by the dark between them.
+    rng = np.random.default_rng(seed)
+    skin = cv2.GaussianBlur(rng.normal(0, 1, (side, side)).astype(np.float32), (0, 0), 5) * 12
+    light = 0.62 + 0.42 * shade + 0.1 * (0.5 - np.arange(side)[:, None] / side)
+    image = np.asarray(colour, np.float32) * light[..., None] + skin[..., None]
+    image[..., 0] += 6
+    return Thing(np.clip(image, 0, 255).astype(np.uint8), cover.astype(np.float32) / 255, 0.95)
+
+
+def microphone() -> Thing:
+    """A dark microphone with a grey grille, held from below."""
+    cover = np.zeros((400, 160), np.uint8)
+    cv2.ellipse(cover, (80, 75), (62, 68), 0, 0, 360, 255, -1, cv2.LINE_AA)
+    cv2.rectangle(cover, (48, 110), (112, 399), 255, -1)
+    image = np.full((400, 160, 3), 28, np.uint8)
+    grille = np.add.outer(np.arange(150), np.arange(160)) // 6 % 2
+    image[:150] = np.where(grille[..., None] > 0, 95, 60)
+    image[128:142] = 130
+    shade = 0.5 + 0.6 * _round(cover)
+    return Thing(np.clip(image * shade[..., None], 0, 255).astype(np.uint8), cover.astype(np.float32) / 255, 0.36)
+
+
+def cup() -> Thing:
+    """A white cup with a red stripe."""
+    cover = np.zeros((260, 240), np.uint8)
+    cv2.fillPoly(cover, [np.array([[20, 10], [220, 10], [195, 250], [45, 250]], np.int32)], 255, cv2.LINE_AA)
+    image = np.full((260, 240, 3), 225, np.uint8)
+    image[90:140] = (170, 40, 35)
+    shade = 0.75 + 0.25 * np.cos((np.arange(240) - 100) / 90)[None, :, None]
+    return Thing(np.clip(image * shade, 0, 255).astype(np.uint8), cover.astype(np.float32) / 255, 0.55)
+
+
+def paper() -> Thing:
+    """A white sheet with lines of writing."""
+    image = np.full((300, 240, 3), 235, np.uint8)
+    for y in range(30, 280, 22):
+        cv2.line(image, (20, y), (120 + (y * 37) % 100, y), (60, 60, 70), 3)
+    return Thing(image, np.ones((300, 240), np.float32), 0.8)
+
+
+def cut_out(frame: np.ndarray, box: tuple[int, int, int, int], width: float) -> Thing:
+    """What is skin-coloured and bright within a box x0, y0, x1, y1 of a frame: hands before dark clothes."""
+    x0, y0, x1, y1 = box
+    part = np.ascontiguousarray(frame[y0:y1, x0:x1])
+    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB).astype(np.float32)
+    like = ((lab[..., 0] > 75) & (lab[..., 1] > 131)).astype(np.uint8)
+    like = cv2.morphologyEx(like, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(like)
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    cover = cv2.GaussianBlur((labels == largest).astype(np.float32), (0, 0), 0.8)
+    return Thing(part, cover, width)
+
+
+def put(
+    frame: np.ndarray, thing: Thing, centre: tuple[float, float], width: float, turn: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The frame (h, w, 3) uint8 with a thing at `centre`, `width` pixels wide and turned by degrees, and its cover."""
+    h, w = thing.cover.shape
+    scale = width / w
+    shrink = max(1, round(1 / max(scale, 1e-3)))
+    image, cover = thing.image, thing.cover
+    if shrink > 1:
+        image = cv2.resize(image, (w // shrink, h // shrink), interpolation=cv2.INTER_AREA)
+        cover = cv2.resize(cover, (w // shrink, h // shrink), interpolation=cv2.INTER_AREA)
+    h, w = cover.shape
+    matrix = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), turn, width / w)
+    matrix[:, 2] += np.array(centre) - ((w - 1) / 2, (h - 1) / 2)
+    size = (frame.shape[1], frame.shape[0])
+    image = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    cover = cv2.warpAffine(cover, matrix, size, flags=cv2.INTER_LINEAR)
+    mixed = frame + cover[..., None] * (image.astype(np.float32) - frame)
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), cover
+
+
+def glasses(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frame with thin dark glasses worn on the face with landmarks (478, 2 or 3), and their cover."""
+    between = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    cover = np.zeros(frame.shape[:2], np.uint8)
+    across = (points[473, :2] - points[468, :2]) / between
+    down = np.array([-across[1], across[0]])
+    thick = max(1, round(0.045 * between))
+    turn = float(np.degrees(np.arctan2(across[1], across[0])))
+    for iris in (468, 473):
+        centre = points[iris, :2] + 0.06 * between * down
+        axes = (0.38 * between, 0.27 * between)
+        places = [tuple(np.rint(16 * np.array(p)).astype(int)) for p in (centre, axes)]
+        ring = cv2.ellipse2Poly(*places, round(turn), 0, 360, 6)
+        cv2.polylines(cover, [ring], True, 255, thick, cv2.LINE_AA, 4)
+    inner = [points[468, :2] + 0.38 * between * across, points[473, :2] - 0.38 * between * across]
+    line = np.rint(16 * (np.array(inner) + 0.02 * between * down)).astype(np.int32)
+    cv2.polylines(cover, [line], False, 255, thick, cv2.LINE_AA, 4)
+    share = cover.astype(np.float32)[..., None] / 255
+    return np.rint(frame + share * (np.array([32, 30, 34], np.float32) - frame)).astype(np.uint8), share[..., 0]
+
+
+def passing(start: float, stop: float, rest: float, low: float = 1.3) -> Callable[[float], float | None]:
+    """A movement up before the face, a stay and down again: place below the rest (in faces) by time, None when away."""
+
+    def place(time: float) -> float | None:
+        if not start <= time <= stop:
+            return None
+        rise = min((time - start) / rest, (stop - time) / rest, 1.0)
+        return low * (1 - (3 * rise**2 - 2 * rise**3))
+
+    return place
+
+
+def _round(mask: np.ndarray) -> np.ndarray:
+    depth = cv2.distanceTransform((mask > 127).astype(np.uint8), cv2.DIST_L2, 5)
+    share = np.clip(depth / max(float(depth.max()), 1e-3), 0, 1)
+    return np.sqrt(1 - (1 - share) ** 2).astype(np.float32)
