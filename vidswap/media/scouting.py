@@ -63,6 +63,9 @@ class Glancer:
             raise Unreliable(f"frame {frame} is no keyframe")
         if self._opened is None:
             container, stream = opened_at(self._file, None, threads=1)
+            if stream is None:
+                container.close()
+                raise Unreliable("pictures are no stream in which a decoder could leave frames out")
             stream.codec_context.skip_frame = "NONREF"
             stream.codec_context.options = {"skip_loop_filter": "all"}
             self._opened = container, stream
