@@ -47,7 +47,9 @@ class DetectMediaPipe(Operator[DetectOptions]):
 
         self._model: FaceModel = load_face_model(self.options.task)
         told = self.options.model_dump(exclude={"task", "face"})
-        self._how = DetectionOptions(**told, largest=self.options.face == "largest")
+        # The choice is among the faces of the target; of a source all are wanted, which has its own choice.
+        largest = self.options.face == "largest" and setting.video is not None
+        self._how = DetectionOptions(**told, largest=largest)
 
     def __call__(self, batch: Batch) -> Batch:
         """One row per face, left to right within a frame; frames without faces have none."""
