@@ -47,7 +47,7 @@ class DetectMediaPipe(Operator[DetectOptions]):
 
         self._model: FaceModel = load_face_model(self.options.task)
         told = self.options.model_dump(exclude={"task", "face"})
-        # The choice is among the faces of the target; of a source all are wanted, which has its own choice.
+        # Of a source's faces all are counted, because the user chooses among them.
         largest = self.options.face == "largest" and setting.video is not None
         self._how = DetectionOptions(**told, largest=largest)
 

@@ -36,6 +36,10 @@ def why_not(index: VideoIndex, codec: str, pixel_format: str, header: bytes) -> 
         pixel_format: that the encoder writes.
         header: of the encoder (extradata); of no account for H.264.
     """
+    if index.images:
+        return "the input is a sequence of pictures"
+    if index.stamps is not None:
+        return "the input's timestamps had to be mended"
     if index.codec != codec:
         return f"the input is {index.codec}, the output {codec}"
     if _plain(index.pixel_format) != _plain(pixel_format):

@@ -102,7 +102,8 @@ class Reader:
     def _note_kind(self, number: int, frame: av.VideoFrame) -> None:
         if (frame.width, frame.height) != (self.index.stored_width, self.index.stored_height):
             self._resized[number] = (frame.width, frame.height)
-        if working_format(frame.format.name) != self.index.working_format:
+        # Of pictures in a folder, the richest format was chosen beforehand.
+        if working_format(frame.format.name) != self.index.working_format and not self.index.images:
             self._reformed[number] = frame.format.name
 
     def take_warnings(self) -> list[str]:

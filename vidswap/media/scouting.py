@@ -7,13 +7,15 @@ so that pictures may differ a little from those of the reader. Which frames are 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import av
 import av.container
 import numpy as np
 
-from .cursor import Unreliable, frames_of, opened_at
+from .cursor import Unreliable, frame_number, frames_of, opened_at
+from .image_sequences import decode_image
 from .index import VideoIndex
 from .picture import Picture, PictureKind
 
@@ -33,15 +35,23 @@ class Glancer:
         What does not decode is passed over. Raises Unreliable when the file does not let itself be sought in.
         """
         file, first = self._file, self.index.first
+        if file.images:
+            for number in range(start + first, stop + first, every):
+                image = decode_image(Path(file.images[number]))
+                if image is not None:
+                    yield self._kind.picture(image, number - first)
+            return
         stream = self._seek(start + first)
         following = start + first
         for frame in frames_of(self._container, stream):
             if frame.pts is None:
                 continue
-            number = int(np.searchsorted(file.pts, frame.pts))
+            number = frame_number(file, frame.pts)
+            if number is None:
+                continue
             if number >= stop + first:
                 return
-            if number >= following and file.pts[number] == frame.pts:
+            if number >= following:
                 following = number + every
                 yield self._kind.picture(frame, number - first)
 
@@ -65,7 +75,7 @@ class Glancer:
             container, stream = opened_at(self._file, None, threads=1)
             if stream is None:
                 container.close()
-                raise Unreliable("pictures are no stream in which a decoder could leave frames out")
+                raise Unreliable("its pictures are not decoded by FFmpeg")
             stream.codec_context.skip_frame = "NONREF"
             stream.codec_context.options = {"skip_loop_filter": "all"}
             self._opened = container, stream

@@ -52,6 +52,7 @@ def part(index: VideoIndex, first: int, stop: int) -> VideoIndex:
     return dataclasses.replace(
         index,
         pts=index.pts[first:stop],
+        stamps=None if index.stamps is None else index.stamps[first:stop],
         durations=index.durations[first:stop],
         keyframes=index.keyframes[inside] - first,
         seek_timestamps=index.seek_timestamps[inside],
