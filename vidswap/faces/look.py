@@ -34,7 +34,10 @@ REACH = 60
 _SAMPLE_SIZE, _HAND_SIZE, _GUIDED = 96, 192, 192
 _ANCHOR, _STEP, _LINGER = 8, 4, 3
 _LEAST_SAMPLES = 8
-_SEEN = 70
+_SEEN, _LEAST_SEEN = 70, 30
+_GREY = np.array([90, 128, 128, 3], np.float32)  # per channel: where light, as a factor, changes nothing
+_CONTRAST = np.array([40, 10, 10, 2], np.float32)
+_HELD = 2.0 * np.diag(np.array([0.001, 1, 1, 1], np.float32))
 _FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)  # least spread that counts as usual, per channel
 _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
 _SHADE = 10.0  # of lightness: as much as a fold of skin changes it
@@ -255,7 +258,7 @@ def _reference(
     there, some = seen[rows], values[rows]
     middle, _ = _median(some, there)
     for _ in range(2):
-        some = values[rows] - np.stack([_broad(values[r] - middle, seen[r], middle) for r in rows])
+        some = values[rows] - _broad(values[rows] - middle, there, middle)
         middle, count = _median(some, there)
     spread, _ = _median(np.abs(some - middle), there)
     spread = np.maximum(1.4826 * spread, _FLOOR)
@@ -274,25 +277,30 @@ def _median(values: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _broad(apart: np.ndarray, seen: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """(K, C): the part of differences (K, C) that light explains, where nothing new stands before the face.
+    """(R, K, C): the part of differences (R, K, C) from `middle` (K, C) that light explains, where nothing new stands.
 
-    A plane, and a share of what is there (K, C): light is a factor. Outliers are left out (biweight, Tukey 1960).
+    A plane, and a share of what is there: light is a factor. Outliers are left out (biweight, Tukey 1960).
     """
-    plane = np.concatenate([cells().plane, np.zeros((len(apart), 1), np.float32)], 1)
-    there = (middle - np.array([90, 128, 128, 3], np.float32)) / np.array([40, 10, 10, 2], np.float32)
-    certain = seen.astype(np.float32)[:, None] * np.ones((1, apart.shape[1]), np.float32)
-    if seen.sum() < 30:
-        return np.zeros_like(apart)
-    fit = np.median(apart[seen], 0)[None] * np.ones((len(apart), 1), np.float32)
-    for _ in range(3):
-        misfit = np.abs(apart - fit) / (2.5 * _FLOOR)
-        weight = certain * np.maximum(1 - misfit**2, 0) ** 2 + certain * 1e-3
-        for channel in range(apart.shape[1]):
-            plane[:, 3] = there[:, channel]
-            weighted = plane * weight[:, channel : channel + 1]
-            left = plane.T @ weighted + 2.0 * np.diag(np.array([0, 1, 1, 1], np.float32))
-            fit[:, channel] = plane @ np.linalg.solve(left, weighted.T @ apart[:, channel])
-    return np.asarray(fit, np.float32)
+    rows, count, channels = apart.shape
+    there = (middle - _GREY) / _CONTRAST
+    lined = apart.transpose(2, 0, 1)
+    fit = np.zeros_like(lined)
+    for row in range(rows):
+        if seen[row].sum() >= _LEAST_SEEN:
+            fit[:, row] = np.median(apart[row][seen[row]], 0)[:, None]
+    certain = seen.astype(np.float32)
+    certain[seen.sum(1) < _LEAST_SEEN] = 0
+    for channel in range(channels):
+        basis = np.concatenate([cells().plane, there[:, channel : channel + 1]], 1)
+        products = (basis[:, :, None] * basis[:, None, :]).reshape(count, -1)
+        width = basis.shape[1]
+        for _ in range(3):
+            misfit = (lined[channel] - fit[channel]) * np.float32(1 / (2.5 * _FLOOR[channel]))
+            weight = certain * (np.maximum(1 - misfit * misfit, 0) ** 2 + np.float32(1e-3))
+            left = (weight @ products).reshape(rows, width, width) + _HELD
+            right = (weight * lined[channel]) @ basis
+            fit[channel] = np.linalg.solve(left, right[..., None])[..., 0] @ basis.T
+    return np.asarray(fit.transpose(1, 2, 0), np.float32)
 
 
 def _evidence(
@@ -301,7 +309,7 @@ def _evidence(
     """(K,) float32 0..1: how surely each cell shows something else than the face; and its distance in spreads (K,)."""
     of = cells()
     apart = values - middle
-    apart = apart - _broad(apart, seen, middle)
+    apart = apart - _broad(apart[None], seen[None], middle)[0]
     # Folds and shadows of an expression are darker skin; things are much darker or brighter, or of another colour.
     shade = _SHADE * (1 - hand)
     apart[:, 0] = np.sign(apart[:, 0]) * np.maximum(np.abs(apart[:, 0]) - shade, 0)
