@@ -44,7 +44,7 @@ _SHADE = 10.0  # of lightness: as much as a fold of skin changes it
 _SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
 _HAND = 0.5  # how much more a difference says where a hand was found
 _CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-_LEAST_CELLS = 9
+_LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Cells:
 
     index (K,): their place in the flattened grid; corners (K, 3) landmarks and shares (K, 3) say where their middles
     lie on the mesh; area (K,): of their triangle, in squared cells; plain (K,) bool: skin that expression changes
-    little, where something new is seen for sure; plane (K, 3): basis of broad light.
+    little, where something new is seen for sure; rim (K,) bool: on the outline; plane (K, 3): basis of
+    broad light.
     """
 
     index: np.ndarray
@@ -61,6 +62,7 @@ class Cells:
     shares: np.ndarray
     area: np.ndarray
     plain: np.ndarray
+    rim: np.ndarray
     plane: np.ndarray
 
 
@@ -94,6 +96,8 @@ def cells() -> Cells:
         changing |= filled(ring)
     changing = cv2.dilate(changing, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * fine + 1, 2 * fine + 1)))
     plain = cv2.resize((away & (changing == 0)).astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA) > 0.5
+    rim = cv2.dilate((ids < 0).astype(np.uint8), np.ones((3, 3), np.uint8)).ravel()[index] > 0
+    rim |= (index // GRID == GRID - 1) | (index // GRID == 0)
     plane = np.stack([np.ones(len(index)), middle[:, 0] / GRID * 2 - 1, middle[:, 1] / GRID * 2 - 1], 1)
     return Cells(
         index,
@@ -101,6 +105,7 @@ def cells() -> Cells:
         np.stack([1 - second - third, second, third], 1),
         whole,
         plain.ravel()[index],
+        rim,
         plane.astype(np.float32),
     )
 
@@ -328,6 +333,12 @@ def _evidence(
     sure = (smooth > _SURE) & of.plain
     strong = np.bincount(labels[sure], minlength=labels.max() + 1)
     kept = smoothstep(strong, 0.5 * _LEAST_CELLS, 1.5 * _LEAST_CELLS)
+    # Things come from outside, or are much unlike the face; a frown is neither.
+    clear, entering, much = (
+        np.bincount(labels[chosen], minlength=labels.max() + 1)
+        for chosen in (smooth > _MAYBE[1], (smooth > _MAYBE[1]) & of.rim, smooth > _MUCH)
+    )
+    kept *= np.maximum(smoothstep(entering, 0, _LEAST_ENTERING), smoothstep(much / np.maximum(clear, 1), 0.08, 0.2))
     kept[0] = 0
     grid[of.index] = kept[labels] * smoothstep(smooth, *_MAYBE)
     # What lies between parts of one thing is a part of it.
