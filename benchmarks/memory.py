@@ -35,7 +35,7 @@ def peak(clip: Path, source: Path, workers: int, output: Path) -> dict[str, Any]
     """What the command reports of its memory, MiB."""
     command = [sys.executable, "-m", "vidswap.cli", "swap", "-s", str(source), "-t", str(clip), "-o", str(output)]
     command += ["-j", str(workers), "--preset", "veryfast", "-y", "--json"]
-    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     memory: dict[str, Any] = json.loads(found.stdout)["peak_memory_mb"]
     return memory
 

@@ -88,17 +88,19 @@ def _floor(image: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def relight(image: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """image (h, w, 3) uint8 or float32 under a field of any size; float32 0..255."""
+    """image (h, w, 3) uint8 or float32 under a field of any size; of its own type, 0..255."""
     size = (image.shape[1], image.shape[0])
     gain = cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)
     offset = cv2.resize(offset, size, interpolation=cv2.INTER_LINEAR)
     lit = cv2.multiply(image, gain, dtype=cv2.CV_32F)
+    if image.dtype == np.uint8:
+        return cv2.add(lit, offset, dtype=cv2.CV_8U)
     cv2.add(lit, offset, dst=lit)
     return np.clip(lit, 0, 255, out=lit)
 
 
 def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """Weaken the details of image (h, w, 3) float32 as far as the target's (h, w, 3) uint8 are weaker.
+    """Weaken the details of image (h, w, 3) uint8 or float32 as far as the target's (h, w, 3) uint8 are weaker.
 
     Across and down apart, since a shot that moves is blurred one way, and in bands of an octave each (0.8 to 1.6 pixels
     and on) the strongest details, those of lashes, brows and lips, are compared where cover (h, w) is: an old face on a
@@ -108,7 +110,7 @@ def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) ->
     there = (cover > 0.5).astype(np.float32)
     if there.sum() < 256:
         return image
-    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     wanted = cv2.cvtColor(target, cv2.COLOR_RGB2GRAY).astype(np.float32)
     result = image
     for axis in (1, 0):
@@ -117,6 +119,7 @@ def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) ->
         shares = _shares(some[0], some[1], some[2], axis)
         if shares[0] > 0.97:
             continue
+        result = result.astype(np.float32, copy=False)
         finer = begun = result
         for sigma, share in zip(_OCTAVES, shares, strict=False):
             coarser = _blurred(begun, 2 * sigma, axis)
@@ -149,7 +152,7 @@ def _blurred(image: np.ndarray, sigma: float, axis: int) -> np.ndarray:
 
 
 def match_grain(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Give image (h, w, 3) float32 the grain that the target (h, w, 3) uint8 has more of, where weight (h, w) says.
+    """Give image (h, w, 3) uint8 or float32 the grain that the target (h, w, 3) uint8 has more of, where weight (h, w) says.
 
     The grain is the target's own, what is finer than a pixel or so, held within its usual size, so that of the features
     of the face nothing comes with it; it therefore moves and freezes as that of the shot does.

@@ -141,24 +141,24 @@ def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     own = points[:, :2].astype(np.float32)
     between = float(np.linalg.norm(own[468] - own[473]))
     kernel = _disc(max(1, round(0.055 * between)))
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     x0, y0, x1, y1 = _bounds(own[list(_EYEWEAR_ZONE)], size)
     result = np.zeros((size, size), np.float32)
     if x1 - x0 < 4 or y1 - y0 < 4:
         return result
-    part = np.ascontiguousarray(grey[y0:y1, x0:x1])
+    part = cv2.cvtColor(crop[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
     closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel).astype(np.float32)
     dark = (closed - part) / (closed + 16)
     bright = cv2.morphologyEx(part, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / (part.astype(np.float32) + 16)
     lines = np.maximum(smoothstep(dark, 0.12, 0.28), smoothstep(bright, 0.14, 0.28))
-    zone = np.zeros((size, size), np.uint8)
+    zone = np.zeros(part.shape, np.uint8)
+    own = own - np.array((x0, y0), np.float32)
     hull = cv2.convexHull(own[list(_EYEWEAR_ZONE)])
     cv2.fillPoly(zone, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
-    brows = _filled(own, (topology.RIGHT_BROW, topology.LEFT_BROW), size)
+    brows = _filled(own, (topology.RIGHT_BROW, topology.LEFT_BROW), part.shape)
     features = cv2.dilate(brows, _disc(max(1, round(0.02 * between))))
-    eyes = _filled(own, (topology.RIGHT_EYE, topology.LEFT_EYE), size)
+    eyes = _filled(own, (topology.RIGHT_EYE, topology.LEFT_EYE), part.shape)
     features |= cv2.dilate(eyes, _disc(max(1, round(0.05 * between))))
-    lines = lines * (zone & (1 - features))[y0:y1, x0:x1]
+    lines = lines * (zone & (1 - features))
     # A rim is long; what is left of a brow or a crease is not.
     _, labels, stats, _ = cv2.connectedComponentsWithStats((lines > 0.25).astype(np.uint8), connectivity=8)
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
@@ -179,8 +179,8 @@ def _bounds(points: np.ndarray, size: int) -> tuple[int, int, int, int]:
     return x0, y0, x1, y1
 
 
-def _filled(points: np.ndarray, rings: tuple[tuple[int, ...], ...], size: int) -> np.ndarray:
-    mask = np.zeros((size, size), np.uint8)
+def _filled(points: np.ndarray, rings: tuple[tuple[int, ...], ...], size: int | tuple[int, ...]) -> np.ndarray:
+    mask = np.zeros((size, size) if isinstance(size, int) else size, np.uint8)
     for ring in rings:
         cv2.fillPoly(mask, [np.rint(points[list(ring)] * 16).astype(np.int32)], 1, shift=4)
     return mask

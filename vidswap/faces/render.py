@@ -64,7 +64,7 @@ def rasterise(
     flat = np.ascontiguousarray(points[:, :2])
     if step > 1:
         flat = (flat + 0.5) / step - 0.5
-    used = flat[np.unique(triangles)] if len(triangles) else flat[:0]
+    used = flat[triangles.ravel()]
     if not len(used) or not np.isfinite(used).all() or np.abs(used).max() > _FARTHEST:
         return Raster(shape, 0, 0, np.full((0, 0), -1, np.int32))
     x0, y0 = (max(0, int(np.floor(v)) - 1 - margin) for v in used.min(0))
@@ -78,8 +78,9 @@ def rasterise(
     depth = points[triangles[seen], 2].astype(np.float64).sum(1)
     seen = seen[np.argsort(-depth, kind="stable")]
     fixed = np.rint((flat - (x0, y0)) * (1 << _SHIFT)).astype(np.int32)[triangles[seen]]
+    paint = cv2.fillConvexPoly
     for number, corners in zip(seen.tolist(), fixed, strict=True):
-        cv2.fillConvexPoly(ids, corners, number, cv2.LINE_8, _SHIFT)
+        paint(ids, corners, number, cv2.LINE_8, _SHIFT)
     return Raster(shape, x0, y0, ids, step)
 
 
@@ -130,16 +131,19 @@ def without_steep(raster: Raster, maps: Maps, reach: int = 3) -> Raster:
 
     Such a triangle crowds much texture into a line of pixels, of which each would show an arbitrary one.
     """
-    steep = (raster.ids >= 0) & maps.steep[raster.ids]
+    # The row that -1 reads is that of no triangle.
+    steep = np.append(maps.steep, False)[raster.ids]
     if not steep.any():
         return raster
-    ids = np.where(steep, -1, raster.ids).astype(np.int16)
-    missing = steep
+    ids = raster.ids.astype(np.int16)
+    ids[steep] = -1
+    missing = np.flatnonzero(steep)
     for _ in range(reach):
-        grown = cv2.dilate(ids, np.ones((3, 3), np.uint8))
-        ids = np.where(missing, grown, ids)
-        missing = steep & (ids < 0)
-    return replace(raster, ids=np.where(missing, raster.ids, ids).astype(np.int32))
+        grown = cv2.dilate(ids, np.ones((3, 3), np.uint8)).ravel()[missing]
+        ids.ravel()[missing] = grown
+        missing = missing[grown < 0]
+    ids.ravel()[missing] = raster.ids.ravel()[missing]
+    return replace(raster, ids=ids.astype(np.int32))
 
 
 def lookup(raster: Raster, maps: Maps) -> np.ndarray:

@@ -147,9 +147,11 @@ def perform(
     closing_lids(shape - (raster.x0 * step, raster.y0 * step, 0), points, hole)
     wanted = np.flatnonzero((hole > 0.004) & (enlarged(seen, step) > 0))
     share = hole.ravel()[wanted, None]
-    lit = np.ascontiguousarray(lit)
+    lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
     flat = lit.reshape(-1, 3)
-    flat[wanted] += share * (render.sample_some(crop, raster, own_maps, wanted) - flat[wanted])
+    behind = flat[wanted].astype(np.float32)
+    behind += share * (render.sample_some(crop, raster, own_maps, wanted) - behind)
+    flat[wanted] = np.rint(behind).astype(np.uint8)
 
     edge = max(1.0, 0.012 * size)
     silhouette = (
@@ -159,7 +161,7 @@ def perform(
         ]
     )
     alpha[window] = shown * enlarged(smoothstep(silhouette, 0.5, 1 + 2 * edge), step)
-    image[window] = cv2.convertScaleAbs(lit)
+    image[window] = lit
     return image, alpha
 
 
