@@ -1,0 +1,64 @@
+import numpy as np
+import occluders
+import pytest
+from mesh_faces import face_row, in_crop
+from vidswap.operators.generate import GenerateMesh
+from vidswap.operators.invert import InvertMesh
+from vidswap.operators.parse import ParseAppearance
+from vidswap.operators.smooth import SmoothOcclusion
+
+from vidswap.faces import look
+from vidswap.graph import Batch
+from vidswap.graph.operator import NoOptions, Setting
+
+
+@pytest.fixture(scope="module")
+def row(grace_hopper, face_model):
+    return face_row(grace_hopper, face_model, 192)
+
+
+@pytest.fixture(scope="module")
+def appearance(row):
+    operator = ParseAppearance(ParseAppearance.Options())
+    operator.setup(Setting())
+    yield operator(row)["appearance"][0]
+    operator.teardown()
+
+
+def test_the_appearance_of_a_face_is_small(appearance):
+    assert appearance.shape == (len(look.cells().index), look.CHANNELS)
+    assert appearance.dtype == np.uint8 and appearance.nbytes < 6000
+
+
+def test_tracks_are_judged_apart(appearance):
+    count = 60
+    looks = np.repeat(appearance[None], 2 * count, 0)
+    track = np.tile([3, 8], count)
+    lower = look.cells().index // look.GRID > 20
+    covered = (np.repeat(np.arange(count), 2) >= 30) & (np.repeat(np.arange(count), 2) < 45) & (track == 8)
+    looks[np.ix_(covered, lower, [0, 1, 2])] = (30, 128, 128)
+    batch = Batch(frame=np.repeat(np.arange(count), 2), track=track, appearance=looks)
+    found = SmoothOcclusion(NoOptions())(batch)["occluded"]
+    assert found[track == 3].max() == 0
+    assert found[covered][5:10][:, lower].mean() > 200
+    assert found[covered][5:10][:, ~lower].mean() < 60
+
+
+def test_what_is_covered_is_not_drawn_on(row, astronaut, face_model):
+    source = InvertMesh(InvertMesh.Options(size=384))(face_row(astronaut, face_model))
+    operator = GenerateMesh(GenerateMesh.Options())
+    operator.setup(Setting(sources={"source": source}))
+    points = in_crop(row)
+    crop, cover = occluders.put(row["crop"][0], occluders.cup(), tuple(points[13, :2] + (0, 20)), 50)
+    crops = np.empty(1, object)
+    crops[0] = crop
+    batch = row.with_columns(shape=row["landmarks"], crop=crops)
+    cells = look.cells()
+    places = np.rint((points[cells.corners][..., :2] * cells.shares[..., None]).sum(1)).astype(int)
+    covered = (255 * (cover[places[:, 1], places[:, 0]] > 0.5)).astype(np.uint8)
+    plain = operator(batch)["alpha"][0]
+    kept = operator(batch.with_columns(occluded=covered[None]))["alpha"][0]
+    assert plain[cover > 0.99].mean() > 0.4
+    assert kept[cover > 0.99].mean() < 0.1 * plain[cover > 0.99].mean()
+    elsewhere = np.arange(192)[:, None] < points[1, 1] - 25
+    assert np.abs(kept - plain)[elsewhere.repeat(192, 1)].max() < 0.05
