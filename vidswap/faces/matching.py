@@ -123,7 +123,7 @@ def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) ->
         finer = begun = result
         for sigma, share in zip(_OCTAVES, shares, strict=False):
             coarser = _blurred(begun, 2 * sigma, axis)
-            result = result - np.float32(1 - share) * (finer - coarser)
+            result = cv2.scaleAdd(cv2.subtract(coarser, finer), 1 - share, result)
             finer = coarser
     return result if result is image else np.clip(result, 0, 255)
 
@@ -152,7 +152,8 @@ def _blurred(image: np.ndarray, sigma: float, axis: int) -> np.ndarray:
 
 
 def match_grain(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Give image (h, w, 3) uint8 or float32 the grain that the target (h, w, 3) uint8 has more of, where weight (h, w) says.
+    """Give image (h, w, 3) uint8 or float32 the grain that the target (h, w, 3) uint8 has more of, where weight (h, w)
+    says.
 
     The grain is the target's own, what is finer than a pixel or so, held within its usual size, so that of the features
     of the face nothing comes with it; it therefore moves and freezes as that of the shot does.
