@@ -46,14 +46,14 @@ class Glancer:
         for frame in frames_of(self._container, stream):
             if frame.pts is None:
                 continue
-            number = frame_number(file, frame.pts)
-            if number is None:
+            found = frame_number(file, frame.pts)
+            if found is None:
                 continue
-            if number >= stop + first:
+            if found >= stop + first:
                 return
-            if number >= following:
-                following = number + every
-                yield self._kind.picture(frame, number - first)
+            if found >= following:
+                following = found + every
+                yield self._kind.picture(frame, found - first)
 
     def close(self) -> None:
         """Close the file. The glancer may be used again."""
