@@ -57,6 +57,8 @@ class DetectScout(Operator[ScoutOptions]):
                 start, stop = int(self._edges[number]), int(self._edges[number + 1])
                 if start <= frame[-1] and stop > frame[0] and stop - start <= _LONGEST:
                     look[(frame >= start) & (frame < self._first_worth(start, stop))] = False
+            # A decoder that is not needed for a while holds a dozen frames.
+            self._glancer.close()
         return batch.with_columns(look=look)
 
     def _first_worth(self, start: int, stop: int) -> int:

@@ -29,7 +29,7 @@ _SEEK_COST_FRAMES = 4
 # Decoders that are kept open: the analysis of a video and its compositing read it in two places. Of larger frames one
 # alone, because a decoder holds up to 16 of them.
 _KEPT = 2
-_LARGE_FRAME_PIXELS = 4096 * 2304
+_LARGE_FRAME_PIXELS = 1920 * 1080 - 1
 _RANGES_TOLD = 6
 
 log = logging.getLogger(__name__)
