@@ -38,7 +38,7 @@ from .order import Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
 from .store import DISK_FULL, Tables, load_joined, load_tables, save_tables, trouble, written_whole
 
-LARGEST_BATCH_BYTES = 24 << 20
+LARGEST_BATCH_BYTES = 8 << 20
 Observer = Callable[[str, Batch], None]
 
 
