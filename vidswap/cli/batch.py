@@ -53,7 +53,7 @@ class Planned:
                 "pipeline": self.pipeline.resolved(),
                 "target": stamp(self.target),
                 "sources": {name: stamp(path) for name, path in self.sources.items()},
-                "settings": {n: self.settings[n] for n in ("source_face", "segment_frames", "strict")},
+                "settings": {n: self.settings[n] for n in ("source_face", "segment_frames", "strict", "start", "end")},
             }
         )
 
@@ -172,13 +172,15 @@ def _stamp(path: Path) -> list[int] | None:
 
 def _done_before(job: Planned, identity: str, state: Lines) -> dict[str, Any] | None:
     """The report of the run that made the output, when that is still there and the job is the same."""
+    from vidswap.runtime.journal import JOURNAL
+
     entry, now = state.entries.get(str(job.output)), _stamp(job.output)
     if entry is None or now is None or entry.get("identity") != identity:
         return None
     if "report" in entry:
         return dict(entry["report"]) if entry.get("stamp") == now else None
-    # Killed after the output had appeared, whole, and before that was noted. With a folder left, the run tells itself.
-    left = job.output.with_name(f"{job.output.name}.vidswap").exists()
+    # Killed after the output had appeared, whole, and before that was noted. With a journal left, the run tells itself.
+    left = (job.output.with_name(f"{job.output.name}.vidswap") / JOURNAL).exists()
     return {} if entry.get("before") != now and not left else None
 
 
