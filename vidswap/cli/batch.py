@@ -172,8 +172,10 @@ def _stamp(path: Path) -> list[int] | None:
 
 def _done_before(job: Planned, identity: str, state: Lines) -> dict[str, Any] | None:
     """The report of the run that made the output, when that is still there and the job is the same."""
+    from vidswap.runtime.job import remove_emptied
     from vidswap.runtime.journal import JOURNAL
 
+    remove_emptied(job.output.with_name(f"{job.output.name}.vidswap"))
     entry, now = state.entries.get(str(job.output)), _stamp(job.output)
     if entry is None or now is None or entry.get("identity") != identity:
         return None

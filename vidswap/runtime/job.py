@@ -141,6 +141,14 @@ class Job:
             (self.folder / JOURNAL).unlink(missing_ok=True)
 
 
+def remove_emptied(folder: Path) -> None:
+    """Remove what a process killed while it removed its job folder has left: the folder and the lock, nothing else."""
+    with contextlib.suppress(OSError):
+        if {p.name for p in folder.iterdir()} <= {LOCK}:
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+
+
 def read_marker(folder: Path) -> dict[str, Any]:
     """What a job folder is about: its `identity` and its `order`. Raises InputError for what is no job folder."""
     try:
