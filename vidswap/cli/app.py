@@ -173,6 +173,45 @@ def swap(
 
 
 @app.command()
+def reenact(
+    source: Annotated[str, typer.Option("--source", "-s", help="Portrait of the person who will be seen moving.")],
+    driver: Annotated[Path, typer.Option("--driver", "-d", help="The video whose face moves the portrait.")],
+    output: Output,
+    options: Options = None,
+    size: Annotated[
+        int, typer.Option("--size", min=64, max=4096, help="Longest side of the result in pixels; never enlarged.")
+    ] = 768,
+    sound: Annotated[bool, typer.Option("--sound/--no-sound", help="Keep the driver's sound.")] = True,
+    pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "reenact-mesh",
+    face: Face = None,
+    source_face: SourceFace = None,
+    disclose: Disclose = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    bitrate: Bitrate = None,
+    pixel_format: PixelFormat = None,
+    input_rate: InputRate = None,
+    start: Start = None,
+    end: End = None,
+    segment_frames: SegmentFrames = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    stall_timeout_s: StallTimeout = None,
+    job: Job = None,
+    profile: Profile = None,
+    overwrite: Overwrite = False,
+    fresh: Fresh = False,
+    again: Again = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a portrait nod, turn, talk and blink as the face of a video does."""
+    running.reenact(**_all(locals()))
+
+
+@app.command()
 def run(
     pipeline: Annotated[str, typer.Argument(help="Pipeline by name or YAML file.")],
     options: Options = None,

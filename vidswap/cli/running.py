@@ -42,6 +42,25 @@ def run_pipeline(
     tell(execute(ready, target, output, bind_sources(source, ready.sources), settings))
 
 
+def reenact(*, source: str, driver: Path, size: int, sound: bool, options: list[str] | None, **given: Any) -> None:
+    """The portrait's size becomes the canvas's; the driver is target and source at once."""
+    from vidswap import media
+    from vidswap.operators.reenact import canvas_size
+
+    width, height = canvas_size(media.probe(Path(source)), size)
+    set_here = [
+        f"{stage}.{name}={value}"
+        for stage in ("invert", "generate", "blend")
+        for name, value in (("width", width), ("height", height))
+    ]
+    run_pipeline(
+        target=driver,
+        source=[f"source={source}", f"driver={driver}"],
+        options=[*set_here, f"blend.sound={str(sound).lower()}", *(options or [])],
+        **{"regions": None, "strength": None, "smart_copy": None, "deinterlace": None, **given},
+    )
+
+
 def chosen_faces(
     face: str | None, like: Path | None, mapped: list[str], source: list[str]
 ) -> tuple[str | None, list[str]]:

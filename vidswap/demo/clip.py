@@ -1,6 +1,6 @@
 """A clip of one portrait that moves: footage for the demo and for tests, made of what the package ships.
 
-The head of a photograph turns, nods, blinks and speaks (`vidswap.demo.puppet`) before a hand-held camera with some
+The head of a photograph turns, nods, blinks and speaks (`vidswap.faces.puppet`) before a hand-held camera with some
 grain; a tone is the sound. All of it is a function of the portrait, the length and the rate: equal calls make equal
 files.
 """
@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
+from vidswap.faces.puppet import Pose, Puppet
 from vidswap.graph.errors import InputError
 from vidswap.media.codecs import steady_instructions
-
-from .puppet import Pose, Puppet
 
 _SAMPLE_RATE = 48000
 _TONE_HZ = 330.0

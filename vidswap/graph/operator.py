@@ -145,6 +145,13 @@ class Operator(Generic[OptionsT]):
         """Files beside the sources that decide the result; a job knows them by their content."""
         return ()
 
+    def canvas(self, video: Any) -> Any:
+        """The index of what is written, from that of what comes in: another where pictures are replaced by others.
+
+        Frame count and timestamps stay. Called before any work, and again in each worker.
+        """
+        return video
+
     def setup(self, setting: Setting) -> None:
         """Load models and precompute. Called once in the process that will call this operator."""
 

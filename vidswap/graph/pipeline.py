@@ -115,6 +115,12 @@ class Pipeline:
         changing = [o for o in last if "picture" in o.gives]
         return bool(changing) and all(o.each == "face" for o in changing) and all(o.yields is None for o in last)
 
+    def canvas(self, video: Any) -> Any:
+        """The index of what the encoder writes when `video` comes in: itself, unless a stage replaces its pictures."""
+        for stage in self.stages:
+            video = stage.make().canvas(video)
+        return video
+
     def for_output(self, output: Path) -> Pipeline:
         """The same pipeline, with the options that its encoder chooses for this output written out.
 

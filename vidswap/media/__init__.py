@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .canvas import canvas
 from .deinterlacing import deinterlaced
 from .index import Chapter, StreamRecord, VideoIndex
 from .joining import join
-from .picture import Picture
+from .picture import Picture, PictureKind
 from .probing import probe
 from .reader import DecodeError, Reader, read
 from .trimming import trim
@@ -15,12 +16,14 @@ __all__ = [
     "Chapter",
     "DecodeError",
     "Picture",
+    "PictureKind",
     "Reader",
     "SegmentReport",
     "SegmentWriter",
     "StreamRecord",
     "VideoIndex",
     "WriterOptions",
+    "canvas",
     "deinterlaced",
     "join",
     "probe",

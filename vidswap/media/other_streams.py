@@ -100,7 +100,9 @@ def add_streams(
     for stream in source.streams:
         if stream.index == index.stream_index:
             continue
-        record = next(r for r in index.streams if r.index == stream.index)
+        record = next((r for r in index.streams if r.index == stream.index), None)
+        if record is None:
+            continue
         label = f"stream {stream.index} ({record.kind}, {record.codec})"
         if record.kind == "data" and "timecode" in map(str.lower, index.video_metadata):
             continue  # the time code is in the video's tag too, and MP4 and MOV make its track anew from there

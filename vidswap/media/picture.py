@@ -163,6 +163,14 @@ class Picture:
         rgb = cv2.transform(cv2.merge([c.astype(np.float32) for c in codes]), self._kind.rgb_from_codes)
         return _to_bytes(rgb if rgb.ndim == 3 else rgb[:, :, None])
 
+    def repaint(self, kind: PictureKind, image: np.ndarray) -> None:
+        """Become a picture of another kind that shows `image` (h, w, 3) RGB, uint8 or float32, of that kind's size."""
+        if image.shape != (kind.height, kind.width, 3):
+            raise ValueError(f"an image of {kind.width}x{kind.height} pixels was expected, got {image.shape}")
+        self._native = av.VideoFrame(kind.stored_width, kind.stored_height, kind.layout.name)
+        self._kind, self._changed = kind, True
+        self.composite(np.eye(2, 3), image, np.ones(image.shape[:2], np.float32))
+
     def composite(self, matrix: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> None:
         """Lay an image over a region of the frame.
 

@@ -120,7 +120,8 @@ class _Run:
         if self.settings.start is not None or self.settings.end is not None:
             self.video = decoder.trim(self.video, self.settings.start, self.settings.end)
         self._warn(*getattr(self.video, "warnings", ()))
-        self._warn(*(self.encoder.check(self.video, self.output) or ()))
+        self.canvas = self.pipeline.canvas(self.video)
+        self._warn(*(self.encoder.check(self.canvas, self.output) or ()))
         self.report.not_copied = self._why_not_copied()
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
 
@@ -336,7 +337,7 @@ class _Run:
     def _join(self, job: Job) -> None:
         makes_faces = any(s.operator.yields == "face" for s in self.pipeline.stages)
         untouched = makes_faces and self.report.faces == 0
-        as_it_is = untouched and self.encoder.can_copy(self.video, self.output)
+        as_it_is = untouched and self.canvas is self.video and self.encoder.can_copy(self.video, self.output)
         self.report.copied = [(0, self.video.frame_count)] if as_it_is else joined_spans(self._copied)
         self.report.frames_copied = sum(stop - start for start, stop in self.report.copied)
         if untouched:
@@ -348,7 +349,7 @@ class _Run:
                     self._warn(*self.encoder.copy(self.video, temporary))
                 else:
                     notes = {} if untouched else self.metadata
-                    self._warn(*self.encoder.join(self.video, paths, temporary, notes, self.report.copied))
+                    self._warn(*self.encoder.join(self.canvas, paths, temporary, notes, self.report.copied))
             except VidswapError as error:
                 if isinstance(error, InputError):
                     raise

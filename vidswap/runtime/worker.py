@@ -151,7 +151,7 @@ class SegmentWorker:
         finished = False
         try:
             with self._blame(stage, task.segment):
-                encoder.begin(path, self.order.video, self.order.threads)
+                encoder.begin(path, self.pipeline.canvas(self.order.video), self.order.threads)
             for streamed in self.stream(task, plan):
                 given = streamed["face"]
                 faces += len(given)

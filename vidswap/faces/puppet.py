@@ -20,7 +20,7 @@ from vidswap.graph.errors import InputError
 LARGEST_ANGLES = (26.0, 12.0, 10.0)
 """Yaw, pitch, roll in degrees, of either sign, up to which the field does not fold."""
 
-_GRID = 2  # picture pixels per node of the displacement field, which is smooth
+_GRID = 2  # picture pixels per node of the displacement field, which is smooth; 4 where speed counts
 _DEPTH_GRID = 4  # picture pixels per node of the depth relief
 _LID_STRIP = 0.11  # height of skin above the lashes that a closing lid unrolls, in distances between the irises
 _MOUTH_DARK = np.array([52.0, 20.0, 18.0])
@@ -49,7 +49,7 @@ class Pose:
 class Puppet:
     """A photograph (h, w, 3) uint8 RGB with the landmarks (478, 3) of its face, ready to be posed."""
 
-    def __init__(self, image: np.ndarray, landmarks: np.ndarray) -> None:
+    def __init__(self, image: np.ndarray, landmarks: np.ndarray, *, grid: int = _GRID) -> None:
         if landmarks.shape != (topology.POINTS, 3):
             raise ValueError(f"landmarks are (478, 3), got {landmarks.shape}")
         self.image = image
@@ -61,7 +61,7 @@ class Puppet:
         self._across = (left - right) / self.unit
         self._origin = (left + right) / 2
         self.own = self.to_own(points[:, :2])
-        self._relief = _Relief(self, points)
+        self._relief = _Relief(self, points, grid)
         self._eyes = [_Lid(self.own[list(ring)]) for ring in (topology.RIGHT_EYE, topology.LEFT_EYE)]
         self._mouth = _Mouth(self.own)
 
@@ -124,13 +124,14 @@ class Puppet:
 class _Relief:
     """Depth of the head over the picture, and how far each pixel goes along with the head."""
 
-    def __init__(self, puppet: Puppet, points: np.ndarray) -> None:
+    def __init__(self, puppet: Puppet, points: np.ndarray, grid: int) -> None:
+        self._grid = grid
         own = puppet.own
         height, width = self._shape = puppet.image.shape[0], puppet.image.shape[1]
         ears = points[[234, 454]]
         self._pivot = ears[:, :2].mean(0)
         half = float(np.abs(own[[234, 454], 0]).mean())
-        y, x = np.mgrid[0:height:_GRID, 0:width:_GRID].astype(np.float64)
+        y, x = np.mgrid[0:height:grid, 0:width:grid].astype(np.float64)
         u, v = np.moveaxis(puppet.to_own(np.stack([x, y], -1)), -1, 0)
         middle = float(own[[234, 454], 1].mean())
         chin = float(own[topology.CHIN, 1])
@@ -147,7 +148,7 @@ class _Relief:
         self, points: np.ndarray, back: float, reach: np.ndarray, places: tuple[np.ndarray, np.ndarray]
     ) -> np.ndarray:
         """Depth in front of the ears, pixels: the mesh's inside the face, harmonic between it and the outline."""
-        step = _DEPTH_GRID // _GRID
+        step = _DEPTH_GRID // self._grid
         inside = np.zeros(reach[::step, ::step].shape)
         known = np.zeros(inside.shape, bool)
         scaled = points[:, :2] / _DEPTH_GRID
@@ -199,11 +200,11 @@ class _Relief:
         there = forward
         grid_y, grid_x = np.mgrid[0 : forward.shape[0], 0 : forward.shape[1]].astype(np.float32)
         for _ in range(24):
-            at = grid_x - there[..., 0] / _GRID, grid_y - there[..., 1] / _GRID
+            at = grid_x - there[..., 0] / self._grid, grid_y - there[..., 1] / self._grid
             there = 0.2 * there + 0.8 * cv2.remap(forward, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         height, width = self._shape
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        full = cv2.remap(there, x / _GRID, y / _GRID, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        full = cv2.remap(there, x / self._grid, y / self._grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.stack([x - full[..., 0], y - full[..., 1]], -1)
 
 

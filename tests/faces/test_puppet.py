@@ -6,7 +6,7 @@ import pytest
 
 from vidswap.demo import portrait
 from vidswap.demo.clip import _landmarks, _read
-from vidswap.demo.puppet import _GRID, LARGEST_ANGLES, Pose, Puppet
+from vidswap.faces.puppet import _GRID, LARGEST_ANGLES, Pose, Puppet
 from vidswap.graph.errors import InputError
 
 

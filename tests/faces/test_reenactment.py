@@ -1,0 +1,37 @@
+"""A portrait driven by landmarks: at rest it is itself, it moves with the driver, and its border stays."""
+
+import numpy as np
+import pytest
+
+from vidswap.faces import reenactment, topology
+
+
+@pytest.fixture
+def face():
+    return np.asarray(topology.canonical() * 60 + (128, 110, 0), np.float32)
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(1).integers(60, 200, (256, 256, 3)).astype(np.uint8)
+
+
+def opened(face, drop):
+    moved = face.copy()
+    lower = list(topology.LIPS_INNER[11:]) + list(topology.LIPS_OUTER[11:])
+    moved[lower, 1] += drop
+    return moved
+
+
+def test_a_driver_at_rest_leaves_the_portrait_as_it_is(face, picture):
+    made = reenactment.Reenactor(picture, face, face).perform(face)
+    assert np.abs(made.astype(int) - picture).mean() < 0.5
+
+
+def test_a_share_of_nothing_is_the_portrait(face, picture):
+    made = reenactment.Reenactor(picture, face, face).perform(opened(face, 9), share=0.0)
+    assert np.abs(made.astype(int) - picture).mean() < 0.5
+
+
+def test_the_neutral_face_has_its_mouth_closed(face):
+    assert reenactment.neutral_row(np.stack([opened(face, 10), face, opened(face, 6)])) == 1

@@ -1,0 +1,200 @@
+"""Reenactment: a portrait that moves as another face does, relative to a neutral moment of that face.
+
+What the driver's face does is told apart from who it is: the turn of its head relative to the neutral moment, and the
+change of its shape in the frame of the mean face. The portrait's own mesh takes the change of shape in the portrait's
+own pose; the whole head then turns as a relief (`Puppet`), whose field dies away through hair and neck, without tears.
+Between the lips stands what the driver shows there, in the portrait's light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from . import topology
+from .pose import HeadPose, angles_of, fit_pose
+from .puppet import LARGEST_ANGLES, Pose, Puppet
+from .shape import in_mean_frame
+
+_RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
+_LARGEST_SWAY = 0.25  # distances between the eyes
+_OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
+_SHIFT = 4  # fractional bits of cv2's polygons
+
+
+def neutral_row(landmarks: np.ndarray) -> int:
+    """Which of the faces (N, 478, 3) is the neutral one: mouth closed, eyes open, head as it mostly is."""
+    shapes = np.stack([in_mean_frame(points) for points in landmarks])
+    angles = np.array([fit_pose(points).angles for points in landmarks])
+    turned = np.abs(angles - 0.5 * np.median(angles, axis=0)).sum(1) / 20.0
+    gaps = np.array([mouth_gap(shape) for shape in shapes])
+    eyes = np.array([_eye_gap(shape) for shape in shapes])
+    return int(np.argmin(turned + 6.0 * (gaps - gaps.min()) + 8.0 * (np.median(eyes) - eyes).clip(0)))
+
+
+def mouth_gap(shape: np.ndarray) -> float:
+    """Distance of the inner lips of a shape (478, 3) in the mean frame, in distances between the eyes."""
+    return float(np.linalg.norm(shape[13, :2] - shape[14, :2]))
+
+
+def _eye_gap(shape: np.ndarray) -> float:
+    return float(shape[145, 1] - shape[159, 1] + shape[374, 1] - shape[386, 1])
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """What a driver's frame shows between the lips: `crop` (h, w, 3) uint8 and the landmarks (478, 2) in it."""
+
+    crop: np.ndarray
+    points: np.ndarray
+
+
+class Reenactor:
+    """A portrait ready to be driven.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+        landmarks: (478, 3) of its face.
+        neutral: (478, 3) landmarks of the driver at rest.
+
+    Raises InputError for a face too small to be moved.
+    """
+
+    def __init__(self, image: np.ndarray, landmarks: np.ndarray, neutral: np.ndarray) -> None:
+        self.image = np.ascontiguousarray(image)
+        self._points = landmarks.astype(np.float64)
+        self._pose: HeadPose = fit_pose(landmarks)
+        self._neutral = fit_pose(neutral)
+        self._neutral_shape = in_mean_frame(neutral)
+        self._puppet = Puppet(self.image, landmarks, grid=4)
+        outline = self._points[list(topology.FACE_OVAL), :2]
+        middle = outline.mean(0)
+        limit = np.array(image.shape[1::-1], np.float64) - 1
+        self._ring = np.clip(middle + _RING * (outline - middle), 0, limit)
+        self._triangles = _with_ring()
+        lip_skin = list(topology.LIPS_OUTER)
+        # A portrait that shows its teeth keeps them: another's, stretched into a wide smile, look broken.
+        own_gap = mouth_gap(in_mean_frame(landmarks))
+        self._lends_mouth = 1.0 - float(np.clip((own_gap - _OPEN_MOUTH[0]) / np.ptp(_OPEN_MOUTH), 0, 1))
+        self._light = _mean_colour(self.image, self._points[lip_skin, :2])
+
+    def perform(self, landmarks: np.ndarray, share: float = 1.0, mouth: Mouth | None = None) -> np.ndarray:
+        """(h, w, 3) uint8: the portrait as the driver's landmarks (478, 3) have it; `share` 0..1 eases to rest."""
+        image = self._expressed(landmarks, share, mouth)
+        field = self._puppet.field(self._turn(landmarks, share))
+        return np.asarray(cv2.remap(image, field, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+
+    def _turn(self, landmarks: np.ndarray, share: float) -> Pose:
+        pose = fit_pose(landmarks)
+        relative = angles_of(pose.rotation @ self._neutral.rotation.T)
+        yaw, pitch, roll = (
+            share * most * float(np.tanh(a / most)) for a, most in zip(relative, LARGEST_ANGLES, strict=True)
+        )
+        moved = (pose.translation[:2] - self._neutral.translation[:2]) / self._neutral.scale
+        sway = share * 0.5 * _LARGEST_SWAY * np.tanh(moved / _LARGEST_SWAY)
+        return Pose(yaw, pitch, roll, (float(sway[0]), float(sway[1])))
+
+    def _expressed(self, landmarks: np.ndarray, share: float, mouth: Mouth | None) -> np.ndarray:
+        """The portrait in its own pose with the driver's change of expression."""
+        shape = in_mean_frame(landmarks)
+        change = share * (shape - self._neutral_shape)
+        placed = self._points[:, :2] + self._pose.scale * (change @ self._pose.rotation.T)[:, :2]
+        before = np.concatenate([self._points[:, :2], self._ring])
+        after = np.concatenate([placed, self._ring])
+        low = np.floor(np.minimum(after.min(0), before.min(0))).astype(int).clip(0)
+        high = np.minimum(np.ceil(after.max(0)).astype(int) + 1, self.image.shape[1::-1])
+        width, height = high - low
+        label = np.zeros((height, width), np.int32)
+        skin, holes = self._triangles, topology.eye_triangles()
+        lips = topology.mouth_triangles()
+        mesh = np.concatenate([skin, holes, lips])
+        corners = np.round((after[mesh] - low) * (1 << _SHIFT)).astype(np.int32)
+        # Lids and lips are drawn last: they lie over what they hide.
+        for number in (*range(len(skin), len(mesh)), *range(len(skin))):
+            cv2.fillConvexPoly(label, corners[number], number + 1, cv2.LINE_8, _SHIFT)
+        maps = _affine(after[mesh] - low, before[mesh])
+        maps[len(skin) : len(skin) + len(holes)] = self._eyeballs(before, after - low, holes)
+        stay = np.array([[[1.0, 0.0, low[0]], [0.0, 1.0, low[1]]]])
+        maps = np.concatenate([stay, maps]).astype(np.float32)
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        chosen = maps[label]
+        place = chosen[..., 0] * x[..., None] + chosen[..., 1] * y[..., None] + chosen[..., 2]
+        result = self.image.copy()
+        part = cv2.remap(self.image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        still = label == 0
+        part[still] = self.image[low[1] : high[1], low[0] : high[0]][still]
+        opened = (
+            share * self._lends_mouth * float(np.clip((mouth_gap(shape) - _OPEN_MOUTH[0]) / np.ptp(_OPEN_MOUTH), 0, 1))
+        )
+        if mouth is not None and opened > 0:
+            inside = label > len(skin) + len(holes)
+            part = self._with_mouth(part, mouth, after - low, inside, opened)
+        result[low[1] : high[1], low[0] : high[0]] = part
+        return result
+
+    @staticmethod
+    def _eyeballs(before: np.ndarray, after: np.ndarray, holes: np.ndarray) -> np.ndarray:
+        """Maps of the eyes' triangles: a closing lid comes down over an eyeball that stays; a widened eye stretches."""
+        stretched = _affine(after[holes], before[holes])
+        half = len(holes) // 2
+        for rows, ring in ((slice(0, half), topology.RIGHT_EYE), (slice(half, None), topology.LEFT_EYE)):
+            corners = [ring[0], ring[len(ring) // 2]]
+            shift = before[corners].mean(0) - after[corners].mean(0)
+            narrower = _area(after[list(ring)]) < _area(before[list(ring)])
+            if narrower:
+                stretched[rows] = [[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]]
+        return stretched
+
+    def _with_mouth(
+        self, part: np.ndarray, mouth: Mouth, after: np.ndarray, inside: np.ndarray, opened: float
+    ) -> np.ndarray:
+        ring = list(topology.LIPS_INNER)
+        # One affine map for the whole opening, so that teeth are not bent by the triangles.
+        known = np.column_stack([after[ring], np.ones(len(ring))])
+        found = np.linalg.lstsq(known, mouth.points[ring].astype(np.float64), rcond=None)[0].T
+        size = (part.shape[1], part.shape[0])
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        shown = cv2.warpAffine(mouth.crop, found, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        gain = self._light / np.maximum(_mean_colour(mouth.crop, mouth.points[list(topology.LIPS_OUTER)]), 8.0)
+        shown = np.clip(shown * np.clip(gain, 0.4, 2.0), 0, 255)
+        sigma = max(0.6, 0.012 * self._puppet.unit)
+        alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), sigma)[..., None] * np.float32(opened)
+        return np.asarray(np.rint(part + alpha * (shown - part)).clip(0, 255), np.uint8)
+
+
+def _with_ring() -> np.ndarray:
+    """Triangles of the mesh and of a band about it, whose outer points are numbered from 478. In drawing order."""
+    oval = topology.FACE_OVAL
+    count = len(oval)
+    band = []
+    for i in range(count):
+        j = (i + 1) % count
+        a, b, c, d = oval[i], oval[j], topology.POINTS + i, topology.POINTS + j
+        band += [(a, c, d), (a, d, b)]
+    return np.concatenate([np.array(band, np.int32), topology.triangles()])
+
+
+def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(N, 2, 3) maps that take triangles source (N, 3, 2) to target (N, 3, 2); flat ones are moved by their middle."""
+    edges = np.stack([source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]], -1)
+    wanted = np.stack([target[:, 1] - target[:, 0], target[:, 2] - target[:, 0]], -1)
+    determinant = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
+    flat = np.abs(determinant) < 1e-3
+    edges[flat] = np.eye(2)
+    wanted[flat] = np.eye(2)
+    linear = wanted @ np.linalg.inv(edges)
+    offset = target.mean(1) - np.einsum("nij,nj->ni", linear, source.mean(1))
+    return np.concatenate([linear, offset[..., None]], -1)
+
+
+def _area(ring: np.ndarray) -> float:
+    x, y = ring[:, 0], ring[:, 1]
+    return 0.5 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
+
+
+def _mean_colour(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(3,) mean of the pixels under points (N, 2), those beyond the picture held at its edge."""
+    at = np.rint(points).astype(int).clip(0, np.array(image.shape[1::-1]) - 1)
+    return np.asarray(cv2.blur(image, (3, 3))[at[:, 1], at[:, 0]].mean(0, dtype=np.float64))
