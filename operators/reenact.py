@@ -113,9 +113,10 @@ class GenerateReenact(Operator[CanvasOptions]):
             if int(row["frame"]) in done:
                 continue
             done.add(int(row["frame"]))
-            mouth = _mouth(row["picture"], row["landmarks"])
+            picture: Any = row["picture"]
+            mouth = _mouth(picture, row["landmarks"])
             image = self._reenactor.perform(row["landmarks"], float(row["presence"]), mouth)
-            row["picture"].repaint(self._kind, image)
+            picture.repaint(self._kind, image)
         return batch
 
 

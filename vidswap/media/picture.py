@@ -169,7 +169,11 @@ class Picture:
             raise ValueError(f"an image of {kind.width}x{kind.height} pixels was expected, got {image.shape}")
         self._native = av.VideoFrame(kind.stored_width, kind.stored_height, kind.layout.name)
         self._kind, self._changed = kind, True
-        self.composite(np.eye(2, 3), image, np.ones(image.shape[:2], np.float32))
+        # With a rim around it, because chroma samples may stand beyond the outermost pixels' centres.
+        rim = 8
+        image = cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
+        shift = np.array([[1.0, 0.0, rim], [0.0, 1.0, rim]])
+        self.composite(shift, image, np.ones(image.shape[:2], np.float32))
 
     def composite(self, matrix: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> None:
         """Lay an image over a region of the frame.
