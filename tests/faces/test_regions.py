@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -83,3 +84,19 @@ def test_landmarks_beyond_the_crop_are_borne(aligned):
     person = np.ones((256, 256), np.float32)
     for shift in ([200, 0], [-200, 40], [5000, 5000]):
         assert paint_regions(crop, points + shift, person).shape == (256, 256)
+
+
+def enlarged_plainly(labels: np.ndarray, size: int) -> np.ndarray:
+    """The plain formulation: the label with the largest interpolated share, the lowest of equals."""
+    shares = [
+        cv2.resize((labels == label).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+        for label in range(len(REGIONS))
+    ]
+    return np.argmax(shares, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [128, 129, 320, 448, 768])
+def test_enlarged_labels_are_those_of_the_plain_formulation(size):
+    coarse = np.random.default_rng(size).integers(0, len(REGIONS), (16, 16)).astype(np.uint8)
+    labels = cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_NEAREST)
+    assert np.array_equal(regions._enlarged(labels, size), enlarged_plainly(labels, size))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
 from vidswap.media import SegmentWriter, WriterOptions, probe, read
 from vidswap.media.codecs import choose_pixel_format
+from vidswap.media.picture import _rgb_of_codes, _to_bytes
 
 IDENTITY = np.eye(2, 3)
 FFV1 = "ffv1"
@@ -294,3 +296,21 @@ ODD_CHOICES = [
 @pytest.mark.parametrize(("codec", "source", "size", "wanted"), ODD_CHOICES)
 def test_the_pixel_format_is_the_nearest_that_the_encoder_has(codec, source, size, wanted):
     assert choose_pixel_format(codec, source, *size) == wanted
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (63, 1), (64, 5), (65, 9), (200, 33)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_of_strips_are_those_of_the_whole_at_once(planes, shape, dtype):
+    random = np.random.default_rng(3)
+    top = 256 if dtype == np.uint8 else 1024
+    codes = [random.integers(0, top, shape).astype(dtype) for _ in range(planes)]
+    matrix = random.uniform(-1.5, 1.5, (3, planes + 1))
+    matrix[:, -1] *= 100
+    whole = np.stack(codes, -1).astype(np.float64) @ matrix[:, :-1].T + matrix[:, -1]
+    found = _rgb_of_codes(codes, matrix)
+    assert found.shape == (*shape, 3)
+    assert found.dtype == np.uint8
+    assert np.abs(found - np.clip(whole, 0, 255)).max() <= 0.5 + 1e-3
+    at_once = cv2.transform(cv2.merge([c.astype(np.float32) for c in codes]), matrix)
+    assert np.array_equal(found, _to_bytes(at_once).reshape(found.shape))

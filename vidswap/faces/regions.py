@@ -122,7 +122,8 @@ def _like(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
     middle = np.median(colours, 0)
     spread = np.maximum(np.float32(1.4826) * np.median(np.abs(colours - middle), 0), _LAB_FLOOR)
     apart = (lab - middle) / spread
-    return np.asarray((apart * apart).sum(2) < 9.0)
+    apart *= apart
+    return np.asarray(apart[..., 0] + apart[..., 1] + apart[..., 2] < 9.0)
 
 
 def _enlarged(labels: np.ndarray, size: int) -> np.ndarray:
@@ -131,8 +132,9 @@ def _enlarged(labels: np.ndarray, size: int) -> np.ndarray:
     result = np.zeros((size, size), np.uint8)
     for label in np.unique(labels):
         share = cv2.resize((labels == label).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-        nearer = share > best
-        result[nearer], best[nearer] = label, share[nearer]
+        nearer = cv2.compare(share, best, cv2.CMP_GT)
+        cv2.max(share, best, best)
+        np.copyto(result, label, where=nearer.view(bool))
     return result
 
 

@@ -19,6 +19,7 @@ from .resample import footprint, sample
 # FFmpeg's fast converter is dark by one to two levels; full chroma interpolation takes the exact one.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 _SHRINK = Interpolation.AREA | _EXACT
+_STRIP = 64  # rows
 CONVERT = Interpolation.BICUBIC | _EXACT
 
 
@@ -160,8 +161,7 @@ class Picture:
         for number, from_displayed in enumerate(self._kind.plane_from_displayed):
             plane_from_crop = compose(from_displayed, displayed_from_crop)
             codes.append(sample(views[number], plane_from_crop, size, interpolation=self._kind.kernels[number]))
-        rgb = cv2.transform(cv2.merge([c.astype(np.float32) for c in codes]), self._kind.rgb_from_codes)
-        return _to_bytes(rgb if rgb.ndim == 3 else rgb[:, :, None])
+        return _rgb_of_codes(codes, self._kind.rgb_from_codes)
 
     def repaint(self, kind: PictureKind, image: np.ndarray) -> None:
         """Become a picture of another kind that shows `image` (h, w, 3) RGB, uint8 or float32, of that kind's size."""
@@ -259,8 +259,20 @@ def _sample_region(
     return sample(image, shifted, (right - left, bottom - top), interpolation=interpolation, outside=outside)
 
 
+def _rgb_of_codes(codes: Sequence[np.ndarray], matrix: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 RGB of planes (h, w) of one size, in strips whose floats stay in the processor's cache."""
+    rows, columns = codes[0].shape
+    rgb = np.empty((rows, columns, 3), np.uint8)
+    for top in range(0, rows, _STRIP):
+        strip = cv2.merge([code[top : top + _STRIP] for code in codes]).astype(np.float32)
+        values = cv2.transform(strip, matrix)
+        rgb[top : top + _STRIP] = _to_bytes(values).reshape(strip.shape[0], columns, 3)
+    return rgb
+
+
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return cv2.convertScaleAbs(cv2.max(values, 0.0))
+    # Not cv2.max: it takes a single pixel for a number.
+    return cv2.convertScaleAbs(np.maximum(values, np.float32(0)))
 
 
 def _chroma_from_luma(of: Layout, offset: tuple[float, float]) -> np.ndarray:
