@@ -1,6 +1,6 @@
 """Glances: some frames of a stretch of video, decoded as cheaply as can be, to see whether a closer look is worth it.
 
-Frames that no other frame refers to are not decoded at all, and the rest without the filter that smooths block edges,
+Frames between others (B-frames) are not decoded at all, and the rest without the filter that smooths block edges,
 so that pictures may differ a little from those of the reader. Which frames are given depends on the video alone.
 """
 
@@ -76,7 +76,7 @@ class Glancer:
             if stream is None:
                 container.close()
                 raise Unreliable("its pictures are not decoded by FFmpeg")
-            stream.codec_context.skip_frame = "NONREF"
+            stream.codec_context.skip_frame = "BIDIR"
             stream.codec_context.options = {"skip_loop_filter": "all"}
             self._opened = container, stream
         container, stream = self._opened
