@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,8 @@ def trial(arguments: list[str], output: Path, kills: int, length_s: float, chanc
             hit += 1
         kill(process)
         if output.exists():
+            # Killed after the output had appeared: the same command has nothing to do but to clear its folder away.
+            start(arguments).communicate()
             return hit
     process = start(arguments)
     _, told = process.communicate()
@@ -111,7 +114,7 @@ def main() -> int:
             state = "passed" if same and alone else f"FAILED (same frames: {same}, alone: {alone})"
             print(f"trial {number + 1}: {hit} kills, {state}", flush=True)
             for left in output.parent.iterdir():
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     print(f"{passed} of {given.trials} trials with equal frames, {total} kills at work")
     return int(passed < given.trials)
 

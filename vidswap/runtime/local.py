@@ -21,7 +21,7 @@ from vidswap.media.outputs import occupied
 
 from .checks import check_output, check_sources
 from .interrupt import Interruption, interruptible
-from .job import MARKER, Analysis, Job, digest
+from .job import MARKER, Analysis, Job, digest, remove_emptied
 from .journal import JOURNAL, Journal
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
 from .placing import clear_temporary, written_output
@@ -110,6 +110,7 @@ class _Run:
     def _check(self) -> None:
         """All that can be found wrong before any work. An output that this very job has written is no obstacle."""
         check_sources(self.pipeline, self.sources)
+        remove_emptied(self.folder)
         known = (self.folder / JOURNAL).is_file() and not self.settings.fresh
         written = known and Journal(self.folder, reading=True).output(self.output)
         self._check_output(self.settings.overwrite or bool(written))
