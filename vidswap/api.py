@@ -79,6 +79,7 @@ def swap(
     face: str | None = None,
     regions: str | None = None,
     strength: float | None = None,
+    blend: str | None = None,
     disclose: str | None = None,
     codec: str | None = None,
     crf: float | None = None,
@@ -104,6 +105,7 @@ def swap(
             like:PORTRAIT, the one nearest to it in shape; or a list of these.
         regions: regions of the face that change, separated by commas (default: all).
         strength: how far they change, 0..1 (default 1).
+        blend: how the edges are joined: multiband (default), gradient or feather.
         disclose: a text drawn into a corner of every frame, such as "AI-altered".
         codec, crf, preset: of the encoder.
         bitrate: bits per second instead of `crf`, such as "4M".
@@ -120,6 +122,7 @@ def swap(
         "face": face,
         "regions": regions,
         "strength": strength,
+        "blend": blend,
         "codec": codec,
         "crf": crf,
         "preset": preset,
@@ -153,12 +156,18 @@ def resume(job: PathLike, *, listener: Listener | None = None, **changed: Any) -
     return pipeline.run(found.target, found.output, sources=sources, listener=listener, **found.settings.model_dump())
 
 
+_OWN_NAMES = {"blend": ("blend", "mode")}
+"""Shared options that stand for an option of another name, of stages of one kind."""
+
+
 def spread(specification: PipelineSpecification, values: Mapping[str, Any]) -> PipelineSpecification:
     """Set options on all stages that have them. Raises InputError for one that no stage has."""
-    for option, value in values.items():
-        having = [s.name for s in specification.stages if option in find_operator(s.use).Options.model_fields]
+    for name, value in values.items():
+        kind, option = _OWN_NAMES.get(name, (None, name))
+        operators = {s.name: find_operator(s.use) for s in specification.stages}
+        having = [s for s, o in operators.items() if option in o.Options.model_fields and kind in (None, o.kind)]
         if not having:
-            raise InputError(f"pipeline {specification.name} has no stage with an option {option!r}; leave it out")
+            raise InputError(f"pipeline {specification.name} has no stage with an option {name!r}; leave it out")
         stages = tuple(
             s.model_copy(update={"options": {**s.options, option: value}}) if s.name in having else s
             for s in specification.stages

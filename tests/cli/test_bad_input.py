@@ -109,6 +109,7 @@ def test_output_of_no_known_container(swap, tmp_path):
         (["--executor", "slurm"], "executor"),
         (["--strength", "1.5"], "strength"),
         (["--regions", "elbow"], "elbow"),
+        (["--blend", "glue"], "mode"),
         (["--face", "prettiest"], "prettiest"),
         (["--profile", "laptap"], "unknown profile 'laptap'; did you mean 'laptop'?"),
         (["--pipeline", "swap-mush"], "unknown pipeline 'swap-mush'; did you mean 'swap-mesh'?"),

@@ -34,6 +34,7 @@ class Row(BaseModel):
     source_face: str | None = None
     regions: str | None = None
     strength: float | None = None
+    blend: str | None = None
     disclose: str | None = None
     codec: str | None = None
     crf: float | None = None

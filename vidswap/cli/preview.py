@@ -36,6 +36,7 @@ def preview(
     source_face: str | None,
     regions: str | None,
     strength: float | None,
+    blend: str | None,
     input_rate: str | None,
     overwrite: bool,
 ) -> None:
@@ -50,7 +51,7 @@ def preview(
     if output.suffix.lower() != ".png":
         raise InputError(f"the sheet is a PNG; give -o {output.with_suffix('.png')}")
     face, source = chosen_faces(face, face_like, face_map or [], source or [])
-    shared = {"face": face, "regions": regions, "strength": strength, "input_rate": input_rate}
+    shared = {"face": face, "regions": regions, "strength": strength, "blend": blend, "input_rate": input_rate}
     ready = Pipeline.prepared(pipeline, overrides=options or [], shared=shared)
     sources = bind_sources(source, ready.sources)
     shown = None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vidswap.runtime.local import Report
 
 SHARED = (
-    *("face", "regions", "strength"),
+    *("face", "regions", "strength", "blend"),
     *("codec", "crf", "preset", "bitrate", "pixel_format", "smart_copy", "deinterlace", "input_rate"),
 )
 """Options that are set on every stage that has them."""
@@ -57,7 +57,7 @@ def reenact(*, source: str, driver: Path, size: int, sound: bool, options: list[
         target=driver,
         source=[f"source={source}", f"driver={driver}"],
         options=[*set_here, f"blend.sound={str(sound).lower()}", *(options or [])],
-        **{"regions": None, "strength": None, "smart_copy": None, "deinterlace": None, **given},
+        **{"regions": None, "strength": None, "blend": None, "smart_copy": None, "deinterlace": None, **given},
     )
 
 

@@ -1,0 +1,120 @@
+"""The options that commands share, with the words that their help says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")]
+Output = Annotated[
+    Path,
+    typer.Option("-o", "--output", help="What to write: .mp4 .mov .mkv .webm .gif .apng .webp, a folder or %05d.png."),
+]
+Source = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        "-s",
+        help="Portrait or short video of the person who will be seen; repeat it for more pictures of the same person.",
+    ),
+]
+Target = Annotated[
+    Path,
+    typer.Option("--target", "-t", help="The video, animated picture, image folder or pattern whose faces change."),
+]
+SourceFace = Annotated[
+    str | None,
+    typer.Option("--source-face", help="Which face of a portrait with several: largest, left, right, or an index."),
+]
+Face = Annotated[
+    str | None,
+    typer.Option(
+        "--face", help="Which faces of the video: largest (default), all, left, right, or an index from the left."
+    ),
+]
+FaceLike = Annotated[
+    Path | None,
+    typer.Option("--face-like", help="Change the face that is nearest in shape to this picture, instead of --face."),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="FACE=PORTRAIT for several people: left=ada.jpg, 1=grace.jpg or person.jpg=grace.jpg. May be repeated.",
+    ),
+]
+Regions = Annotated[
+    str | None,
+    typer.Option("--regions", help="Regions that change, with commas: brows,eyes,nose,mouth,skin. Default: all."),
+]
+Strength = Annotated[float | None, typer.Option("--strength", help="How far they change, from 0 to 1. Default: 1.")]
+Blend = Annotated[
+    str | None, typer.Option("--blend", help="How edges are joined: multiband (default), gradient or feather.")
+]
+Disclose = Annotated[
+    str | None, typer.Option("--disclose", help="Draw this text into a corner of every frame, such as 'AI-altered'.")
+]
+Codec = Annotated[
+    str | None, typer.Option("--codec", help="Video encoder: libx264 (default; libvpx-vp9 for webm), libx265, ffv1 ...")
+]
+Crf = Annotated[
+    float | None, typer.Option("--crf", help="Constant quality of the encoder; lower is better and larger.")
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="Speed preset of the encoder, such as veryfast or slow.")]
+Bitrate = Annotated[
+    str | None, typer.Option("--bitrate", help="Bits per second of the video instead of --crf, such as 4M or 800k.")
+]
+PixelFormat = Annotated[
+    str | None, typer.Option("--pixel-format", help="Such as yuv420p. Default: the encoder's nearest to the input's.")
+]
+Deinterlace = Annotated[
+    bool | None, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames. Default: as they are.")
+]
+SmartCopy = Annotated[
+    bool | None,
+    typer.Option(
+        "--smart-copy/--no-smart-copy",
+        help="Copy stretches without a face to change instead of encoding them anew. Default: on.",
+        show_default=False,
+    ),
+]
+InputRate = Annotated[
+    str | None,
+    typer.Option("--input-rate", help="Frames per second of an image folder or pattern: 25 (default), 24000/1001."),
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", help="Begin here: 75.5 (seconds), 1:15.5, or 1875f (a frame). Default: the start."),
+]
+End = Annotated[str | None, typer.Option("--end", help="End before this time or frame. Default: the end.")]
+SegmentFrames = Annotated[
+    int | None, typer.Option("--segment-frames", help="Frames per segment, 5 or more. Default: cut at keyframes.")
+]
+Executor = Annotated[str | None, typer.Option("--executor", help="Where it runs: local (default).")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-j", help="Segment workers; 0 runs in this process. Default: one per core.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an output that exists.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")]
+StallTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--stall-timeout", help="Replace a worker that tells of no progress for this many seconds; 0: never. [600]"
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an interrupted run has done.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Start anew in a kept job folder, from the analysis that is there (see --job).")
+]
+Job = Annotated[
+    Path | None, typer.Option("--job", help="Keep the job folder here. Default: beside the output, removed at the end.")
+]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="A run profile: the name of an installed one, or a YAML file.")
+]
+Options = Annotated[
+    list[str] | None, typer.Argument(help="stage.option=value pairs, such as blend.mode=multiband", show_default=False)
+]
