@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from pydantic import Field
 
 from vidswap.faces import alignment, texture
+from vidswap.faces.spectacles import without_glasses
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options
 
@@ -14,6 +17,7 @@ class InvertMeshOptions(Options):
     """Size of the atlas."""
 
     size: int = Field(texture.ATLAS_SIZE, ge=128, le=4096, description="px a side of the texture")
+    glasses: Literal["off", "on"] = Field("off", description="what becomes of the portrait's glasses; on paints them")
 
 
 class InvertMesh(Operator[InvertMeshOptions]):
@@ -27,16 +31,11 @@ class InvertMesh(Operator[InvertMeshOptions]):
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds texture (T, T, 3) uint8 and texture_alpha (T, T) float32 to each row."""
-        made = [
-            texture.build_texture(
-                row["crop"],
-                alignment.transform(row["matrix"], row["landmarks"]),
-                row["regions"],
-                row["person"],
-                self.options.size,
-            )
-            for row in batch.rows()
-        ]
+        made = []
+        for row in batch.rows():
+            points = alignment.transform(row["matrix"], row["landmarks"])
+            crop = row["crop"] if self.options.glasses == "on" else without_glasses(row["crop"], points)
+            made.append(texture.build_texture(crop, points, row["regions"], row["person"], self.options.size))
         return batch.with_columns(
             texture=np.stack([colour for colour, _ in made]), texture_alpha=np.stack([alpha for _, alpha in made])
         )

@@ -9,7 +9,7 @@ from . import portrait
 from .clip import make_clip
 
 # A bare face in motion shows what a swap does; glasses and hat of the other one would hide it. As a source it has the
-# larger face, and glasses by which a first look tells whose face it is.
+# larger face; its glasses are taken off.
 SOURCE, TARGET = "grace_hopper", "astronaut"
 
 

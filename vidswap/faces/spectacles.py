@@ -1,0 +1,104 @@
+"""Glasses of a portrait: taken off, so that nobody wears them painted flat onto the skin.
+
+Rims, bridge and temples are found as lines around the eyes that skin does not have, and the skin beside them is grown
+over them (normalised convolution). Eyes and brows are left as
+they are: eyes are the target's, and a rim that runs along a brow passes for one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from . import topology
+from .matching import smoothstep, spread
+from .occlusion import eyewear
+
+_WORN = 0.3  # of `eyewear`, from which on glasses are there
+_ZONE = (-1.15, 1.15, -0.5, 0.72)  # left, right, above, below the middle of the eyes, in distances of the pupils
+_THICKEST = 0.12  # of a rim, in distances of the pupils
+_DARK, _BRIGHT = (0.10, 0.22), (0.16, 0.3)  # contrast of a rim with the skin beside it
+_SHORTEST = 0.22  # of what is a rim, in distances of the pupils
+
+
+def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The portrait with its glasses taken off; `crop` itself where none are worn.
+
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels. Returns (S, S, 3) uint8.
+    """
+    if eyewear(crop, points) < _WORN:
+        return crop
+    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    between = float(np.linalg.norm(pupils[1] - pupils[0]))
+    mask = frames_of_glasses(crop, points).astype(np.float32)
+    covered = cv2.GaussianBlur(mask, (0, 0), 0.02 * between)
+    covered = np.maximum(mask, covered)[..., None]
+    skin = spread(crop.astype(np.float32), 1 - mask, 0.09 * between)
+    return np.asarray(np.rint(skin * covered + crop * (1 - covered)), np.uint8)
+
+
+def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(S, S) uint8, 1 where rims, bridge or temples of glasses lie. For a portrait that is known to wear some.
+
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels.
+    """
+    size = crop.shape[0]
+    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    across = pupils[1] - pupils[0]
+    between = max(float(np.hypot(*across)), 1.0)
+    kernel = _disc(_THICKEST / 2 * between)
+    luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    level = luma.astype(np.float32) + 16
+    closed = cv2.morphologyEx(luma, cv2.MORPH_CLOSE, kernel).astype(np.float32) + 16
+    dark = smoothstep((closed - level) / closed, *_DARK)
+    bright = smoothstep(cv2.morphologyEx(luma, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / level, *_BRIGHT)
+    lines = (np.maximum(dark, bright) > 0.3).astype(np.uint8)
+    lines &= _zone(pupils, across / between, between, size) & _hull(points, topology.FACE_OVAL, size)
+    lines &= 1 - _features(points, between, size)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    kept = extent >= _SHORTEST * between
+    kept[0] = False
+    found = cv2.dilate(kept[labels].astype(np.uint8), _disc(0.035 * between))
+    return np.asarray(found & (1 - _features(points, between, size)))
+
+
+def _zone(pupils: np.ndarray, axis: np.ndarray, between: float, size: int) -> np.ndarray:
+    """Where glasses can be: an upright rectangle of the face's around its eyes."""
+    left, right, above, below = (between * v for v in _ZONE)
+    down = np.array([-axis[1], axis[0]])
+    middle = pupils.mean(0)
+    corners = [middle + x * axis + y * down for x, y in ((left, above), (right, above), (right, below), (left, below))]
+    zone = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(zone, np.rint(np.array(corners) * 16).astype(np.int32), 1, shift=4)
+    return zone
+
+
+def _features(points: np.ndarray, between: float, size: int) -> np.ndarray:
+    """Lines that every face has: eyes with their lids and lashes, brows, nostrils."""
+    mask = np.zeros((size, size), np.uint8)
+    for ring, margin in (
+        (topology.RIGHT_EYE, 0.07),
+        (topology.LEFT_EYE, 0.07),
+        (topology.RIGHT_BROW, 0.0),
+        (topology.LEFT_BROW, 0.0),
+        (_NOSTRILS, 0.08),
+    ):
+        part = _hull(points, ring, size)
+        mask |= cv2.dilate(part, _disc(margin * between)) if margin else part
+    return mask
+
+
+def _hull(points: np.ndarray, ring: tuple[int, ...], size: int) -> np.ndarray:
+    mask = np.zeros((size, size), np.uint8)
+    hull = cv2.convexHull(points[list(ring), :2].astype(np.float32))
+    cv2.fillConvexPoly(mask, np.rint(hull * 16).astype(np.int32), 1, shift=4)
+    return mask
+
+
+_NOSTRILS = (48, 64, 98, 97, 2, 326, 327, 294, 278, 4)
+
+
+def _disc(radius: float) -> np.ndarray:
+    r = max(1, round(radius))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))
