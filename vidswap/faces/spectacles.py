@@ -54,7 +54,7 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     bright = smoothstep(cv2.morphologyEx(luma, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / level, *_BRIGHT)
     lines = (np.maximum(dark, bright) > 0.3).astype(np.uint8)
     lines &= _zone(pupils, across / between, between, size) & _hull(points, topology.FACE_OVAL, size)
-    lines &= 1 - _features(points, between, size)
+    lines = np.where(_features(points, between, size), 0, lines).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
     kept = extent >= _SHORTEST * between
