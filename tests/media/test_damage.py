@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -197,3 +198,43 @@ def test_frames_behind_a_jump_in_time_are_found_by_the_stamps_of_the_file(tmp_pa
     result, _ = written(index.path, tmp_path / "out.mp4")
     assert (np.diff(result.pts) * result.time_base).tolist() == [Fraction(1, 25)] * 29
     assert result.duration_s == pytest.approx(1.2)
+
+
+def noisy_stream(path: Path, damaged: set[int]) -> Path:
+    """An MPEG-TS with 24 frames and AAC, the headers of whose sound packets `damaged` are spoiled."""
+    whole = make_clips(path.parent, ["stream.ts"])["stream.ts"]
+    data = bytearray(whole.read_bytes())
+    headers = [at for at in range(len(data) - 1) if data[at] == 0xFF and data[at + 1] & 0xF6 == 0xF0]
+    with av.open(str(whole)) as container:
+        heads = [bytes(p)[:12] for p in container.demux(audio=0) if p.size]
+    starts = [at for at in headers if bytes(data[at : at + 12]) in heads]
+    for number in damaged:
+        data[starts[number] + 1] = 0x0B
+    path.write_bytes(data)
+    return path
+
+
+def heard(path: Path) -> int:
+    """How many samples of sound decode."""
+    found = 0
+    with av.open(str(path)) as container:
+        for packet in container.demux(audio=0):
+            with contextlib.suppress(av.error.InvalidDataError):
+                found += sum(frame.samples for frame in packet.decode())
+    return found
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".mp4", ".mov"])
+def test_sound_whose_first_packets_are_damaged_goes_on_behind_them(tmp_path, extension):
+    clip = noisy_stream(tmp_path / "clip.ts", {0, 1, 7})
+    index = probe(clip)
+    segment = tmp_path / "0.nut"
+    with Reader(index) as reader:
+        writer = SegmentWriter(segment, index, WriterOptions(preset="ultrafast"))
+        for picture in reader.read(0, index.frame_count):
+            writer.add(picture)
+        writer.close()
+    output = tmp_path / f"out{extension}"
+    (warning,) = join(index, [segment], output)
+    assert re.search(r"damaged packets of stream 1 \(audio, aac\) between 0\.\d+ and 0\.\d+ s are left out", warning)
+    assert heard(output) == heard(clip) >= 30 * 1024

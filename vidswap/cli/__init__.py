@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from .streams import enduring
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point of the command `vidswap`."""
+    sys.stderr, _ = enduring(sys.stderr, 2)
+    sys.stdout, written = enduring(sys.stdout, 1)
+    code: object = 0
     try:
         # Imported here, so that Ctrl-C while Python still imports is answered in one line too.
         from .app import main as run
@@ -17,3 +22,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    if written is not None and written.error is not None and not code:
+        sys.stderr.write(f"error: standard output cannot be written: {written.error.strerror}\n")
+        code = 1
+    sys.exit(code)  # type: ignore[arg-type]

@@ -113,7 +113,7 @@ def _join(
     lost = other_streams.Lost(index)
     pieces: list[Iterator[tuple[Fraction, int, av.Packet]]] = [video.packets(stream, window.shift)]
     if others:
-        pieces.append(other_streams.packets(source, others, window, lost))
+        pieces.append(other_streams.packets(index, source, others, window, lost))
     for time, number, packet in heapq.merge(*pieces, key=lambda item: item[:2]):
         if packet.stream.index == stream.index:
             result.mux_one(packet)

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import av.container
 
+from .adts import gate_of
 from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
@@ -182,7 +183,7 @@ def _demuxed(source: av.container.InputContainer, wanted: list[Any], lost: Lost)
 
 
 def packets(
-    source: av.container.InputContainer, others: Mapping[int, Any], window: Window, lost: Lost
+    index: VideoIndex, source: av.container.InputContainer, others: Mapping[int, Any], window: Window, lost: Lost
 ) -> Iterator[tuple[Fraction, int, av.Packet]]:
     """Packets of the copied streams that the window holds, as they lie in the file, keyed by their time."""
     last: dict[int, Fraction] = dict.fromkeys(others, Fraction(0))
@@ -190,6 +191,7 @@ def packets(
         if stream.index not in others:
             stream.discard = av.stream.Discard.all
     wanted = [source.streams[i] for i in others]
+    gates = {s.index: gate_of(index.path, s) for s in wanted if not isinstance(others[s.index], Transcoder)}
     if window.start is not None and window.start > _LONGEST_SUBTITLE_S:
         source.seek(int((window.start - _LONGEST_SUBTITLE_S) * av.time_base), backward=True)
     passed: set[int] = set()
@@ -205,6 +207,9 @@ def packets(
             made = goes_to.transcode(packet if packet.size else None)
             if goes_to.damaged:
                 lost.note(number, _time(packet))
+        elif packet.size and (gate := gates.get(number)) is not None and not gate.passes(packet):
+            lost.note(number, _time(packet))
+            continue
         elif packet.size:
             made = [packet]
             packet.stream = goes_to
