@@ -8,16 +8,18 @@ import numpy as np
 from pydantic import Field
 
 from vidswap.faces import alignment, texture
+from vidswap.faces.folds import without_folds
 from vidswap.faces.spectacles import without_glasses
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options
 
 
 class InvertMeshOptions(Options):
-    """Size of the atlas."""
+    """Size of the atlas, and what of the portrait is not taken over."""
 
     size: int = Field(texture.ATLAS_SIZE, ge=128, le=4096, description="px a side of the texture")
     glasses: Literal["off", "on"] = Field("off", description="what becomes of the portrait's glasses; on paints them")
+    folds: Literal["soft", "kept"] = Field("soft", description="what becomes of the folds of a portrait's smile")
 
 
 class InvertMesh(Operator[InvertMeshOptions]):
@@ -35,6 +37,7 @@ class InvertMesh(Operator[InvertMeshOptions]):
         for row in batch.rows():
             points = alignment.transform(row["matrix"], row["landmarks"])
             crop = row["crop"] if self.options.glasses == "on" else without_glasses(row["crop"], points)
+            crop = crop if self.options.folds == "kept" else without_folds(crop, points)
             made.append(texture.build_texture(crop, points, row["regions"], row["person"], self.options.size))
         return batch.with_columns(
             texture=np.stack([colour for colour, _ in made]), texture_alpha=np.stack([alpha for _, alpha in made])

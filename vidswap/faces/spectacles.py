@@ -33,7 +33,7 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     mask = frames_of_glasses(crop, points).astype(np.float32)
     covered = cv2.GaussianBlur(mask, (0, 0), 0.02 * between)
     covered = np.maximum(mask, covered)[..., None]
-    skin = spread(crop.astype(np.float32), 1 - mask, 0.09 * between)
+    skin = spread(crop.astype(np.float32), 1 - mask, 0.06 * between)
     return np.asarray(np.rint(skin * covered + crop * (1 - covered)), np.uint8)
 
 

@@ -1,0 +1,48 @@
+"""The folds of a smile are softened in the cheeks; a face at rest, and what lies elsewhere, stay as they are."""
+
+import cv2
+import numpy as np
+import pytest
+from mesh_faces import face_row, in_crop
+
+from vidswap.faces import topology
+from vidswap.faces.folds import smile, without_folds
+
+
+@pytest.fixture(scope="module")
+def smiling(astronaut, face_model):
+    row = face_row(astronaut, face_model, 512)
+    return row["crop"][0], in_crop(row)
+
+
+def test_who_smiles(smiling, grace_hopper, face_model):
+    assert smile(smiling[1]) > 0.5
+    row = face_row(grace_hopper, face_model, 512)
+    assert smile(in_crop(row)) == 0
+    assert without_folds(row["crop"][0], in_crop(row)) is row["crop"][0]
+
+
+def test_a_tilted_head_smiles_no_more(smiling):
+    _, points = smiling
+    turn = cv2.getRotationMatrix2D((256, 256), 35, 1)
+    tilted = points.copy()
+    tilted[:, :2] = points[:, :2] @ turn[:, :2].T + turn[:, 2]
+    assert smile(tilted) == pytest.approx(smile(points), abs=0.02)
+
+
+def test_a_dark_fold_drawn_into_a_cheek_is_softened(smiling):
+    crop, points = smiling
+    line = np.rint(points[[203, 206, 216, 212], :2]).astype(np.int32)
+    where = np.zeros(crop.shape[:2], np.uint8)
+    cv2.polylines(where, [line], False, 255, 4, cv2.LINE_AA)
+    share = cv2.GaussianBlur(where, (0, 0), 1.5)[..., None] / 255 * 0.35
+    creased = np.rint(crop * (1 - share)).astype(np.uint8)
+    softened, plain = without_folds(creased, points), without_folds(crop, points)
+    inside = where > 128
+    before, after = (np.abs(p.astype(float) - plain)[inside].mean() for p in (creased, softened))
+    assert after < 0.5 * before
+    mouth = np.zeros(crop.shape[:2], np.uint8)
+    cv2.fillPoly(mouth, [np.rint(points[list(topology.LIPS_OUTER), :2] * 16).astype(np.int32)], 1, shift=4)
+    assert np.array_equal(softened[mouth > 0], creased[mouth > 0])
+    top = int(points[list(topology.RIGHT_EYE), 1].min())
+    assert np.array_equal(softened[:top], creased[:top])
