@@ -1,6 +1,7 @@
 """Animated pictures and sequences of images through the command."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +109,26 @@ def test_a_folder_with_animations_is_a_batch_of_them(vidswap, animated, grace, t
     arguments = ["batch", folder, "-s", grace, "-o", tmp_path / "done", "--end", "3f", "-j", 0, "-q"]
     assert vidswap(*arguments)[0] == 0
     assert [p.name for p in (tmp_path / "done").glob("[!.]*")] == ["one.webp"]
+
+
+def test_a_run_killed_while_it_renames_pictures_is_completed_by_the_same_command(vidswap, faceless, tmp_path):
+    pipeline, folder = tmp_path / "through.yaml", tmp_path / "pictures"
+    pipeline.write_text("name: through\nstages:\n- {use: decode.pyav}\n- {use: encode.pyav}\n")
+    folder.mkdir()
+    arguments = ["run", pipeline, "-t", faceless, "-j", "0", "-q", "-o", folder / "p_%03d.png"]
+    replace = Path.replace
+
+    def killed(self, target):
+        if Path(target) == folder / "p_006.png":
+            raise SystemExit
+        return replace(self, target)
+
+    with pytest.MonkeyPatch.context() as crash, pytest.raises(SystemExit):
+        crash.setattr(Path, "replace", killed)
+        vidswap(*arguments)
+    assert len(list(folder.glob("p_*.png"))) == 5
+    code, _, err = vidswap(*arguments)
+    assert code == 0, err
+    assert sorted(p.name for p in folder.iterdir()) == [f"p_{i:03d}.png" for i in range(1, 13)]
+    code, _, err = vidswap(*arguments)
+    assert code == 2 and "matches 12 files that exist" in err

@@ -161,10 +161,10 @@ def _do(job: Planned, label: str, state: Lines, *, again: bool) -> None:
 
 def _stamp(path: Path) -> list[int] | None:
     """What is known of an output; of numbered pictures the first stands for all. None where there is none."""
-    from vidswap.media.image_sequences import is_pattern, numbered_name
+    from vidswap.media.outputs import standing_for
 
     try:
-        found = (numbered_name(path, 1) if is_pattern(path) else path).stat()
+        found = standing_for(path).stat()
     except OSError:
         return None
     return [found.st_ino, found.st_size, found.st_mtime_ns]

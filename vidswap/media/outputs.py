@@ -9,7 +9,7 @@ from pathlib import Path
 from vidswap.graph.errors import InputError
 
 from .containers import CONTAINERS
-from .image_sequences import is_pattern, natural_key, numbers_of
+from .image_sequences import is_pattern, natural_key, numbered_name, numbers_of
 
 
 class OutputKind(Enum):
@@ -117,6 +117,11 @@ def occupied(path: Path) -> bool:
     if is_pattern(path):
         return bool(numbers_of(path))
     return any(path.iterdir()) if path.is_dir() else path.exists()
+
+
+def standing_for(path: Path) -> Path:
+    """What tells whether an output is still the one that was written: itself, of numbered pictures the first."""
+    return numbered_name(path, 1) if is_pattern(path) else path
 
 
 def _is_of_sequence(path: Path) -> bool:

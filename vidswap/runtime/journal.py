@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vidswap.media.outputs import standing_for
+
 from .store import file_digest
 
 JOURNAL = "journal.jsonl"
@@ -74,7 +76,7 @@ class Journal:
 
     def record_output(self, written: Path, output: Path, identity: str, facts: dict[str, Any]) -> None:
         """Note, just before the rename, that `written` is about to become the output; `facts` is the report."""
-        found = written.stat()
+        found = standing_for(written).stat()
         place = {"file": str(output.absolute()), "size": found.st_size, "inode": found.st_ino}
         self._lines.append({"key": OUTPUT, **place, "identity": identity, "report": facts})
 
@@ -82,7 +84,7 @@ class Journal:
         """The report of the run of that `identity` (None: any) that wrote `output`, when it is as that run left it."""
         entry = self._lines.entries.get(OUTPUT)
         try:
-            found = output.stat()
+            found = standing_for(output).stat()
         except OSError:
             return None
         if entry is None or entry["file"] != str(output.absolute()) or identity not in (None, entry["identity"]):

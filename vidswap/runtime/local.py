@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from vidswap.graph import InputError, Interrupted, Pipeline, StageError, VidswapError, cut, joined_spans
 from vidswap.graph.ends import Decoder, Encoder
-from vidswap.media.outputs import occupied
+from vidswap.media.outputs import occupied, standing_for
 
 from .checks import check_output, check_sources
 from .interrupt import Interruption, interruptible
@@ -173,6 +173,8 @@ class _Run:
     def _complete(self, job: Job) -> None:
         """Do what is left to do, and tell what goes wrong in one line; tracebacks go to the job folder."""
         try:
+            self._tag = f"vidswap-{hashlib.sha256(str(job.folder.absolute()).encode()).hexdigest()[:8]}"
+            clear_temporary(self.output, self._tag)
             written = None if self.settings.overwrite else job.journal.output(self.output, self._identity_digest)
             self._check_output(self.settings.overwrite or written is not None)
             if written is not None:
@@ -180,8 +182,6 @@ class _Run:
                 resumed = {"segments_resumed": written["segments"], "frames_resumed": written["frames"]}
                 self.report = Report(**{**written, **resumed})
                 return
-            self._tag = f"vidswap-{hashlib.sha256(str(job.folder.absolute()).encode()).hexdigest()[:8]}"
-            clear_temporary(self.output, self._tag)
             self._work(job)
             self._join(job)
         except InputError:
@@ -362,5 +362,5 @@ class _Run:
                     f"{self.output} has appeared meanwhile; move it, and the same command goes on from {job.folder}"
                 )
             facts = dataclasses.asdict(self.report)
-            if temporary.exists():
+            if standing_for(temporary).exists():
                 job.journal.record_output(temporary, self.output, self._identity_digest, facts)

@@ -1,8 +1,13 @@
-"""How an output appears: a file or a folder of pictures by one rename, numbered pictures one by one at the end."""
+"""How an output appears: a file or a folder by one rename, numbered pictures one by one at the end.
+
+Before the first of numbered pictures is renamed, a note in the hidden folder says that all are there and what goes;
+what stops in between is completed from it, by the same command.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +18,8 @@ from vidswap.media.outputs import is_image_output, is_pattern
 
 from .store import sync_folder, temporary_path, written_whole
 
+_PLACING = "placing.json"
+
 
 @contextlib.contextmanager
 def written_output(output: Path, tag: str, *, pictures: bool) -> Iterator[Path]:
@@ -20,7 +27,7 @@ def written_output(output: Path, tag: str, *, pictures: bool) -> Iterator[Path]:
 
     With `pictures` a folder or a pattern is given a place of the same name in a hidden folder beside it. A folder is
     renamed whole, and one that it replaces goes only then; of a pattern each picture is renamed when all are written.
-    `tag` makes the temporary name known to a later process.
+    `tag` makes the temporary name known to a later process, which calls `clear_temporary`.
     """
     if not (pictures and is_image_output(output)):
         with written_whole(output, tag) as temporary:
@@ -37,7 +44,8 @@ def written_output(output: Path, tag: str, *, pictures: bool) -> Iterator[Path]:
                 with path.open("rb+") as file:
                     os.fsync(file.fileno())
         if is_pattern(output):
-            _place_numbered(inside, output)
+            _commit_numbered(inside, output)
+            _place_numbered(hidden, output)
         else:
             _place_folder(inside, output, hidden / "before")
         sync_folder(output.parent)
@@ -46,13 +54,19 @@ def written_output(output: Path, tag: str, *, pictures: bool) -> Iterator[Path]:
             error.filename = str(output)
         raise
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        if not (hidden / _PLACING).exists():
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 def clear_temporary(output: Path, tag: str) -> None:
-    """Remove what a process that was killed has left of `written_output`."""
+    """Remove what a process that was killed has left of `written_output`; numbered pictures that are whole are placed.
+
+    The caller holds the lock of the job that `tag` stands for.
+    """
     temporary_path(output, tag).unlink(missing_ok=True)
     hidden = _hidden(output, tag)
+    if (hidden / _PLACING).exists():
+        _place_numbered(hidden, output)
     before = hidden / "before"
     if before.is_dir() and not output.exists():
         before.rename(output)
@@ -69,10 +83,22 @@ def _place_folder(made: Path, output: Path, before: Path) -> None:
     made.rename(output)
 
 
-def _place_numbered(made: Path, output: Path) -> None:
-    numbers = numbers_of(made)
-    for number in numbers:
+def _commit_numbered(made: Path, output: Path) -> None:
+    """Note that all pictures are written, and which go: those of a longer sequence would look like its end."""
+    stale = sorted(set(numbers_of(output)) - set(numbers_of(made)))
+    sync_folder(made.parent)
+    with written_whole(made.with_name(_PLACING)) as temporary:
+        temporary.write_text(json.dumps({"stale": stale}))
+
+
+def _place_numbered(hidden: Path, output: Path) -> None:
+    """Rename what has not been renamed yet, from the first on, and end the note."""
+    stale = json.loads((hidden / _PLACING).read_text())["stale"]
+    made = hidden / output.name
+    for number in numbers_of(made):
         numbered_name(made, number).replace(numbered_name(output, number))
-    # Pictures of a longer sequence that this one replaces would look like its end.
-    for number in set(numbers_of(output)) - set(numbers):
-        numbered_name(output, number).unlink()
+    for number in stale:
+        numbered_name(output, number).unlink(missing_ok=True)
+    sync_folder(output.parent)
+    (hidden / _PLACING).unlink()
+    shutil.rmtree(hidden, ignore_errors=True)
