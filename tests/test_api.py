@@ -18,3 +18,16 @@ def test_the_disclosure_runs_just_before_the_encoder_wherever_that_is_listed(shu
     names = [s.name for s in specification.ordered_stages()]
     labelled = [s.name for s in api.with_label(specification, "AI-altered").ordered_stages()]
     assert labelled == [*names[:-1], "disclosure", names[-1]]
+
+
+def test_strength_is_of_shape_and_texture_and_blend_names_a_mode():
+    ready = api.Pipeline.prepared("swap-mesh", shared={"strength": 0.5, "blend": "feather"})
+    options = {s.name: s.options for s in ready.stages}
+    assert options["map"].strength_shape == options["blend"].strength == 0.5
+    assert options["blend"].mode == "feather"
+
+
+def test_an_option_that_is_given_for_a_stage_wins_over_the_shared_one():
+    ready = api.Pipeline.prepared("swap-mesh", shared={"strength": 0.5}, overrides=["map.strength_shape=1"])
+    options = {s.name: s.options for s in ready.stages}
+    assert (options["map"].strength_shape, options["blend"].strength) == (1, 0.5)

@@ -156,21 +156,26 @@ def resume(job: PathLike, *, listener: Listener | None = None, **changed: Any) -
     return pipeline.run(found.target, found.output, sources=sources, listener=listener, **found.settings.model_dump())
 
 
-_OWN_NAMES = {"blend": ("blend", "mode")}
-"""Shared options that stand for an option of another name, of stages of one kind."""
+_MEANS: dict[str, dict[str, str | None]] = {
+    "blend": {"mode": "blend"},
+    "strength": {"strength": None, "strength_shape": None},
+}
+"""Shared options that stand for others: their names, and the kind of the stages that are meant (None: all)."""
 
 
 def spread(specification: PipelineSpecification, values: Mapping[str, Any]) -> PipelineSpecification:
     """Set options on all stages that have them. Raises InputError for one that no stage has."""
     for name, value in values.items():
-        kind, option = _OWN_NAMES.get(name, (None, name))
-        operators = {s.name: find_operator(s.use) for s in specification.stages}
-        having = [s for s, o in operators.items() if option in o.Options.model_fields and kind in (None, o.kind)]
-        if not having:
+        set_on: dict[str, dict[str, Any]] = {}
+        for stage in specification.stages:
+            operator = find_operator(stage.use)
+            for option, kind in _MEANS.get(name, {name: None}).items():
+                if option in operator.Options.model_fields and kind in (None, operator.kind):
+                    set_on.setdefault(stage.name, {})[option] = value
+        if not set_on:
             raise InputError(f"pipeline {specification.name} has no stage with an option {name!r}; leave it out")
         stages = tuple(
-            s.model_copy(update={"options": {**s.options, option: value}}) if s.name in having else s
-            for s in specification.stages
+            s.model_copy(update={"options": {**s.options, **set_on.get(s.name, {})}}) for s in specification.stages
         )
         specification = specification.model_copy(update={"stages": stages})
     return specification
