@@ -11,10 +11,11 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of the command `vidswap`."""
-    sys.stderr, _ = enduring(sys.stderr, 2)
-    sys.stdout, written = enduring(sys.stdout, 1)
     code: object = 0
+    written = None
     try:
+        sys.stderr, _ = enduring(sys.stderr, 2)
+        sys.stdout, written = enduring(sys.stdout, 1)
         # Imported here, so that Ctrl-C while Python still imports is answered in one line too.
         from .app import main as run
 

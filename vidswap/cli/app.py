@@ -399,6 +399,11 @@ def run_command(arguments: list[str] | None) -> int:
         if isinstance(error, VidswapError):
             VOICE.fail(str(error), error.exit_code)
             return error.exit_code
+        if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno:
+            from vidswap.runtime.store import trouble
+
+            VOICE.fail(trouble(error), 1)
+            return 1
         # Usage errors of typer's parser: a class of its vendored click, or of click itself in older releases.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             if "--json" in (sys.argv if arguments is None else arguments):

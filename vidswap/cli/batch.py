@@ -172,17 +172,18 @@ def _stamp(path: Path) -> list[int] | None:
 
 def _done_before(job: Planned, identity: str, state: Lines) -> dict[str, Any] | None:
     """The report of the run that made the output, when that is still there and the job is the same."""
+    from vidswap.runtime.checks import JOB_SUFFIX
     from vidswap.runtime.job import remove_emptied
     from vidswap.runtime.journal import JOURNAL
 
-    remove_emptied(job.output.with_name(f"{job.output.name}.vidswap"))
+    remove_emptied(job.output.with_name(f"{job.output.name}{JOB_SUFFIX}"))
     entry, now = state.entries.get(str(job.output)), _stamp(job.output)
     if entry is None or now is None or entry.get("identity") != identity:
         return None
     if "report" in entry:
         return dict(entry["report"]) if entry.get("stamp") == now else None
     # Killed after the output had appeared, whole, and before that was noted. With a journal left, the run tells itself.
-    left = (job.output.with_name(f"{job.output.name}.vidswap") / JOURNAL).exists()
+    left = (job.output.with_name(f"{job.output.name}{JOB_SUFFIX}") / JOURNAL).exists()
     return {} if entry.get("before") != now and not left else None
 
 

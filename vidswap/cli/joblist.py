@@ -85,8 +85,10 @@ def read_jobs(jobs: Path, output: Path | None) -> list[tuple[str, Row]]:
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(folder.iterdir()):
-        is_video = path.suffix.lower() in VIDEO_SUFFIXES or is_animated_webp(path)
-        if is_video and path.is_file() and not path.name.startswith("."):
+        # Opening a pipe would wait for its other end.
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.suffix.lower() in VIDEO_SUFFIXES or is_animated_webp(path):
             yield str(path), {"target": str(path.absolute())}
 
 

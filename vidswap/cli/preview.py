@@ -43,11 +43,12 @@ def preview(
     """Check, render the frames and write the sheet."""
     from vidswap.api import Pipeline
     from vidswap.graph import InputError
-    from vidswap.runtime.local import check_output
+    from vidswap.runtime.checks import check_output, check_place
     from vidswap.runtime.settings import RunSettings
 
     from .running import bind_sources, chosen_faces
 
+    check_place(output)
     if output.suffix.lower() != ".png":
         raise InputError(f"the sheet is a PNG; give -o {output.with_suffix('.png')}")
     face, source = chosen_faces(face, face_like, face_map or [], source or [])

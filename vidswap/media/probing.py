@@ -44,7 +44,7 @@ def probe(path: str | Path, *, image_rate: Fraction = DEFAULT_RATE) -> VideoInde
     if is_sequence(path):
         files = sequence_files(path)
         return index_of_sequence(path, _probe_file(readable_image(files)), files, image_rate)
-    if is_animated_webp(path):
+    if path.is_file() and is_animated_webp(path):
         return index_of_webp(path, content_hash(path))
     return _probe_file(path)
 

@@ -12,6 +12,9 @@ from vidswap.graph.specification import SourceSpecification
 from vidswap.media import outputs
 from vidswap.media.image_sequences import IMAGE_SUFFIXES
 
+JOB_SUFFIX = ".vidswap"
+"""What a job folder beside its output has at the end of its name."""
+
 
 def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
     """Raise InputError for unknown, missing and unreadable sources."""
@@ -37,6 +40,7 @@ def is_name_of_source(bound: str, sources: Mapping[str, SourceSpecification]) ->
 
 def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool = False) -> None:
     """Raise InputError when the output cannot or must not be written there; `pictures` may go to a folder."""
+    check_place(output)
     sequence = pictures and outputs.is_image_output(output)
     if output.is_dir() and (not sequence or outputs.is_file_name(output)):
         raise InputError(f"the output {output} is a folder; give a file name, such as {output / 'swapped.mp4'}")
@@ -53,3 +57,20 @@ def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool 
         raise InputError(f"the output folder {parent} does not exist; make it first")
     if not os.access(parent, os.W_OK):
         raise InputError(f"the output folder {parent} is not writable")
+
+
+def check_place(output: Path) -> None:
+    """Raise InputError for an output that is no name of a file or folder: nothing, a pipe, a device, `-`.
+
+    Containers and pictures are completed at their beginning and appear by a rename, so none of them can be streamed.
+    """
+    if output.name in ("", ".."):
+        raise InputError(f"the output {str(output)!r} has no name; give a file name with -o, such as swapped.mp4")
+    if output.name == "-":
+        raise InputError("nothing is written to standard output; give a file name with -o, such as swapped.mp4")
+    if output.exists() and not output.is_file() and not output.is_dir():
+        raise InputError(f"the output {output} is a pipe or a device; give the name of a file with -o")
+    parent = output.absolute().parent
+    longest = os.pathconf(parent, "PC_NAME_MAX") if parent.is_dir() else 255
+    if len(os.fsencode(f"{output.name}{JOB_SUFFIX}")) > longest:
+        raise InputError(f"the name of the output is too long: {output.name[:40]}...; give a shorter one with -o")

@@ -19,7 +19,7 @@ from vidswap.graph import InputError, Interrupted, Pipeline, StageError, Vidswap
 from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
 
-from .checks import check_output, check_sources
+from .checks import JOB_SUFFIX, check_output, check_place, check_sources
 from .interrupt import Interruption, interruptible
 from .job import MARKER, Analysis, Job, digest, remove_emptied
 from .journal import JOURNAL, Journal
@@ -77,7 +77,8 @@ class _Run:
         self.metadata = dict(metadata or {})
         self.pool_maker = pool_maker
         self.report = Report(pipeline.name, str(target), str(output))
-        self.folder = settings.job or output.with_name(f"{output.name}.vidswap")
+        check_place(output)
+        self.folder = settings.job or output.with_name(f"{output.name}{JOB_SUFFIX}")
         self.interruption = Interruption()
         self._memory_mb: dict[int, float] = {}
         self._segment_done = False

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from vidswap.graph import InputError, Pipeline
 from vidswap.graph.specification import explain
 
+from .checks import JOB_SUFFIX
 from .job import MARKER, read_marker
 from .settings import RunSettings
 
@@ -69,7 +70,7 @@ def resumable(folder: Path, **changed: Any) -> Resumable:
     try:
         output = Path(order["output"])
         settings = dict(order["settings"])
-        at_its_place = folder.resolve() == output.with_name(f"{output.name}.vidswap").resolve()
+        at_its_place = folder.resolve() == output.with_name(f"{output.name}{JOB_SUFFIX}").resolve()
         if order["keeps_folder"] or not at_its_place:
             settings["job"] = folder
         return Resumable(
