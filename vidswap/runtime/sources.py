@@ -28,27 +28,34 @@ def prepare_source(
     wanted = sorted({(2 * i + 1) * video.frame_count // (2 * count) for i in range(count)})
     where = f"{name} {path}"
     rows: list[Batch] = []
-    warnings: list[str] = []
     for number in wanted:
         for picture in decoder.read(video, number, number + 1):
-            row, told = _prepared(picture, stages, choice, where)
+            row = _prepared(picture, stages, choice, where)
             rows += [row] if len(row) else []
-            warnings += [w for w in told if w not in warnings]
     if not wanted:
         raise InputError(f"{where}: it holds no picture that can be decoded; give another portrait")
     if not rows:
         raise InputError(f"{where}: no face found in it; give a portrait where the face is upright and well visible")
-    return Batch.concat(rows), warnings
+    found = Batch.concat(rows)
+    return found, small_face(found["box"], where)
 
 
-def _prepared(picture: Any, stages: Sequence[Caller], choice: str | None, where: str) -> tuple[Batch, list[str]]:
+def small_face(boxes: np.ndarray, where: str) -> list[str]:
+    """A warning where no box (N, 4) of the source's face is of the size that shows a face well; else none."""
+    tallest = float((boxes[:, 3] - boxes[:, 1]).max())
+    if tallest >= SMALL_FACE_PIXELS:
+        return []
+    told = f"{where}: the face is only {tallest:.0f} pixels high; a larger one gives a sharper and steadier result"
+    return [told]
+
+
+def _prepared(picture: Any, stages: Sequence[Caller], choice: str | None, where: str) -> Batch:
     """One row of columns for a picture, none where no face is found in it."""
     batch = Batch(
         frame=np.array([picture.frame], np.int64),
         pts=np.array([picture.pts], np.int64),
         picture=object_column([picture]),
     )
-    warnings: list[str] = []
     faces = False
     for stage, call in stages:
         if "picture" not in batch:
@@ -57,18 +64,17 @@ def _prepared(picture: Any, stages: Sequence[Caller], choice: str | None, where:
         if stage.operator.yields == "face" and not faces:
             faces = True
             if not len(batch):
-                return Batch(), []
-            batch, more = choose_face(batch, choice, where)
-            warnings += more
+                return Batch()
+            batch = choose_face(batch, choice, where)
     # Pictures are given up one by one; what is made of them is kept.
-    return Batch({n: v for n, v in batch.to_dict().items() if v.dtype != object}), warnings
+    return Batch({n: v for n, v in batch.to_dict().items() if v.dtype != object})
 
 
-def choose_face(faces: Batch, choice: str | None, where: str) -> tuple[Batch, list[str]]:
+def choose_face(faces: Batch, choice: str | None, where: str) -> Batch:
     """Keep one face by `choice`: largest, left, right, or an index counted from the left, from 0.
 
     >>> boxes = np.array([[50, 0, 90, 40], [0, 0, 20, 20]], np.float32)
-    >>> choose_face(Batch(frame=np.zeros(2, np.int64), box=boxes), "left", "portrait.png")[0]["box"][0, 2]
+    >>> choose_face(Batch(frame=np.zeros(2, np.int64), box=boxes), "left", "portrait.png")["box"][0, 2]
     20.0
     """
     boxes = faces["box"]
@@ -88,10 +94,4 @@ def choose_face(faces: Batch, choice: str | None, where: str) -> tuple[Batch, li
         row = int(from_left[int(choice)])
     else:
         raise InputError(f"{where}: --source-face {choice!r} is none of largest, left, right, 0..{len(faces) - 1}")
-    warnings = []
-    if heights[row] < SMALL_FACE_PIXELS:
-        warnings.append(
-            f"{where}: the face is only {heights[row]:.0f} pixels high; the result will be soft, "
-            "a portrait with a larger face gives a sharper one"
-        )
-    return faces.take(slice(row, row + 1)), warnings
+    return faces.take(slice(row, row + 1))
