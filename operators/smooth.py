@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from vidswap.faces import alignment, look, smoothing
+from vidswap.faces import alignment, evidence, look, smoothing
 from vidswap.faces.detection import box_of_landmarks
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import NoOptions, Operator, Options, Setting
@@ -129,15 +129,17 @@ class SmoothOcclusion(Operator[NoOptions]):
 
     kind = "smooth"
     needs = ("track", "appearance")
+    uses = ("own",)
     gives = ("occluded",)
     context = look.REACH
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds occluded (K,) to each row."""
+        """Adds occluded (K,) to each row; where `own` is given, nothing but zeros to the others."""
         occluded = np.zeros(batch["appearance"].shape[:2], np.uint8)
+        own = batch["own"] if "own" in batch else np.ones(len(batch), bool)
         for number in np.unique(batch["track"]):
             rows = np.flatnonzero(batch["track"] == number)
-            occluded[rows] = look.occluded(batch["frame"][rows], batch["appearance"][rows])
+            occluded[rows] = evidence.occluded(batch["frame"][rows], batch["appearance"][rows], own[rows])
         return batch.with_columns(occluded=occluded)
 
 

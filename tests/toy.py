@@ -97,7 +97,7 @@ class SmoothOptions(Options):
 
 class Smooth(Operator[SmoothOptions]):
     kind = "smooth"
-    needs, gives = ("weight", "track"), ("weight",)
+    needs, uses, gives = ("weight", "track"), ("own",), ("weight",)
     Options = SmoothOptions
 
     def __init__(self, options):
@@ -111,7 +111,9 @@ class Smooth(Operator[SmoothOptions]):
             at = np.searchsorted(frame, frame + tap)
             there = (at < len(frame)) & (frame[np.minimum(at, len(frame) - 1)] == frame + tap)
             total = total + np.where(there, weight[np.minimum(at, len(frame) - 1)], 0.0)
-        return batch.with_columns(weight=total)
+        # Only the segment's own rows are looked at by anyone.
+        own = batch["own"] if self.context else True
+        return batch.with_columns(weight=np.where(own, total, np.nan))
 
 
 class BlendOptions(Options):

@@ -6,7 +6,7 @@ from conftest import ArrayPicture
 from mesh_faces import face_row, in_crop
 
 from vidswap.demo import portrait
-from vidswap.faces import alignment, look, topology
+from vidswap.faces import alignment, evidence, look, topology
 from vidswap.faces.detection import find_faces
 
 FRAMES = 70
@@ -62,7 +62,7 @@ def skin_of(face):
 @pytest.mark.parametrize("name", ["microphone", "cup", "paper"])
 def test_what_comes_before_a_face_is_seen_and_the_bare_face_is_not(face, name):
     looks, covers = filmed(face, getattr(occluders, name)())
-    found = look.occluded(np.arange(FRAMES), looks) / 255
+    found = evidence.occluded(np.arange(FRAMES), looks) / 255
     seen = looks[..., 4] > 100
     covered, bare = (covers > 0.8) & seen, np.ones(FRAMES, bool)
     bare[AWAY.start - 4 : AWAY.stop + 4] = False
@@ -75,7 +75,7 @@ def test_what_comes_before_a_face_is_seen_and_the_bare_face_is_not(face, name):
 
 def test_a_hand_of_the_colour_of_the_face_is_seen(face, face_model):
     looks, covers = filmed(face, occluders.hand(skin_of(face) * 1.05), face_model)
-    found = look.occluded(np.arange(FRAMES), looks) / 255
+    found = evidence.occluded(np.arange(FRAMES), looks) / 255
     seen = looks[..., 4] > 100
     missed = ((1 - found) * ((covers > 0.8) & seen)).sum(1) / seen.sum(1)
     assert (covers > 0.8).any(1).sum() == len(AWAY)
@@ -86,7 +86,7 @@ def test_light_that_changes_is_no_occluder(face):
     crop, points = face
     # Nothing is burnt out.
     looks, _ = filmed(((crop * 0.65).astype(np.uint8), points), light=0.25)
-    assert look.occluded(np.arange(FRAMES), looks).max() == 0
+    assert evidence.occluded(np.arange(FRAMES), looks).max() == 0
 
 
 def test_segments_of_any_length_and_lost_frames_give_the_same_bits(face):
@@ -95,18 +95,28 @@ def test_segments_of_any_length_and_lost_frames_give_the_same_bits(face):
     looks = np.concatenate([looks, looks[::-1], looks])
     kept = np.random.default_rng(1).random(len(frames)) > 0.1
     frames, looks = frames[kept], looks[kept]
-    whole = look.occluded(frames, looks)
+    whole = evidence.occluded(frames, looks)
     assert whole.max() == 255
     for low, high in ((0, 31), (31, 32), (32, 150), (150, 220)):
         near = (frames >= low - look.REACH) & (frames < high + look.REACH)
-        part = look.occluded(frames[near], looks[near])
+        part = evidence.occluded(frames[near], looks[near])
         inner = (frames[near] >= low) & (frames[near] < high)
         assert np.array_equal(part[inner], whole[(frames >= low) & (frames < high)])
 
 
+def test_rows_that_are_not_asked_for_change_nothing_about_the_others(face):
+    looks, _ = filmed(face, occluders.cup())
+    whole = evidence.occluded(np.arange(FRAMES), looks)
+    for low, high in ((0, 33), (40, 41), (46, 70)):
+        wanted = (np.arange(FRAMES) >= low) & (np.arange(FRAMES) < high)
+        part = evidence.occluded(np.arange(FRAMES), looks, wanted)
+        assert np.array_equal(part[wanted], whole[wanted])
+        assert not part[~wanted].any()
+
+
 def test_too_short_a_track_says_nothing(face):
     looks, _ = filmed(face, occluders.cup())
-    assert look.occluded(np.arange(25, 50), looks[25:50]).max() == 0
+    assert evidence.occluded(np.arange(25, 50), looks[25:50]).max() == 0
 
 
 def test_the_mask_follows_the_edge_of_the_thing(grace_hopper, face_model):

@@ -1,12 +1,9 @@
-"""What a face usually looks like, and where it looks unlike that: hands, microphones, cups that come before it.
+"""What a face looks like, coarsely, and the mask of what comes before it: hands, microphones, cups.
 
 A look is a small picture of the face in the coordinates of a mean face: per cell of a coarse grid colour, detail and
 how much of the cell is turned towards the viewer. The median of the looks around a frame is what the bare face looks
 like there, as long as nothing stands before it for most of the time; their spread says how much expression changes it.
-A frame's own look, freed of broad changes of light, is compared with that.
-
-Everything is a function of the looks of at most `REACH` frames to either side, taken at frames whose numbers are
-multiples of a fixed step, so that a result is the same bits wherever a video is cut.
+A frame's own look, freed of broad changes of light, is compared with that (`evidence`).
 """
 
 from __future__ import annotations
@@ -32,19 +29,6 @@ REACH = 60
 """Frames to either side that decide about a frame."""
 
 _SAMPLE_SIZE, _HAND_SIZE, _GUIDED = 96, 192, 192
-_ANCHOR, _STEP, _LINGER = 8, 4, 3
-_LEAST_SAMPLES = 8
-_SEEN, _LEAST_SEEN = 70, 30
-_GREY = np.array([90, 128, 128, 3], np.float32)  # per channel: where light, as a factor, changes nothing
-_CONTRAST = np.array([40, 10, 10, 2], np.float32)
-_HELD = 2.0 * np.diag(np.array([0.001, 1, 1, 1], np.float32))
-_FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)  # least spread that counts as usual, per channel
-_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
-_SHADE = 10.0  # of lightness: as much as a fold of skin changes it
-_SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
-_HAND = 0.5  # how much more a difference says where a hand was found
-_CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-_LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
 @dataclass(frozen=True)
@@ -152,30 +136,6 @@ def look_of_crop(crop: np.ndarray, points: np.ndarray, hands: np.ndarray | None 
     return np.concatenate([read, np.stack([seen, hand * 255], 1).astype(np.uint8)], 1)
 
 
-def occluded(frames: np.ndarray, looks: np.ndarray) -> np.ndarray:
-    """(N, K) uint8, 255 where something new stands before the face, of looks (N, K, 6) of one track at `frames` (N,).
-
-    Rows need `REACH` frames to either side; frames ascend and may be missing.
-    """
-    frames = np.asarray(frames, np.int64)
-    values, seen = _values(looks), looks[..., 4] >= _SEEN
-    hands = _hands_around(frames, looks[..., 5])
-    references: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}
-    marks, scores = (np.zeros((len(frames), looks.shape[1]), np.float32) for _ in range(2))
-    for row, frame in enumerate(frames):
-        before = int(frame) // _ANCHOR * _ANCHOR
-        for anchor in (before, before + _ANCHOR):
-            if anchor not in references:
-                references[anchor] = _reference(anchor, frames, values, seen)
-        first, second = references[before], references[before + _ANCHOR]
-        if first is None or second is None:
-            continue
-        share = np.float32((int(frame) - before) / _ANCHOR)
-        middle, spread = (a + share * (b - a) for a, b in zip(first, second, strict=True))
-        marks[row], scores[row] = _evidence(values[row], seen[row], hands[row], middle, spread)
-    return _steadied(frames, marks, scores)
-
-
 def on_grid(column: np.ndarray) -> np.ndarray:
     """(GRID, GRID) float32 0..1 of a row of `occluded` (K,) uint8, carried on beyond the mesh."""
     grid = np.zeros(GRID * GRID, np.float32)
@@ -229,135 +189,6 @@ def mask(column: np.ndarray, places: np.ndarray, crop: np.ndarray) -> np.ndarray
 
 def _square(reach: int) -> np.ndarray:
     return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-
-
-def _hands_around(frames: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(N, K) float32 0..1: hands that were found in the frames looked at before and after (N, K) uint8."""
-    result = np.zeros(scores.shape, np.float32)
-    for row, frame in enumerate(frames):
-        low = np.searchsorted(frames, frame - HANDS_EVERY, "left")
-        high = np.searchsorted(frames, frame + HANDS_EVERY, "right")
-        looked = low + np.flatnonzero(frames[low:high] % HANDS_EVERY == 0)
-        if len(looked):
-            near = 1 - np.abs(frames[looked] - frame).astype(np.float32) / (2 * HANDS_EVERY)
-            result[row] = smoothstep((scores[looked] * near[:, None]).max(0), 0.4 * 255, 0.7 * 255)
-    return result
-
-
-def _values(looks: np.ndarray) -> np.ndarray:
-    """(..., K, 4) float32: L, a, b and the logarithm of detail."""
-    result = looks[..., :4].astype(np.float32)
-    result[..., 3] = np.log(result[..., 3] + 6)
-    return result
-
-
-def _reference(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Median and spread (K, 4) of what is seen within the reach of an anchor; None where that is too little."""
-    low = np.searchsorted(frames, anchor - (REACH - _ANCHOR), "left")
-    high = np.searchsorted(frames, anchor + (REACH - _ANCHOR), "right")
-    rows = low + np.flatnonzero(frames[low:high] % _STEP == 0)
-    if len(rows) < _LEAST_SAMPLES:
-        return None
-    there, some = seen[rows], values[rows]
-    middle, _ = _median(some, there)
-    for _ in range(2):
-        some = values[rows] - _broad(values[rows] - middle, there, middle)
-        middle, count = _median(some, there)
-    spread, _ = _median(np.abs(some - middle), there)
-    spread = np.maximum(1.4826 * spread, _FLOOR)
-    # What was hardly ever seen cannot be told.
-    spread[count < _LEAST_SAMPLES / 2] = 1e3
-    return middle, spread
-
-
-def _median(values: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K, C) lower median of values (T, K, C) where (T, K) bool is true, and how many those were (K,)."""
-    ordered = np.sort(np.where(there[..., None], values, np.float32(np.inf)), axis=0)
-    count = there.sum(0)
-    place = np.maximum(count - 1, 0) // 2
-    found = np.take_along_axis(ordered, place[None, :, None], 0)[0]
-    return np.where(np.isfinite(found), found, 0).astype(np.float32), count
-
-
-def _broad(apart: np.ndarray, seen: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """(R, K, C): the part of differences (R, K, C) from `middle` (K, C) that light explains, where nothing new stands.
-
-    A plane, and a share of what is there: light is a factor. Outliers are left out (biweight, Tukey 1960).
-    """
-    rows, count, channels = apart.shape
-    there = (middle - _GREY) / _CONTRAST
-    lined = apart.transpose(2, 0, 1)
-    fit = np.zeros_like(lined)
-    for row in range(rows):
-        if seen[row].sum() >= _LEAST_SEEN:
-            fit[:, row] = np.median(apart[row][seen[row]], 0)[:, None]
-    certain = seen.astype(np.float32)
-    certain[seen.sum(1) < _LEAST_SEEN] = 0
-    for channel in range(channels):
-        basis = np.concatenate([cells().plane, there[:, channel : channel + 1]], 1)
-        products = (basis[:, :, None] * basis[:, None, :]).reshape(count, -1)
-        width = basis.shape[1]
-        for _ in range(3):
-            misfit = (lined[channel] - fit[channel]) * np.float32(1 / (2.5 * _FLOOR[channel]))
-            weight = certain * (np.maximum(1 - misfit * misfit, 0) ** 2 + np.float32(1e-3))
-            left = (weight @ products).reshape(rows, width, width) + _HELD
-            right = (weight * lined[channel]) @ basis
-            fit[channel] = np.linalg.solve(left, right[..., None])[..., 0] @ basis.T
-    return np.asarray(fit.transpose(1, 2, 0), np.float32)
-
-
-def _evidence(
-    values: np.ndarray, seen: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) float32 0..1: how surely each cell shows something else than the face; and its distance in spreads (K,)."""
-    of = cells()
-    apart = values - middle
-    apart = apart - _broad(apart[None], seen[None], middle)[0]
-    # Folds and shadows of an expression are darker skin; things are much darker or brighter, or of another colour.
-    shade = _SHADE * (1 - hand)
-    apart[:, 0] = np.sign(apart[:, 0]) * np.maximum(np.abs(apart[:, 0]) - shade, 0)
-    apart = apart / spread * _WEIGHTS
-    score = np.sqrt((apart * apart).sum(1)) * seen * (1 + _HAND * hand)
-    grid = np.zeros(GRID * GRID, np.float32)
-    grid[of.index] = score
-    inside = np.zeros(GRID * GRID, np.float32)
-    inside[of.index] = seen
-    around = cv2.GaussianBlur(np.stack([grid, inside], 1).reshape(GRID, GRID, 2), (3, 3), 0.7)
-    smooth = (around[..., 0] / np.maximum(around[..., 1], 1e-3)).ravel()[of.index] * seen
-    weak = np.zeros(GRID * GRID, np.uint8)
-    weak[of.index] = smooth > _MAYBE[0]
-    _, labels = cv2.connectedComponents(weak.reshape(GRID, GRID), connectivity=4)
-    labels = labels.ravel()[of.index]
-    sure = (smooth > _SURE) & of.plain
-    strong = np.bincount(labels[sure], minlength=labels.max() + 1)
-    kept = smoothstep(strong, 0.5 * _LEAST_CELLS, 1.5 * _LEAST_CELLS)
-    # Things come from outside, or are much unlike the face; a frown is neither.
-    clear, entering, much = (
-        np.bincount(labels[chosen], minlength=labels.max() + 1)
-        for chosen in (smooth > _MAYBE[1], (smooth > _MAYBE[1]) & of.rim, smooth > _MUCH)
-    )
-    kept *= np.maximum(smoothstep(entering, 0, _LEAST_ENTERING), smoothstep(much / np.maximum(clear, 1), 0.08, 0.2))
-    kept[0] = 0
-    grid[of.index] = kept[labels] * smoothstep(smooth, *_MAYBE)
-    # What lies between parts of one thing is a part of it.
-    closed = cv2.morphologyEx(grid.reshape(GRID, GRID), cv2.MORPH_CLOSE, _CLOSING)
-    return closed.ravel()[of.index], smooth
-
-
-def _steadied(frames: np.ndarray, marks: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(N, K) uint8: marks (N, K) float32 that last, grown into the frames beside them where scores (N, K) permit."""
-    result = np.zeros(marks.shape, np.uint8)
-    for row, frame in enumerate(frames):
-        low = int(np.searchsorted(frames, frame - _LINGER, "left"))
-        high = int(np.searchsorted(frames, frame + _LINGER, "right"))
-        offsets = np.abs(frames[low:high] - frame)
-        taps = (1 + np.cos(np.pi * offsets / (_LINGER + 1))).astype(np.float32)
-        mean = (marks[low:high] * taps[:, None]).sum(0) / taps.sum()
-        lasting = np.minimum(1.6 * mean, 1) * smoothstep(scores[row], *_LASTING)
-        result[row] = np.rint(255 * np.maximum(lasting, marks[row] * smoothstep(mean, 0.1, 0.4)))
-    return result
 
 
 def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:

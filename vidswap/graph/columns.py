@@ -51,6 +51,13 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("frame", (), "int64", "index of the frame in the video, presentation order, from 0"),
         Column("pts", (), "int64", "presentation timestamp in units of the stream's time base"),
         Column("look", (), "bool", "whether the frame is searched for faces; others are not read for it"),
+        Column(
+            "own",
+            (),
+            "bool",
+            "whether the row is of the segment itself, not of its neighbours; for operators with context",
+            transient=True,
+        ),
         Column("picture", (), "object", "the frame's native planes (vidswap.media.Picture)", transient=True),
         Column("box", (4,), "float32", "x0, y0, x1, y1 in pixels of the displayed frame"),
         Column("score", (), "float32", "confidence of the detector, 0..1"),

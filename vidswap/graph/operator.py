@@ -20,7 +20,7 @@ per frame as `each` says. An operator is not called for a batch without rows. Fr
 What the engine asks: the result depends on the rows alone, not on how many came together or on what came before, so
 that segments of any length give the same frames. An operator that looks at neighbouring frames says how far
 (`context`), gets those neighbours' rows beside its own, and returns what it likes of them: the engine keeps the rows of
-its own frames.
+its own frames. Where it `uses` the column `own`, that tells which rows those are, so that it need not work on others.
 """
 
 from __future__ import annotations

@@ -272,7 +272,7 @@ def _split(stages: tuple[Stage, ...]) -> tuple[Part, ...]:
                 context=contexts[index],
                 ordered=group[0].operator.ordered,
                 reads=any("picture" in _reads(s.operator) or s.operator.kind == "encode" for s in group),
-                stores=tuple(sorted(wanted - {"picture"})),
+                stores=tuple(sorted(wanted - {"own", "picture"})),
             )
         )
     return tuple(parts)

@@ -264,6 +264,9 @@ class SegmentWorker:
         given = tables[operator.each]
         if not len(given):
             return _own(tables, segment) if operator.context else tables
+        if operator.context and "own" in operator.uses:
+            own = (given["frame"] >= segment.start) & (given["frame"] < segment.stop)
+            given = given.with_columns(own=own)
         with self._timed(stage.name):
             result = self._call(stage, operator, given, segment.index)
         if operator.context:

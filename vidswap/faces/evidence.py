@@ -1,0 +1,196 @@
+"""Where a face looks unlike what it usually looks like, frame by frame: see `look`, whose looks are compared here.
+
+Everything is a function of the looks of at most `REACH` frames to either side, taken at frames whose numbers are
+multiples of a fixed step, so that a result is the same bits wherever a video is cut.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from vidswap.compiled import compiled
+
+from .look import GRID, HANDS_EVERY, REACH, cells
+from .matching import smoothstep
+from .robust import BLOCK, comparisons, free_of_light, usual
+
+_ANCHOR, _STEP, _LINGER = 8, 4, 3
+_LEAST_SAMPLES = 8
+_SEEN = 70
+_FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)  # least spread that counts as usual, per channel
+_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
+_SHADE = 10.0  # of lightness: as much as a fold of skin changes it
+_SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
+_HAND = 0.5  # how much more a difference says where a hand was found
+_CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+_LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
+
+
+def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
+    """(N, K) uint8, 255 where something new stands before the face, of looks (N, K, 6) of one track at `frames` (N,).
+
+    Rows need `REACH` frames to either side; frames ascend and may be missing. wanted (N,) bool: rows that are asked
+    for; the others are 0.
+    """
+    frames = np.asarray(frames, np.int64)
+    asked = np.ones(len(frames), bool) if wanted is None else np.asarray(wanted, bool)
+    count = looks.shape[1]
+    values, seen = _planes(looks)
+    hands = _hands_around(frames, looks[..., 5])
+    references: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}
+    marks, scores = (np.zeros((len(frames), count), np.float32) for _ in range(2))
+    for row in np.flatnonzero(_near(frames, asked)):
+        frame = int(frames[row])
+        before = frame // _ANCHOR * _ANCHOR
+        for anchor in (before, before + _ANCHOR):
+            if anchor not in references:
+                references[anchor] = _reference(anchor, frames, values, seen)
+        first, second = references[before], references[before + _ANCHOR]
+        if first is None or second is None:
+            continue
+        share = np.float32((frame - before) / _ANCHOR)
+        middle, spread = (a + share * (b - a) for a, b in zip(first, second, strict=True))
+        marks[row], scores[row] = _evidence(values[row], seen[row], hands[row], middle, spread)
+    return _steadied(frames, marks, scores, asked)
+
+
+def _near(frames: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(N,) bool: rows that decide about those that are asked for, by lasting into them."""
+    chosen = frames[asked]
+    if not len(chosen):
+        return asked
+    after = np.searchsorted(chosen, frames - _LINGER, "left")
+    return (after < len(chosen)) & (chosen[np.minimum(after, len(chosen) - 1)] <= frames + _LINGER)
+
+
+def _hands_around(frames: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(N, K) float32 0..1: hands that were found in the frames looked at before and after (N, K) uint8."""
+    result = np.zeros(scores.shape, np.float32)
+    found = np.flatnonzero((frames % HANDS_EVERY == 0) & scores.any(1))
+    for row, frame in enumerate(frames):
+        looked = found[np.abs(frames[found] - frame) <= HANDS_EVERY]
+        if len(looked):
+            near = 1 - np.abs(frames[looked] - frame).astype(np.float32) / (2 * HANDS_EVERY)
+            result[row] = smoothstep((scores[looked] * near[:, None]).max(0), 0.4 * 255, 0.7 * 255)
+    return result
+
+
+def _planes(looks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of looks (N, K, 6): L, a, b and the logarithm of detail (N, 4, P) float32, and 1 where seen (N, P) float32."""
+    rows, count = looks.shape[:2]
+    values = np.zeros((rows, 4, _padded(count)), np.float32)
+    values[:, :, :count] = looks[..., :4].transpose(0, 2, 1)
+    values[:, 3, :count] = np.log(np.arange(256, dtype=np.float32) + 6)[looks[..., 3]]
+    seen = np.zeros((rows, _padded(count)), np.float32)
+    seen[:, :count] = looks[..., 4] >= _SEEN
+    return values, seen
+
+
+def _padded(count: int) -> int:
+    return -(-count // BLOCK) * BLOCK
+
+
+@cache
+def _plane() -> np.ndarray:
+    """(2, P) float32: across and down, -1..1."""
+    of = cells().plane
+    plane = np.zeros((2, _padded(len(of))), np.float32)
+    plane[:, : len(of)] = of[:, 1:].T
+    return plane
+
+
+def _reference(
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Median and spread (4, P) of what is seen within the reach of an anchor; None where that is too little."""
+    low = np.searchsorted(frames, anchor - (REACH - _ANCHOR), "left")
+    high = np.searchsorted(frames, anchor + (REACH - _ANCHOR), "right")
+    rows = low + np.flatnonzero(frames[low:high] % _STEP == 0)
+    if len(rows) < _LEAST_SAMPLES:
+        return None
+    middle, spread = np.empty_like(values[0]), np.empty_like(values[0])
+    usual(values, seen, rows, _plane(), _FLOOR, comparisons(len(rows)), middle, spread)
+    spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None])
+    # What was hardly ever seen cannot be told.
+    spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = 1e3
+    return middle, spread
+
+
+@compiled
+def _distance(
+    values: np.ndarray,
+    seen: np.ndarray,
+    hand: np.ndarray,
+    middle: np.ndarray,
+    spread: np.ndarray,
+    index: np.ndarray,
+    grid: np.ndarray,
+) -> None:
+    """Writes to grid (GRID^2, 2) how far each cell of values (4, P), freed of light, is off in spreads, and if seen."""
+    for k in range(len(index)):
+        usual = np.float32(0)
+        lightness = values[0, k] - middle[0, k]
+        # Folds and shadows of an expression are darker skin; things are much darker or brighter, or of another colour.
+        deep = abs(lightness) - np.float32(_SHADE) * (np.float32(1) - hand[k])
+        lightness = (deep if deep > np.float32(0) else np.float32(0)) / spread[0, k] * _WEIGHTS[0]
+        usual += lightness * lightness
+        for channel in range(1, 4):
+            apart = (values[channel, k] - middle[channel, k]) / spread[channel, k] * _WEIGHTS[channel]
+            usual += apart * apart
+        grid[index[k], 0] = np.sqrt(usual) * seen[k] * (np.float32(1) + np.float32(_HAND) * hand[k])
+        grid[index[k], 1] = seen[k]
+
+
+def _evidence(
+    values: np.ndarray, seen: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) float32 0..1: how surely each cell shows something else than the face; and its distance in spreads (K,)."""
+    of = cells()
+    count = len(of.index)
+    freed = np.empty_like(values)
+    free_of_light(values, middle, seen, _plane(), _FLOOR, freed)
+    both = np.zeros((GRID * GRID, 2), np.float32)
+    _distance(freed, seen, hand, middle, spread, of.index, both)
+    around = cv2.GaussianBlur(both.reshape(GRID, GRID, 2), (3, 3), 0.7).reshape(-1, 2)[of.index]
+    smooth = around[:, 0] / np.maximum(around[:, 1], 1e-3) * seen[:count]
+    sure = (smooth > _SURE) & of.plain
+    if sure.sum() <= 0.5 * _LEAST_CELLS:
+        return np.zeros(count, np.float32), smooth
+    weak = np.zeros(GRID * GRID, np.uint8)
+    weak[of.index] = smooth > _MAYBE[0]
+    _, labels = cv2.connectedComponents(weak.reshape(GRID, GRID), connectivity=4)
+    labels = labels.ravel()[of.index]
+    strong = np.bincount(labels[sure], minlength=labels.max() + 1)
+    kept = smoothstep(strong, 0.5 * _LEAST_CELLS, 1.5 * _LEAST_CELLS)
+    # Things come from outside, or are much unlike the face; a frown is neither.
+    clear, entering, much = (
+        np.bincount(labels[chosen], minlength=labels.max() + 1)
+        for chosen in (smooth > _MAYBE[1], (smooth > _MAYBE[1]) & of.rim, smooth > _MUCH)
+    )
+    kept *= np.maximum(smoothstep(entering, 0, _LEAST_ENTERING), smoothstep(much / np.maximum(clear, 1), 0.08, 0.2))
+    kept[0] = 0
+    grid = np.zeros(GRID * GRID, np.float32)
+    grid[of.index] = kept[labels] * smoothstep(smooth, *_MAYBE)
+    # What lies between parts of one thing is a part of it.
+    closed = cv2.morphologyEx(grid.reshape(GRID, GRID), cv2.MORPH_CLOSE, _CLOSING)
+    return closed.ravel()[of.index], smooth
+
+
+def _steadied(frames: np.ndarray, marks: np.ndarray, scores: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(N, K) uint8: marks (N, K) float32 that last, grown into the frames beside them where scores (N, K) permit."""
+    result = np.zeros(marks.shape, np.uint8)
+    some = marks.any(1)
+    for row in np.flatnonzero(asked):
+        low = int(np.searchsorted(frames, frames[row] - _LINGER, "left"))
+        high = int(np.searchsorted(frames, frames[row] + _LINGER, "right"))
+        if not some[low:high].any():
+            continue
+        offsets = np.abs(frames[low:high] - frames[row])
+        taps = (1 + np.cos(np.pi * offsets / (_LINGER + 1))).astype(np.float32)
+        mean = (marks[low:high] * taps[:, None]).sum(0) / taps.sum()
+        lasting = np.minimum(1.6 * mean, 1) * smoothstep(scores[row], *_LASTING)
+        result[row] = np.rint(255 * np.maximum(lasting, marks[row] * smoothstep(mean, 0.1, 0.4)))
+    return result
