@@ -19,6 +19,9 @@ class DecodeOptions(Options):
     """How frames are decoded."""
 
     input_rate: str = Field("25", description="frames per second of image folders and patterns, as 25 or 24000/1001")
+    video_stream: int | None = Field(
+        None, ge=0, description="which of several video streams, by its index in the file; none: FFmpeg's choice"
+    )
     # Workers fill the cores, and FFmpeg's frame threads can hang for ever when a damaged file is closed.
     threads: int = Field(1, ge=1, le=64, description="threads of the decoder; more than one may hang on damaged files")
     deinterlace: bool | Literal["all"] = Field(
@@ -48,7 +51,7 @@ class DecodePyAV(Operator[DecodeOptions]):
 
     def probe(self, path: str | Path) -> media.VideoIndex:
         """Index a video or a still image. Raises InputError for what cannot be read."""
-        index = media.probe(path, image_rate=Fraction(self.options.input_rate))
+        index = media.probe(path, image_rate=Fraction(self.options.input_rate), video_stream=self.options.video_stream)
         wanted = self.options.deinterlace
         return media.deinterlaced(index, all_frames=wanted == "all") if wanted else index
 

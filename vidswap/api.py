@@ -83,12 +83,14 @@ def swap(
     disclose: str | None = None,
     codec: str | None = None,
     crf: float | None = None,
+    quality: int | None = None,
     preset: str | None = None,
     bitrate: str | None = None,
     pixel_format: str | None = None,
     deinterlace: bool | None = None,
     smart_copy: bool | None = None,
     input_rate: str | None = None,
+    video_stream: int | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Report:
@@ -108,10 +110,12 @@ def swap(
         blend: how the edges are joined: multiband (default), gradient or feather.
         disclose: a text drawn into a corner of every frame, such as "AI-altered".
         codec, crf, preset: of the encoder.
+        quality: 0..100, of JPEG and WebP pictures.
         bitrate: bits per second instead of `crf`, such as "4M".
         pixel_format: of the result (default: the encoder's nearest to the input's).
         deinterlace: make whole pictures of interlaced frames (default: they stay as they are).
         input_rate: frames per second of an image folder or pattern, as "25" or "24000/1001" (default: 25).
+        video_stream: which of several video streams, by its index in the file (default: FFmpeg's choice, told).
         smart_copy: copy stretches without a face to change instead of encoding them anew (default: True).
         listener: called with progress events.
         settings: those of RunSettings: start, end, workers, segment_frames, overwrite, source_face, strict, job ...
@@ -125,12 +129,14 @@ def swap(
         "blend": blend,
         "codec": codec,
         "crf": crf,
+        "quality": quality,
         "preset": preset,
         "bitrate": bitrate,
         "pixel_format": pixel_format,
         "deinterlace": deinterlace,
         "smart_copy": smart_copy,
         "input_rate": input_rate,
+        "video_stream": video_stream,
     }
     ready = Pipeline.prepared(pipeline, overrides=options, shared=shared, disclose=disclose)
     if isinstance(source, (str, Path)):

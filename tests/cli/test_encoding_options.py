@@ -90,3 +90,29 @@ def test_an_interlaced_video_is_told_of_and_deinterlaced_on_request(through, tmp
     assert ["is interlaced (bottom field first) and stays so" in line for line in report["warnings"]] == [True]
     output, report = through(source, "whole.mp4", "--deinterlace")
     assert (probe(output).interlaced, report["warnings"], report["frames"]) == (False, [], 12)
+
+
+def test_quality_is_that_of_pictures(through, vidswap, clip, tmp_path):
+    sizes = [through(clip, f"{quality}.webp", "--quality", quality)[0].stat().st_size for quality in (5, 90)]
+    assert sizes[1] > 2 * sizes[0]
+    code, _, err = vidswap("run", tmp_path / "through.yaml", "-t", clip, "-o", tmp_path / "o.mp4", "--quality", 50)
+    assert (code, "quality is for pictures (WebP, JPEG); .mp4 files take crf or bitrate" in err) == (2, True)
+
+
+def test_one_of_several_video_streams_is_chosen(through, vidswap, tmp_path):
+    source = tmp_path / "two.mkv"
+    with av.open(str(source), "w") as container:
+        streams = [container.add_stream("libx264", rate=25, options={"preset": "ultrafast"}) for _ in range(2)]
+        for stream, side in zip(streams, (32, 64), strict=True):
+            stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+        for stream, side in zip(streams, (32, 64), strict=True):
+            for _ in range(5):
+                frame = av.VideoFrame.from_ndarray(np.full((side * 3 // 2, side), 90, np.uint8), format="yuv420p")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    output, report = through(source, "second.mkv", "--video-stream", 1)
+    assert (probe(output, video_stream=0).width, report["warnings"]) == (64, [])
+    _, report = through(source, "told.mkv")
+    assert ["2 video streams" in warning for warning in report["warnings"]] == [True]
+    shown = json.loads(vidswap("inspect", source, "--video-stream", 1, "--json")[1])
+    assert (shown["video_stream"], shown["width"]) == (1, 64)

@@ -34,6 +34,7 @@ from .options import (
     PixelFormat,
     Preset,
     Profile,
+    Quality,
     Quiet,
     Regions,
     SegmentFrames,
@@ -45,6 +46,7 @@ from .options import (
     Strength,
     Strict,
     Target,
+    VideoStream,
     Workers,
 )
 
@@ -75,12 +77,14 @@ def swap(
     disclose: Disclose = None,
     codec: Codec = None,
     crf: Crf = None,
+    quality: Quality = None,
     preset: Preset = None,
     bitrate: Bitrate = None,
     pixel_format: PixelFormat = None,
     deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
     input_rate: InputRate = None,
+    video_stream: VideoStream = None,
     start: Start = None,
     end: End = None,
     segment_frames: SegmentFrames = None,
@@ -116,10 +120,12 @@ def reenact(
     disclose: Disclose = None,
     codec: Codec = None,
     crf: Crf = None,
+    quality: Quality = None,
     preset: Preset = None,
     bitrate: Bitrate = None,
     pixel_format: PixelFormat = None,
     input_rate: InputRate = None,
+    video_stream: VideoStream = None,
     start: Start = None,
     end: End = None,
     segment_frames: SegmentFrames = None,
@@ -156,12 +162,14 @@ def run(
     disclose: Disclose = None,
     codec: Codec = None,
     crf: Crf = None,
+    quality: Quality = None,
     preset: Preset = None,
     bitrate: Bitrate = None,
     pixel_format: PixelFormat = None,
     deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
     input_rate: InputRate = None,
+    video_stream: VideoStream = None,
     start: Start = None,
     end: End = None,
     segment_frames: SegmentFrames = None,
@@ -203,12 +211,14 @@ def batch_command(
     disclose: Disclose = None,
     codec: Codec = None,
     crf: Crf = None,
+    quality: Quality = None,
     preset: Preset = None,
     bitrate: Bitrate = None,
     pixel_format: PixelFormat = None,
     deinterlace: Deinterlace = None,
     smart_copy: SmartCopy = None,
     input_rate: InputRate = None,
+    video_stream: VideoStream = None,
     start: Start = None,
     end: End = None,
     segment_frames: SegmentFrames = None,
@@ -260,6 +270,7 @@ def preview_command(
     strength: Strength = None,
     blend: Blend = None,
     input_rate: InputRate = None,
+    video_stream: VideoStream = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -303,12 +314,13 @@ def compare_command(
 def inspect(
     video: Annotated[Path, typer.Argument(help="A video, picture, image folder or pattern.")],
     input_rate: InputRate = None,
+    video_stream: VideoStream = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Say what a video holds: streams, frames, timestamps, colours, rotation."""
     _voice(as_json, quiet)
-    looking.inspect(video, input_rate)
+    looking.inspect(video, input_rate, video_stream)
 
 
 @app.command()

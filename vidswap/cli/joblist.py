@@ -38,12 +38,14 @@ class Row(BaseModel):
     disclose: str | None = None
     codec: str | None = None
     crf: float | None = None
+    quality: int | None = None
     preset: str | None = None
     bitrate: str | None = None
     pixel_format: str | None = None
     deinterlace: bool | None = None
     smart_copy: bool | None = None
     input_rate: str | None = None
+    video_stream: int | None = None
     start: str | None = None
     end: str | None = None
     segment_frames: int | None = None

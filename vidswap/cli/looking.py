@@ -8,12 +8,13 @@ from typing import Any
 from .console import VOICE, table
 
 
-def inspect(video: Path, input_rate: str | None = None) -> None:
+def inspect(video: Path, input_rate: str | None = None, video_stream: int | None = None) -> None:
     """Print what a video holds."""
     from vidswap.media import probe
     from vidswap.media.image_sequences import DEFAULT_RATE, frame_rate
 
-    facts = probe(video, image_rate=frame_rate(input_rate) if input_rate else DEFAULT_RATE).summary()
+    rate = frame_rate(input_rate) if input_rate else DEFAULT_RATE
+    facts = probe(video, image_rate=rate, video_stream=video_stream).summary()
     if VOICE.json:
         VOICE.result(facts, [])
         return

@@ -85,6 +85,14 @@ InputRate = Annotated[
     str | None,
     typer.Option("--input-rate", help="Frames per second of an image folder or pattern: 25 (default), 24000/1001."),
 ]
+VideoStream = Annotated[
+    int | None,
+    typer.Option("--video-stream", min=0, help="Which of several video streams, by its index as `inspect` shows it."),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option("--quality", min=0, max=100, help="Of JPEG and WebP pictures: higher is better. Videos take --crf."),
+]
 Start = Annotated[
     str | None,
     typer.Option("--start", help="Begin here: 75.5 (seconds), 1:15.5, or 1875f (a frame). Default: the start."),

@@ -38,6 +38,7 @@ def preview(
     strength: float | None,
     blend: str | None,
     input_rate: str | None,
+    video_stream: int | None,
     overwrite: bool,
 ) -> None:
     """Check, render the frames and write the sheet."""
@@ -52,7 +53,8 @@ def preview(
     if output.suffix.lower() != ".png":
         raise InputError(f"the sheet is a PNG; give -o {output.with_suffix('.png')}")
     face, source = chosen_faces(face, face_like, face_map or [], source or [])
-    shared = {"face": face, "regions": regions, "strength": strength, "blend": blend, "input_rate": input_rate}
+    shared = {"face": face, "regions": regions, "strength": strength, "blend": blend}
+    shared |= {"input_rate": input_rate, "video_stream": video_stream}
     ready = Pipeline.prepared(pipeline, overrides=options or [], shared=shared)
     sources = bind_sources(source, ready.sources)
     shown = None

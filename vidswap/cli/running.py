@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("face", "regions", "strength", "blend"),
-    *("codec", "crf", "preset", "bitrate", "pixel_format", "smart_copy", "deinterlace", "input_rate"),
+    *("codec", "crf", "quality", "preset", "bitrate", "pixel_format", "smart_copy"),
+    *("deinterlace", "input_rate", "video_stream"),
 )
 """Options that are set on every stage that has them."""
 

@@ -197,6 +197,7 @@ class VideoIndex:
             "path": str(self.path),
             "content_hash": self.content_hash,
             "container": self.container,
+            "video_stream": self.stream_index,
             "codec": self.codec,
             "frames": self.frame_count,
             "duration_s": round(self.duration_s, 6),

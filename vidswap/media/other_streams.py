@@ -15,7 +15,7 @@ from .adts import gate_of
 from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
-from .opening import UNREADABLE, reason
+from .opening import UNREADABLE, opened, reason
 from .timestamps import LONGEST_GAP_S
 from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder, can_transcode, layout_of
 
@@ -34,6 +34,8 @@ _QUICKTIME_LANGUAGES = {
     **{"kat": "geo", "mkd": "mac", "bod": "tib", "mya": "bur", "msa": "may", "cym": "wel", "eus": "baq"},
     **{"fre": "fra", "rum": "ron", "cze": "ces", "slo": "slk"},
 }
+# Pictures that Matroska attaches, by FFmpeg's names of their codecs.
+_PICTURES = {"mjpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp", "bmp": "image/bmp"}
 # How far before a trimmed video's first frame a subtitle may begin and still be found.
 _LONGEST_SUBTITLE_S = 30
 
@@ -110,6 +112,8 @@ def add_streams(
         if record.kind == "data" and record.codec == "bin_data" and index.chapters and "mp4" in index.container:
             continue  # the titles of chapters, which are written anew
         cover = bool(record.disposition & av.stream.Disposition.attached_pic)
+        if cover and target.muxer == "matroska" and _attach_picture(index, stream, result):
+            continue
         if cover:
             # MP4 has room for a cover or for tags of one's own, and the tags say that faces were changed.
             warnings.append(f"{label} is a cover picture and is left out")
@@ -136,6 +140,20 @@ def add_streams(
         else:
             warnings.append(f"{label} cannot lie in {target.muxer} and is left out")
     return others
+
+
+def _attach_picture(index: VideoIndex, stream: Any, result: Any) -> bool:
+    """Attach a cover picture to a Matroska file; False where there is none to be read."""
+    kind = _PICTURES.get(stream.codec_context.name if stream.codec_context is not None else "")
+    with contextlib.suppress(*UNREADABLE), opened(index.path) as source:
+        picture = next((bytes(p) for p in source.demux(source.streams[stream.index]) if p.size), b"")
+        if picture and kind:
+            tags = kept_tags(dict(stream.metadata))
+            name = tags.pop("filename", f"cover.{kind.removeprefix('image/').replace('jpeg', 'jpg')}")
+            attached = result.add_attachment(name, tags.pop("mimetype", kind), picture)
+            attached.metadata.update(tags)
+            return True
+    return False
 
 
 class Lost:

@@ -33,12 +33,15 @@ _BLOCKS = 64
 _EXIF_WINDOW_BYTES = 1 << 18
 
 
-def probe(path: str | Path, *, image_rate: Fraction = DEFAULT_RATE) -> VideoIndex:
+def probe(path: str | Path, *, image_rate: Fraction = DEFAULT_RATE, video_stream: int | None = None) -> VideoIndex:
     """Index a video, an animated picture, a still image (a video of one frame), or a sequence of images: a folder, or a
     printf pattern such as shot_%04d.png, whose frames follow each other at `image_rate` per second.
 
-    Raises InputError, in one line, when there is no such file, when it is no video, has no video stream, or not one
-    frame of it can be decoded.
+    `video_stream` is the index of one of several video streams; by default FFmpeg's choice, which is then told in
+    `warnings`. Cover pictures are not taken for the video.
+
+    Raises InputError, in one line, when there is no such file, when it is no video, has no such video stream, or not
+    one frame of it can be decoded.
     """
     path = Path(path).absolute()
     if is_sequence(path):
@@ -46,12 +49,12 @@ def probe(path: str | Path, *, image_rate: Fraction = DEFAULT_RATE) -> VideoInde
         return index_of_sequence(path, _probe_file(readable_image(files)), files, image_rate)
     if path.is_file() and is_animated_webp(path):
         return index_of_webp(path, content_hash(path))
-    return _probe_file(path)
+    return _probe_file(path, video_stream)
 
 
-def _probe_file(path: Path) -> VideoIndex:
+def _probe_file(path: Path, video_stream: int | None = None) -> VideoIndex:
     with opened(path) as container:
-        stream = _video_stream(path, container)
+        stream, told = _video_stream(path, container, video_stream)
         first, description = _first_frame(path, stream.index)
         times = timeline(path, container, stream)
         ratio = stream.sample_aspect_ratio
@@ -79,7 +82,7 @@ def _probe_file(path: Path) -> VideoIndex:
             closed_groups=times.closed_groups,
             free_parameter_set=times.free_parameter_set,
             stamps=times.stamps,
-            warnings=times.warnings,
+            warnings=(*told, *times.warnings),
             codec_header=bytes(stream.codec_context.extradata or b""),
             rate=_rate(stream, times),
             streams=tuple(_record(s) for s in container.streams if s.index != stream.index),
@@ -111,20 +114,32 @@ def content_hash(path: Path) -> str:
     return f"sampled-sha256:{digest.hexdigest()}"
 
 
-def _video_stream(path: Path, container: av.container.InputContainer) -> Any:
+def _video_stream(path: Path, container: av.container.InputContainer, chosen: int | None) -> tuple[Any, list[str]]:
+    """The stream that is worked on, and what is to be said of the choice."""
     pictures = [s for s in container.streams.video if s.codec_context is not None and s.codec_context.width > 0]
     videos = [s for s in pictures if not s.disposition & av.stream.Disposition.attached_pic]
-    best = container.streams.best("video")
-    if best in videos:
-        return best
-    if videos:
-        return videos[0]
-    if pictures:
+    if not videos and pictures:
         raise InputError(f"{path} has no video stream, only a cover picture; give a video")
-    kinds = sorted({s.type for s in container.streams})
-    if kinds == ["audio"]:
-        raise InputError(f"{path} holds sound alone; give a video")
-    raise InputError(f"{path} has no video stream that can be decoded (streams: {', '.join(kinds) or 'none'})")
+    if not videos:
+        kinds = sorted({s.type for s in container.streams})
+        if kinds == ["audio"]:
+            raise InputError(f"{path} holds sound alone; give a video")
+        raise InputError(f"{path} has no video stream that can be decoded (streams: {', '.join(kinds) or 'none'})")
+    if len(videos) == 1:
+        # A portrait beside a video of several streams is read with the same options.
+        other = chosen not in (None, videos[0].index) and len(container.streams) > 1
+        said = f"{path.name} has one video stream, {videos[0].index}: the choice of stream {chosen} has no effect"
+        return videos[0], [said] if other else []
+    there = ", ".join(f"{s.index} ({s.codec_context.width}x{s.codec_context.height})" for s in videos)
+    if chosen is not None:
+        found = next((s for s in videos if s.index == chosen), None)
+        if found is None:
+            raise InputError(f"{path} has no video stream {chosen}; there are {there}")
+        return found, []
+    best: Any = container.streams.best("video")
+    taken = best if best in videos else videos[0]
+    said = f"{path.name} has {len(videos)} video streams: {there}; {taken.index} is worked on"
+    return taken, [f"{said}, the others stay as they are; --video-stream chooses"]
 
 
 def _first_frame(path: Path, stream_index: int) -> tuple[av.VideoFrame, str]:
