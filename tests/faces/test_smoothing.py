@@ -131,9 +131,8 @@ def test_a_cut_with_its_context_changes_no_bit(seed, cut, name, lost):
 
 
 def test_pose_and_shape_come_apart_and_together():
-    face = noisy(still_face(1))[0]
-    pose = np.array(smoothing._pose(face))
-    np.testing.assert_allclose(smoothing._posed(smoothing._shape(face, pose), pose), face, atol=1e-9)
+    face = noisy(still_face(1))
+    np.testing.assert_allclose(smoothing.smooth_landmarks(np.zeros(1, int), face), face, atol=1e-9)
 
 
 def test_short_gaps_are_filled_and_long_ones_are_not():
@@ -164,3 +163,49 @@ def test_jitter_falls_on_footage(clip_frames, as_picture, face_model, clip):
     assert jitter(calm) < 0.7 * jitter(raw)
     eyes = np.linalg.norm(raw[:, 468, :2] - raw[:, 473, :2], axis=1).mean()
     assert np.sqrt(((calm - raw)[..., :2] ** 2).sum(-1).mean()) < 0.02 * eyes
+
+
+GROUPS = [
+    list(topology.RIGHT_EYE + topology.RIGHT_IRIS),
+    list(topology.LEFT_EYE + topology.LEFT_IRIS),
+    list(topology.LIPS_OUTER + topology.LIPS_INNER),
+]
+GROUPS.append([i for i in range(topology.POINTS) if not any(i in group for group in GROUPS)])
+
+
+def smoothed_plainly(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The plain formulation: fits by least squares, shapes as complex numbers, sums over all rows at once."""
+    calm = [i for i in range(468) if i in GROUPS[3]]
+    mean = topology.canonical().astype(np.float64) @ [1, 1j, 0]
+    poses, shapes = [], []
+    for points in landmarks:
+        basis = np.stack([mean[calm], np.ones(len(calm))], 1)
+        turn, place = np.linalg.lstsq(basis, points[calm] @ [1, 1j, 0], rcond=None)[0]
+        poses.append([turn, place])
+        flat = (points @ [1, 1j, 0] - place) / turn
+        shapes.append(np.stack([flat.real, flat.imag, points[:, 2] / abs(turn)], 1))
+    poses, shapes = np.array(poses), np.array(shapes)
+    poses = smoothing.smooth(frames, poses.view(np.float64), smoothing.gaussian(1.4)[0], 4, degree=2).view(complex)
+    result = np.empty_like(landmarks)
+    for row, frame in enumerate(frames):
+        near = np.flatnonzero(np.abs(frames - frame) <= 4)
+        calmed = np.empty((topology.POINTS, 3))
+        for group in GROUPS:
+            apart = ((shapes[near][:, group, :2] - shapes[row][group, :2]) ** 2).sum(2).mean(1)
+            weights = np.exp(-((frames[near] - frame) ** 2) / 2) * np.exp(-apart / (2 * 0.02**2))
+            calmed[group] = (shapes[near][:, group] * (weights / weights.sum())[:, None, None]).sum(0)
+        turn, place = poses[row]
+        flat = turn * (calmed @ [1, 1j, 0]) + place
+        result[row] = np.stack([flat.real, flat.imag, calmed[:, 2] * abs(turn)], 1)
+    return result
+
+
+def test_compiled_smoothing_is_that_of_the_plain_formulation():
+    landmarks = noisy(still_face(24)) + np.arange(24)[:, None, None] * np.array([1.5, -0.7, 0])
+    frames = np.delete(np.arange(24), [5, 6, 17])
+    smoothed = smoothing.smooth_landmarks(frames, landmarks[frames])
+    np.testing.assert_allclose(smoothed, smoothed_plainly(frames, landmarks[frames]), atol=1e-9)
+
+
+def test_no_rows_give_no_rows():
+    assert smoothing.smooth_landmarks(np.zeros(0, int), np.zeros((0, 478, 3))).shape == (0, 478, 3)

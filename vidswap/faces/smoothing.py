@@ -13,8 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+
+from vidswap.compiled import compiled
 
 from . import topology
 
@@ -61,11 +64,20 @@ def tap_weights(offsets: Sequence[int], kernel: Kernel, degree: int) -> list[flo
 def smooth(frames: np.ndarray, values: np.ndarray, kernel: Kernel, radius: int, degree: int = 1) -> np.ndarray:
     """Values (N, ...) of one track at ascending `frames` (N,), smoothed. Same shape, float64."""
     values = np.asarray(values, np.float64)
-    result = np.empty_like(values)
-    for row, (low, high) in enumerate(_windows(frames, radius)):
-        offsets = [int(f - frames[row]) for f in frames[low:high]]
-        result[row] = _sum(tap_weights(offsets, kernel, degree), values[low:high])
-    return result
+    frames = np.asarray(frames, np.int64)
+    low, high = _windows(frames, radius)
+    taps = np.zeros((len(frames), int((high - low).max(initial=1))))
+    known: dict[bytes, list[float]] = {}
+    for row in range(len(frames)):
+        offsets = frames[low[row] : high[row]] - frames[row]
+        weights = known.get(offsets.tobytes())
+        if weights is None:
+            weights = known[offsets.tobytes()] = tap_weights(offsets.tolist(), kernel, degree)
+        taps[row, : len(weights)] = weights
+    flat = np.ascontiguousarray(values).reshape(len(values), math.prod(values.shape[1:]))
+    result = np.empty_like(flat)
+    _weighted(flat, low, high, taps, result)
+    return result.reshape(values.shape)
 
 
 def smooth_landmarks(frames: np.ndarray, landmarks: np.ndarray, options: AdaptiveOptions | None = None) -> np.ndarray:
@@ -77,17 +89,16 @@ def smooth_landmarks(frames: np.ndarray, landmarks: np.ndarray, options: Adaptiv
     the mouth and the rest alone, so that blinks and speech, which change shape more than noise does, stay as they are.
     """
     options = options or AdaptiveOptions()
-    landmarks = np.asarray(landmarks, np.float64)
-    poses = np.array([_pose(points) for points in landmarks]).reshape(-1, 4)
-    shapes = np.array([_shape(points, pose) for points, pose in zip(landmarks, poses, strict=True)])
+    landmarks, frames = np.ascontiguousarray(landmarks, np.float64), np.asarray(frames, np.int64)
+    poses, shapes = np.empty((len(landmarks), 4)), np.empty_like(landmarks)
+    _split(landmarks, _mean_face(), _CALM, poses, shapes)
     kernel, _ = gaussian(options.pose_sigma)
     poses = smooth(frames, poses, kernel, options.radius, degree=2)
     time_kernel, _ = gaussian(options.shape_sigma)
+    times = np.array([time_kernel(k) for k in range(options.radius + 1)])
     result = np.empty_like(landmarks)
-    for row, (low, high) in enumerate(_windows(frames, options.radius)):
-        offsets = [int(f - frames[row]) for f in frames[low:high]]
-        calm = _bilateral(offsets, shapes[low:high], shapes[row], time_kernel, options.likeness)
-        result[row] = _posed(calm, poses[row])
+    low, high = _windows(frames, options.radius)
+    _calmed(frames, low, high, shapes, poses, _GROUPS, times, options.likeness, result)
     return result
 
 
@@ -128,18 +139,22 @@ def between(values: np.ndarray, row: int, share: float) -> np.ndarray:
     return np.asarray(a + share * (b - a), values.dtype)
 
 
-def _windows(frames: np.ndarray, radius: int) -> list[tuple[int, int]]:
-    """For each row the range of rows within `radius` frames."""
+def _windows(frames: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the first row within `radius` frames, and the one after the last: two (N,) int64."""
     low = np.searchsorted(frames, np.asarray(frames) - radius, "left")
     high = np.searchsorted(frames, np.asarray(frames) + radius, "right")
-    return [(int(a), int(b)) for a, b in zip(low, high, strict=True)]
+    return low, high
 
 
-def _sum(weights: Sequence[float], values: np.ndarray) -> np.ndarray:
-    total = weights[0] * values[0]
-    for weight, value in zip(weights[1:], values[1:], strict=True):
-        total = total + weight * value
-    return np.asarray(total)
+@compiled
+def _weighted(values: np.ndarray, low: np.ndarray, high: np.ndarray, taps: np.ndarray, result: np.ndarray) -> None:
+    """For each row the sum of values (N, M) of rows low..high, weighted by taps (N, T), one by one in order."""
+    for row in range(len(low)):
+        for k in range(values.shape[1]):
+            total = taps[row, 0] * values[low[row], k]
+            for at in range(low[row] + 1, high[row]):
+                total = total + taps[row, at - low[row]] * values[at, k]
+            result[row, k] = total
 
 
 _EYES_AND_MOUTH = (
@@ -147,57 +162,104 @@ _EYES_AND_MOUTH = (
     topology.LEFT_EYE + topology.LEFT_IRIS,
     topology.LIPS_OUTER + topology.LIPS_INNER,
 )
-_CALM = [i for i in range(468) if not any(i in group for group in _EYES_AND_MOUTH)]
-_GROUPS = [list(group) for group in _EYES_AND_MOUTH] + [
-    [i for i in range(topology.POINTS) if not any(i in group for group in _EYES_AND_MOUTH)]
-]
+_CALM = np.array([i for i in range(468) if not any(i in group for group in _EYES_AND_MOUTH)])
 
 
-def _pose(points: np.ndarray) -> tuple[float, float, float, float]:
-    """The similarity (a, b, x, y) that takes the mean face nearest to points (478, 3): (a, b) is scale times turn."""
-    mean = topology.canonical()[_CALM, :2].astype(np.float64)
-    middle = mean.sum(0) / len(mean)
-    u, v = mean[:, 0] - middle[0], mean[:, 1] - middle[1]
-    x, y = points[_CALM, 0], points[_CALM, 1]
-    centre_x, centre_y = x.sum() / len(x), y.sum() / len(y)
-    spread = (u * u + v * v).sum()
-    a = (u * (x - centre_x) + v * (y - centre_y)).sum() / spread
-    b = (u * (y - centre_y) - v * (x - centre_x)).sum() / spread
-    return a, b, centre_x - (a * middle[0] - b * middle[1]), centre_y - (b * middle[0] + a * middle[1])
+def _groups() -> np.ndarray:
+    """(478,) int64: 0 to 2 for points of the eyes and the mouth, 3 for the rest."""
+    groups = np.full(topology.POINTS, 3, np.int64)
+    for number, group in enumerate(_EYES_AND_MOUTH):
+        groups[list(group)] = number
+    return groups
 
 
-def _shape(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Points (478, 3) with the pose taken off: in distances between the eyes of the mean face."""
-    a, b, x, y = pose
-    squared = a * a + b * b
-    dx, dy = points[:, 0] - x, points[:, 1] - y
-    return np.stack([(a * dx + b * dy) / squared, (a * dy - b * dx) / squared, points[:, 2] / np.sqrt(squared)], 1)
+_GROUPS = _groups()
 
 
-def _posed(shape: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """The inverse of `_shape`."""
-    a, b, x, y = pose
-    return np.stack(
-        [
-            a * shape[:, 0] - b * shape[:, 1] + x,
-            b * shape[:, 0] + a * shape[:, 1] + y,
-            shape[:, 2] * np.sqrt(a * a + b * b),
-        ],
-        1,
-    )
+@cache
+def _mean_face() -> np.ndarray:
+    """(478, 2) float64: the mean face at rest."""
+    return np.ascontiguousarray(topology.canonical()[:, :2], np.float64)
 
 
-def _bilateral(
-    offsets: Sequence[int], shapes: np.ndarray, own: np.ndarray, kernel: Kernel, likeness: float
-) -> np.ndarray:
-    """The mean of shapes (T, 478, 3), weighed by time and, per group of points, by likeness to `own` (478, 3)."""
-    result = np.empty_like(own)
-    for group in _GROUPS:
-        weights = []
-        for offset, shape in zip(offsets, shapes, strict=True):
-            apart = shape[group, :2] - own[group, :2]
-            squared = float((apart * apart).sum()) / len(group)
-            weights.append(kernel(offset) * math.exp(-squared / (2.0 * likeness * likeness)))
-        total = sum(weights)
-        result[group] = _sum([w / total for w in weights], shapes[:, group])
-    return result
+@compiled
+def _split(landmarks: np.ndarray, mean: np.ndarray, calm: np.ndarray, poses: np.ndarray, shapes: np.ndarray) -> None:
+    """Pose (N, 4) and shape (N, 478, 3) of landmarks (N, 478, 3).
+
+    A pose is the similarity (a, b, x, y) that takes the mean face (478, 2) nearest to the points in `calm`: (a, b) is
+    scale times turn. A shape is the points with the pose taken off: in distances between the eyes of the mean face.
+    """
+    count = len(calm)
+    middle_u = middle_v = 0.0
+    for i in calm:
+        middle_u += mean[i, 0] / count
+        middle_v += mean[i, 1] / count
+    for row in range(len(landmarks)):
+        points = landmarks[row]
+        middle_x = middle_y = 0.0
+        for i in calm:
+            middle_x += points[i, 0] / count
+            middle_y += points[i, 1] / count
+        a = b = spread = 0.0
+        for i in calm:
+            u, v = mean[i, 0] - middle_u, mean[i, 1] - middle_v
+            x, y = points[i, 0] - middle_x, points[i, 1] - middle_y
+            a += u * x + v * y
+            b += u * y - v * x
+            spread += u * u + v * v
+        a, b = a / spread, b / spread
+        x, y = middle_x - (a * middle_u - b * middle_v), middle_y - (b * middle_u + a * middle_v)
+        poses[row] = (a, b, x, y)
+        squared = a * a + b * b
+        for i in range(len(points)):
+            dx, dy = points[i, 0] - x, points[i, 1] - y
+            shapes[row, i, 0] = (a * dx + b * dy) / squared
+            shapes[row, i, 1] = (a * dy - b * dx) / squared
+            shapes[row, i, 2] = points[i, 2] / math.sqrt(squared)
+
+
+@compiled
+def _calmed(
+    frames: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    shapes: np.ndarray,
+    poses: np.ndarray,
+    groups: np.ndarray,
+    times: np.ndarray,
+    likeness: float,
+    result: np.ndarray,
+) -> None:
+    """Landmarks (N, 478, 3) of poses (N, 4) and of the mean of shapes (N, 478, 3) over rows low..high.
+
+    Shapes are weighed by times (R + 1,), of 0, 1 .. R frames away, and per group of points by likeness to the row's.
+    """
+    count = groups.max() + 1
+    calm = np.empty(shapes.shape[1:])
+    squared, members, total = np.empty(count), np.zeros(count), np.empty(count)
+    for i in range(len(groups)):
+        members[groups[i]] += 1
+    for row in range(len(frames)):
+        weights = np.empty((high[row] - low[row], count))
+        total[:] = 0
+        for at in range(low[row], high[row]):
+            squared[:] = 0
+            for i in range(len(groups)):
+                dx, dy = shapes[at, i, 0] - shapes[row, i, 0], shapes[at, i, 1] - shapes[row, i, 1]
+                squared[groups[i]] += dx * dx + dy * dy
+            for group in range(count):
+                apart = squared[group] / members[group]
+                weight = times[abs(frames[at] - frames[row])] * math.exp(-apart / (2.0 * likeness * likeness))
+                weights[at - low[row], group] = weight
+                total[group] += weight
+        calm[:] = 0
+        for at in range(low[row], high[row]):
+            for i in range(len(groups)):
+                weight = weights[at - low[row], groups[i]] / total[groups[i]]
+                for axis in range(3):
+                    calm[i, axis] += weight * shapes[at, i, axis]
+        a, b, x, y = poses[row]
+        for i in range(len(groups)):
+            result[row, i, 0] = a * calm[i, 0] - b * calm[i, 1] + x
+            result[row, i, 1] = b * calm[i, 0] + a * calm[i, 1] + y
+            result[row, i, 2] = calm[i, 2] * math.sqrt(a * a + b * b)
