@@ -181,3 +181,20 @@ def test_a_batch_that_was_killed_goes_on(here):
     assert states(json.loads(done.stdout))[0] == "done before"
     assert len({(here / f"{i}.toy").read_text() for i in range(4)}) == 1
     assert not list(here.glob("*.vidswap")) and not list(here.rglob(".*.tmp*"))
+
+
+@pytest.mark.parametrize("text", ["a.mp4\nb.mp4\n", "target;output\na.mp4;b.mp4\n"])
+def test_a_csv_whose_first_line_names_no_target_is_refused(vidswap, tmp_path, text):
+    (tmp_path / "jobs.csv").write_text(text)
+    code, _, err = vidswap("batch", tmp_path / "jobs.csv")
+    assert (code, "the first line names the columns" in err) == (2, True), err
+
+
+def test_a_link_to_nothing_in_a_folder_fails_and_is_named(vidswap, tmp_path, faceless):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").symlink_to("nothing.mp4")
+    (tmp_path / "clips" / "b.mp4").symlink_to(faceless)
+    pipeline = tmp_path / "through.yaml"
+    pipeline.write_text("name: through\nstages:\n- {use: decode.pyav}\n- {use: encode.pyav}\n")
+    code, out, err = vidswap("batch", tmp_path / "clips", "-o", tmp_path / "out", "--pipeline", pipeline, "-j", 0)
+    assert (code, "2 jobs: 1 done, 1 failed" in out, "no such file" in err) == (1, True, True), out + err

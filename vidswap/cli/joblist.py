@@ -88,7 +88,8 @@ def read_jobs(jobs: Path, output: Path | None) -> list[tuple[str, Row]]:
 def _of_folder(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(folder.iterdir()):
         # Opening a pipe would wait for its other end.
-        if path.name.startswith(".") or not path.is_file():
+        lost = path.is_symlink() and not path.exists()
+        if path.name.startswith(".") or not (lost or path.is_file()):
             continue
         if path.suffix.lower() in VIDEO_SUFFIXES or is_animated_webp(path):
             yield str(path), {"target": str(path.absolute())}
@@ -109,6 +110,11 @@ def _of_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
+            if reader.fieldnames is not None and "target" not in reader.fieldnames:
+                raise InputError(
+                    f"{path}: the first line names the columns with commas between, such as target,output,source; "
+                    f"got {','.join(map(str, reader.fieldnames))[:60]!r}"
+                )
             for cells in reader:
                 place = f"{path}: line {reader.line_num}"
                 if None in cells:
