@@ -26,6 +26,7 @@ import numpy as np
 
 SIZE = (96, 64)
 FRAMES = 24
+CONTAINERS = (".mkv", ".mp4")
 _X264 = {"g": "8", "bf": "2", "preset": "veryfast", "threads": "1"}
 _X265 = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=8:pools=1"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "g": "8"}
@@ -37,6 +38,8 @@ CLIPS: dict[str, dict[str, Any]] = {
     "hevc.mkv": {"codec": "libx265", "options": _X265},
     "vp9.webm": {"codec": "libvpx-vp9", "options": _VP9, "sound": "libopus"},
     "stream.ts": {"codec": "libx264", "options": _X264, "sound": "aac"},
+    "surround.ts": {"codec": "mpeg2video", "options": {"g": "8", "bf": "2"}, "sound": "ac3"},
+    "layer2.ts": {"codec": "libx264", "options": _X264, "sound": "mp2"},
     "mpeg2.mpg": {"codec": "mpeg2video", "options": {"g": "8", "bf": "2"}},
     "picture.gif": {"codec": "gif", "pixel_format": "rgb8"},
     "mjpeg.avi": {"codec": "mjpeg", "pixel_format": "yuvj420p", "sound": "pcm_s16le"},
@@ -233,15 +236,18 @@ def try_file(path: Path, folder: Path) -> str:
             told.update(reader.take_warnings())
         segments.append(folder / f"{number}.nut")
     assert bool(told) == bool(whole_told), (told, whole_told)
-    output = folder / f"out{_container(path)}"
-    warnings = [*index.warnings, *whole_told, *join(index, segments, output)]
-    assert not any("\n" in w for w in warnings)
-    again = probe(output)
-    assert again.frame_count == index.frame_count, f"{again.frame_count} of {index.frame_count} frames joined"
-    shift = round((index.time_s(0) - again.time_s(0)) / float(index.time_base))
-    drift = np.abs((again.pts * float(again.time_base)) - ((index.pts - shift) * float(index.time_base))).max()
-    assert drift < 0.0021, f"timestamps drift by {drift} s"
-    for made in (*segments, output):
+    warnings: list[str] = []
+    for container in CONTAINERS:
+        output = folder / f"out{container}"
+        warnings = [*index.warnings, *whole_told, *join(index, segments, output)]
+        assert not any("\n" in w for w in warnings)
+        again = probe(output)
+        assert again.frame_count == index.frame_count, f"{again.frame_count} of {index.frame_count} joined in {container}"
+        shift = round((index.time_s(0) - again.time_s(0)) / float(index.time_base))
+        drift = np.abs((again.pts * float(again.time_base)) - ((index.pts - shift) * float(index.time_base))).max()
+        assert drift < 0.0021, f"timestamps drift by {drift} s in {container}"
+        output.unlink()
+    for made in segments:
         made.unlink()
     assert not list(folder.iterdir()), "something is left over"
     assert open_handles() <= handles, "file handles leak"
@@ -277,10 +283,6 @@ def memory_mb() -> float:
     """Resident memory of this process in MiB; 0 where the system does not tell."""
     told = Path("/proc/self/statm")
     return round(int(told.read_text().split()[1]) * resource.getpagesize() / 2**20, 1) if told.exists() else 0.0
-
-
-def _container(path: Path) -> str:
-    return path.suffix if path.suffix in (".mp4", ".mov") else ".mkv"
 
 
 def _sum(picture: Any) -> int:

@@ -47,6 +47,7 @@ class Voice:
 
 
 VOICE = Voice()
+_UNFOLDED = 400
 
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None:
@@ -60,4 +61,5 @@ def table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None
         made.add_column(column, no_wrap=i == 0, overflow="fold")
     for row in rows:
         made.add_row(*map(escape, row))
-    Console().print(made)
+    # Where nobody looks at a screen, lines are as long as what they say.
+    Console(width=None if sys.stdout.isatty() else _UNFOLDED).print(made)
