@@ -10,6 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from vidswap.compiled import compiled
+
 from . import topology
 
 REGIONS = (
@@ -31,6 +33,7 @@ REGIONS = (
 BACKGROUND, LIP, EYEBROWS, EYES, HAIR, NOSE, SKIN, EARS, BELOWFACE, MOUTH, EYE_GLASS, EAR_RINGS = range(12)
 
 _COLOUR_SIDE = 128  # colours are judged at this size: finer detail is noise to them
+_SAMPLES = 2000
 _LAB_FLOOR = np.array([16.0, 5.0, 6.0], np.float32)  # least spread of a colour class in OpenCV's 8-bit Lab
 
 _PAINTED = (
@@ -56,8 +59,12 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
     silhouette = cv2.resize(person, (small, small), interpolation=cv2.INTER_AREA)
     around = _around(cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA), own, silhouette)
     labels = _enlarged(around, size) if small < size else around
-    face = _filled(points[list(topology.FACE_OVAL)], size) & ~((labels == HAIR) & _above_brows(points, size))
-    labels[face] = SKIN
+    # Above the brows the outline leaves a fringe as it is.
+    above = labels[: int(np.clip(np.ceil(points[list(topology.BROWS), 1].min()), 0, size))]
+    fringe = cv2.compare(above, HAIR, cv2.CMP_EQ) if above.size else None
+    _fill(labels, points[list(topology.FACE_OVAL)], SKIN)
+    if fringe is not None:
+        above[fringe > 0] = HAIR
     for label, ring in _PAINTED:
         _fill(labels, points[list(ring)], label)
     return labels
@@ -66,42 +73,32 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
 def _around(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Hair, ears, neck and the skin above the outline, judged by place and colour, at the small size."""
     size = crop.shape[0]
-    lab = cv2.cvtColor(cv2.GaussianBlur(crop, (5, 5), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
-    oval = _filled(points[list(topology.FACE_OVAL)], size)
-    skin = _like(lab, _skin_sample(points, size))
-    body = person > 0.5
-    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    lab = cv2.cvtColor(cv2.GaussianBlur(crop, (5, 5), 0), cv2.COLOR_RGB2LAB)
+    oval = np.zeros((size, size), np.uint8)
+    _fill(oval, points[list(topology.FACE_OVAL)], 1)
     top, chin = points[topology.FOREHEAD], points[topology.CHIN]
     left, right = float(points[234, 0]), float(points[454, 0])
+    levels = np.array(
+        [
+            *(points[list(ring), 1].mean() for ring in (topology.BROWS, topology.EYES, topology.LIPS_INNER)),
+            float(chin[1]),
+        ]
+    )
     height, width = max(1.0, float(chin[1] - top[1])), max(1.0, abs(right - left))
-    eye_y = float(points[list(topology.EYES), 1].mean())
-    mouth_y = float(points[list(topology.LIPS_INNER), 1].mean())
-    brow_y = float(points[list(topology.BROWS), 1].mean())
-
-    crown = body & (y < eye_y) & ~skin & ~oval
-    hair_like = _like(lab, crown) if crown.sum() >= 0.01 * size * size else np.zeros_like(body)
-    beside = np.minimum(np.abs(x - left), np.abs(x - right)) < 0.2 * width
-    under = (y > mouth_y) & (x > left) & (x < right)
-
-    labels = np.zeros((size, size), np.uint8)
-    labels[body & ~skin & ((y < chin[1]) | hair_like)] = HAIR
-    labels[body & skin & under & ~oval] = BELOWFACE
-    labels[body & skin & beside & (y > brow_y) & (y < mouth_y) & ~oval] = EARS
-    # The outline ends near the hairline: light hair higher up is hair, however like skin it looks.
-    labels[body & skin & (y <= brow_y) & ~oval] = HAIR
-    arch = top[1] - 0.15 * height * (1.0 - ((x - 0.5 * (left + right)) / (0.5 * width)) ** 2)
-    labels[body & skin & (y <= brow_y) & (y > arch) & ~oval] = SKIN
-    # Only a fringe is hair within the outline: below the brows it is beard or shadow.
-    labels[oval & ~(hair_like & ~skin & (y < brow_y))] = SKIN
-    return cv2.medianBlur(labels, 5)
+    arch = np.array([float(top[1]), 0.15 * height, 0.5 * (left + right), 0.5 * width])
+    labels = np.empty((size, size), np.uint8)
+    _judged(lab, oval, _skin_sample(points, size), person, levels, left, right, width, arch, labels)
+    result = np.empty_like(labels)
+    _median_of_labels(labels, result)
+    return result
 
 
 def _skin_sample(points: np.ndarray, size: int) -> np.ndarray:
-    """Where skin is sure to be: cheeks, nose and the middle of the forehead, between brows and mouth."""
+    """(S, S) uint8, 1 where skin is sure to be: cheeks, nose and the middle of the forehead, from brows to mouth."""
     mask = np.zeros((size, size), np.uint8)
     for ring in _SURE_SKIN:
         _fill(mask, points[list(ring)], 1)
-    return mask > 0
+    return mask
 
 
 _SURE_SKIN = (
@@ -112,40 +109,195 @@ _SURE_SKIN = (
 )
 
 
-def _like(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    """Pixels (S, S) bool whose colour is one of the sample's: within three robust spreads of its median."""
-    colours = lab[sample]
-    if not len(colours):
-        return np.zeros(lab.shape[:2], bool)
+@compiled
+def _judged(
+    lab: np.ndarray,
+    oval: np.ndarray,
+    sure: np.ndarray,
+    person: np.ndarray,
+    levels: np.ndarray,
+    left: float,
+    right: float,
+    width: float,
+    arch: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Writes labels (S, S) uint8 of colours lab (S, S, 3) uint8.
+
+    oval and sure (S, S) uint8: 1 within the outline, and on sure skin; person (S, S) float32; levels (4,): heights of
+    brows, eyes, mouth and chin; left, right and width of the outline; arch (4,): top, rise, middle and half the width
+    of the arc above which hair begins.
+    """
+    size = lab.shape[0]
+    brow, eye, mouth, chin = levels
+    middle, spread = np.zeros(3, np.float32), np.ones(3, np.float32)
+    skin, hair = np.zeros((size, size), np.bool_), np.zeros((size, size), np.bool_)
+    _find_alike(lab, sure, middle, spread, skin)
+    crown = np.zeros((size, size), np.uint8)
+    count = 0
+    for y in range(size):
+        if y >= eye:
+            break
+        for x in range(size):
+            if person[y, x] > np.float32(0.5) and not skin[y, x] and not oval[y, x]:
+                crown[y, x] = 1
+                count += 1
+    if count >= 0.01 * size * size:
+        _find_alike(lab, crown, middle, spread, hair)
+    for y in range(size):
+        for x in range(size):
+            label = BACKGROUND
+            if oval[y, x]:
+                # Only a fringe is hair within the outline: below the brows it is beard or shadow.
+                fringe = hair[y, x] and not skin[y, x] and y < brow
+                label = SKIN
+                if fringe:
+                    label = HAIR if person[y, x] > np.float32(0.5) and (y < chin or hair[y, x]) else BACKGROUND
+            elif person[y, x] > np.float32(0.5):
+                if not skin[y, x]:
+                    label = HAIR if y < chin or hair[y, x] else BACKGROUND
+                elif y <= brow:
+                    # The outline ends near the hairline: light hair higher up is hair, however like skin it looks.
+                    away = (x - arch[2]) / arch[3]
+                    label = SKIN if y > arch[0] - arch[1] * (1.0 - away * away) else HAIR
+                elif y < mouth and min(abs(x - left), abs(x - right)) < 0.2 * width:
+                    label = EARS
+                elif y > mouth and left < x < right:
+                    label = BELOWFACE
+            labels[y, x] = label
+
+
+@compiled
+def _find_alike(lab: np.ndarray, sample: np.ndarray, middle: np.ndarray, spread: np.ndarray, alike: np.ndarray) -> None:
+    """Writes to alike (S, S) bool which colours are the sample's (S, S) uint8: within three spreads of its median."""
+    size = lab.shape[0]
+    count = 0
+    for y in range(size):
+        for x in range(size):
+            count += sample[y, x]
+    if count == 0:
+        return
     # Some thousand colours tell a median as well as all of them.
-    colours = colours[:: 1 + len(colours) // 2000]
-    middle = np.median(colours, 0)
-    spread = np.maximum(np.float32(1.4826) * np.median(np.abs(colours - middle), 0), _LAB_FLOOR)
-    apart = (lab - middle) / spread
-    apart *= apart
-    return np.asarray(apart[..., 0] + apart[..., 1] + apart[..., 2] < 9.0)
+    step = 1 + count // _SAMPLES
+    some = np.empty(((count + step - 1) // step, 3), np.int64)
+    at = 0
+    for y in range(size):
+        for x in range(size):
+            if sample[y, x]:
+                if at % step == 0:
+                    for channel in range(3):
+                        some[at // step, channel] = lab[y, x, channel]
+                at += 1
+    tally = np.empty(512, np.int64)
+    for channel in range(3):
+        tally[:] = 0
+        for value in some[:, channel]:
+            tally[2 * value] += 1
+        doubled = _twice_the_median(tally, len(some)) // 2
+        tally[:] = 0
+        for value in some[:, channel]:
+            tally[abs(2 * value - doubled)] += 1
+        usual = np.float32(0.25) * np.float32(_twice_the_median(tally, len(some)))
+        middle[channel] = np.float32(0.5) * np.float32(doubled)
+        spread[channel] = max(np.float32(1.4826) * usual, _LAB_FLOOR[channel])
+    for y in range(size):
+        for x in range(size):
+            total = np.float32(0)
+            for channel in range(3):
+                apart = (np.float32(lab[y, x, channel]) - middle[channel]) / spread[channel]
+                total += apart * apart
+            alike[y, x] = total < np.float32(9)
+
+
+@compiled
+def _twice_the_median(tally: np.ndarray, count: int) -> int:
+    """Twice the median of `count` whole numbers, of which tally[n] are n."""
+    below, value = 0, 0
+    while below + tally[value] <= (count - 1) // 2:
+        below += tally[value]
+        value += 1
+    lower = value
+    while below + tally[value] <= count // 2:
+        below += tally[value]
+        value += 1
+    return lower + value
+
+
+@compiled
+def _median_of_labels(labels: np.ndarray, result: np.ndarray) -> None:
+    """The median of 5 x 5 labels (S, S) around each, those of the edge repeated, as `cv2.medianBlur` has it."""
+    size = labels.shape[0]
+    # Five bits of a word for each of the twelve labels count how often it is there.
+    columns = np.zeros(size, np.int64)
+    for y in range(-2, 3):
+        for x in range(size):
+            columns[x] += np.int64(1) << (5 * labels[min(max(y, 0), size - 1), x])
+    for y in range(size):
+        if y > 0:
+            gone, new = max(y - 3, 0), min(y + 2, size - 1)
+            for x in range(size):
+                columns[x] += (np.int64(1) << (5 * labels[new, x])) - (np.int64(1) << (5 * labels[gone, x]))
+        counts = 3 * columns[0] + columns[min(1, size - 1)] + columns[min(2, size - 1)]
+        for x in range(size):
+            label = labels[y, x]
+            # What fills more than half of the places is the median.
+            if (counts >> (5 * label)) & 31 <= 12:
+                total, label = counts & 31, 0
+                while total <= 12:
+                    label += 1
+                    total += (counts >> (5 * label)) & 31
+            result[y, x] = label
+            counts += columns[min(x + 3, size - 1)] - columns[max(x - 2, 0)]
 
 
 def _enlarged(labels: np.ndarray, size: int) -> np.ndarray:
     """Labels at a larger size, with smooth borders: each pixel has the label with the largest interpolated share."""
-    best = np.zeros((size, size), np.float32)
-    result = np.zeros((size, size), np.uint8)
-    for label in np.unique(labels):
-        share = cv2.resize((labels == label).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-        nearer = cv2.compare(share, best, cv2.CMP_GT)
-        cv2.max(share, best, best)
-        np.copyto(result, label, where=nearer.view(bool))
+    result = cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
+    _smooth_borders(labels, result)
     return result
 
 
-def _above_brows(points: np.ndarray, size: int) -> np.ndarray:
-    return np.broadcast_to((np.arange(size) < points[list(topology.BROWS), 1].min())[:, None], (size, size))
-
-
-def _filled(ring: np.ndarray, size: int) -> np.ndarray:
-    mask = np.zeros((size, size), np.uint8)
-    _fill(mask, ring, 1)
-    return mask > 0
+@compiled
+def _smooth_borders(labels: np.ndarray, result: np.ndarray) -> None:
+    """Writes to result (T, T) what lies between unequal neighbours among labels (S, S)."""
+    small, size = labels.shape[0], result.shape[0]
+    scale = small / size
+    # first[i + 1]: the first pixel at or beyond the middle of the smaller one i; share: how far beyond.
+    first = np.zeros(small + 2, np.int64)
+    share = np.empty(size, np.float32)
+    begun = 0
+    for x in range(size):
+        place = np.float32((x + 0.5) * scale - 0.5)
+        own = int(np.floor(place))
+        share[x] = place - np.float32(own)
+        while begun <= own:
+            begun += 1
+            first[begun] = x
+    first[small + 1] = size
+    names, shares = np.empty(4, np.uint8), np.empty(4, np.float32)
+    for i in range(-1, small):
+        above, below = max(i, 0), min(i + 1, small - 1)
+        for j in range(-1, small):
+            before, after = max(j, 0), min(j + 1, small - 1)
+            names[0], names[1] = labels[above, before], labels[above, after]
+            names[2], names[3] = labels[below, before], labels[below, after]
+            if names[0] == names[1] and names[0] == names[2] and names[0] == names[3]:
+                continue
+            for y in range(first[i + 1], first[i + 2]):
+                for x in range(first[j + 1], first[j + 2]):
+                    shares[0] = (np.float32(1) - share[x]) * (np.float32(1) - share[y])
+                    shares[1] = share[x] * (np.float32(1) - share[y])
+                    shares[2] = (np.float32(1) - share[x]) * share[y]
+                    shares[3] = share[x] * share[y]
+                    best, label = np.float32(0), np.uint8(255)
+                    for a in range(4):
+                        total = np.float32(0)
+                        for b in range(4):
+                            if names[b] == names[a]:
+                                total += shares[b]
+                        if total > best or (total == best and names[a] < label):
+                            best, label = total, names[a]
+                    result[y, x] = label
 
 
 def _fill(labels: np.ndarray, ring: np.ndarray, label: int) -> None:
