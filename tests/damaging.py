@@ -242,7 +242,7 @@ def try_file(path: Path, folder: Path) -> str:
         warnings = [*index.warnings, *whole_told, *join(index, segments, output)]
         assert not any("\n" in w for w in warnings)
         again = probe(output)
-        assert again.frame_count == index.frame_count, f"{again.frame_count} of {index.frame_count} joined in {container}"
+        assert again.frame_count == index.frame_count, f"{again.frame_count} of {index.frame_count} in {container}"
         shift = round((index.time_s(0) - again.time_s(0)) / float(index.time_base))
         drift = np.abs((again.pts * float(again.time_base)) - ((index.pts - shift) * float(index.time_base))).max()
         assert drift < 0.0021, f"timestamps drift by {drift} s in {container}"

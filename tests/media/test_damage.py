@@ -238,3 +238,22 @@ def test_sound_whose_first_packets_are_damaged_goes_on_behind_them(tmp_path, ext
     (warning,) = join(index, [segment], output)
     assert re.search(r"damaged packets of stream 1 \(audio, aac\) between 0\.\d+ and 0\.\d+ s are left out", warning)
     assert heard(output) == heard(clip) >= 30 * 1024
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".mp4"])
+def test_sound_that_nothing_tells_how_to_decode_is_left_out_and_told(tmp_path, extension):
+    clip = make_clips(tmp_path, ["front.mp4"])["front.mp4"]
+    data = bytearray(clip.read_bytes())
+    place = data.index(b"esds")
+    # ISO/IEC 14496-1, 7.2.6: the descriptor of the decoder's own header has the tag 5.
+    data[data.index(b"\x05\x80\x80\x80", place)] = 0x7F
+    clip.write_bytes(data)
+    index = probe(clip)
+    with Reader(index) as reader:
+        writer = SegmentWriter(tmp_path / "0.nut", index, WriterOptions(preset="ultrafast"))
+        for picture in reader.read(0, index.frame_count):
+            writer.add(picture)
+        writer.close()
+    (warning,) = join(index, [tmp_path / "0.nut"], tmp_path / f"out{extension}")
+    assert warning == "stream 1 (audio, aac) is damaged: nothing tells how to decode it, and it is left out"
+    assert probe(tmp_path / f"out{extension}").frame_count == 24

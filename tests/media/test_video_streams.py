@@ -48,14 +48,14 @@ def packets(path: Path) -> dict[tuple[int, int], list[bytes]]:
     return found
 
 
-def rewritten(index: Any, output: Path) -> list[str]:
+def rewritten(index: Any, output: Path, tags: dict[str, str] | None = None) -> list[str]:
     segment = output.with_name("0.nut")
     with Reader(index) as reader:
         writer = SegmentWriter(segment, index, WriterOptions(preset="ultrafast"))
         for picture in reader.read(0, index.frame_count):
             writer.add(picture)
         writer.close()
-    return join(index, [segment], output)
+    return join(index, [segment], output, metadata=tags)
 
 
 @pytest.mark.parametrize("extension", [".mp4", ".mkv"])
@@ -112,17 +112,33 @@ def with_cover(path: Path, clip: Path) -> bytes:
     return picture
 
 
+@pytest.mark.parametrize("to", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("extension", [".mp4", ".mkv"])
-def test_a_cover_is_not_taken_for_the_video_and_stays_in_matroska(tmp_path, extension):
-    plain = several(tmp_path / f"plain{extension}", SIZES[:1])
-    clip = tmp_path / f"clip{extension}"
-    picture = with_cover(clip, plain)
+def test_a_cover_is_kept_and_not_taken_for_the_video(tmp_path, extension, to):
+    clip, output = tmp_path / f"clip{extension}", tmp_path / f"out{to}"
+    picture = with_cover(clip, several(tmp_path / f"plain{extension}", SIZES[:1]))
     index = probe(clip)
     assert ((index.width, index.height), index.frame_count, index.warnings) == (SIZES[0], 10, ())
-    assert rewritten(index, tmp_path / "out.mkv") == []
-    with av.open(str(tmp_path / "out.mkv")) as container:
+    assert rewritten(index, output, {"comment": "changed", "own": "x"}) == []
+    with av.open(str(output)) as container:
         (cover,) = (s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic)
+        tags = {name.lower(): value for name, value in container.metadata.items()}
         assert bytes(next(container.demux(cover))) == picture
-    assert probe(tmp_path / "out.mkv").frame_count == 10
-    (warning,) = rewritten(index, tmp_path / "out.mp4")
-    assert "is a cover picture and is left out" in warning
+    assert (tags["comment"], tags["own"], "vidswap_cover" in tags) == ("changed", "x", False)
+    result = probe(output)
+    assert (result.frame_count, result.warnings) == (10, ())
+    with Reader(result) as reader:
+        assert len(list(reader.read(0, 10))) == 10
+
+
+def test_a_cover_that_the_container_has_no_room_for_is_told(tmp_path):
+    clip = tmp_path / "clip.mkv"
+    with_cover(clip, several(tmp_path / "plain.mkv", SIZES[:1]))
+    index = probe(clip)
+    with Reader(index) as reader:
+        writer = SegmentWriter(tmp_path / "0.mkv", index, WriterOptions(codec="libvpx-vp9", preset="8"))
+        for picture in reader.read(0, index.frame_count):
+            writer.add(picture)
+        writer.close()
+    (warning,) = join(index, [tmp_path / "0.mkv"], tmp_path / "out.webm")
+    assert "is a cover picture that webm has no room for, and is left out" in warning

@@ -34,9 +34,7 @@ class AdtsGate:
 
 def gate_of(path: Path, stream: Any) -> AdtsGate | None:
     """The gate for a stream of the file `path`; None for one that is not AAC in ADTS, or hardly any longer."""
-    if stream.type != "audio" or stream.codec_context is None or stream.codec_context.name != "aac":
-        return None
-    if stream.codec_context.extradata:
+    if not _has_no_header(stream):
         return None
     found: list[int | None] = []
     with contextlib.suppress(*UNREADABLE), opened(path) as source:
@@ -46,6 +44,16 @@ def gate_of(path: Path, stream: Any) -> AdtsGate | None:
     if not headers or headers.total() < _FEWEST_COMMON * len(found):
         return None
     return AdtsGate(headers.most_common(1)[0][0])
+
+
+def is_headless(path: Path, stream: Any) -> bool:
+    """True for AAC that nobody can decode, because neither the file's header nor its packets tell how."""
+    return _has_no_header(stream) and gate_of(path, stream) is None
+
+
+def _has_no_header(stream: Any) -> bool:
+    context = stream.codec_context
+    return stream.type == "audio" and context is not None and context.name == "aac" and not context.extradata
 
 
 def _fixed_header(packet: Any) -> int | None:

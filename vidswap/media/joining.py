@@ -14,7 +14,7 @@ import av.container
 
 from vidswap.graph.errors import VidswapError
 
-from . import other_streams, video_packets
+from . import mp4_cover, other_streams, video_packets
 from .containers import Container, container_of, muxer_options
 from .copying import Span
 from .decoders import says_alpha
@@ -97,7 +97,8 @@ def _join(
         copied = source.streams[index.stream_index]
         stream = _add_video(video, result, target, copied, alpha=says_alpha(copied))
     window = other_streams.window_of(index, target)
-    others = other_streams.add_streams(index, source, result, target, window, warnings)
+    served, cover = other_streams.attach_covers(other_streams.covers_of(index, source), result, target)
+    others = other_streams.add_streams(index, source, result, target, window, warnings, served)
     result.metadata.update(kept_tags(index.metadata))
     result.metadata.update(metadata)
     if chapters := other_streams.chapters_of(index, window):
@@ -125,6 +126,8 @@ def _join(
     result.close()
     if shaped:
         write_aspect_ratio(output, index)
+    if cover:
+        mp4_cover.write_cover(output, *cover)
     warnings += lost.warnings(index)
 
 

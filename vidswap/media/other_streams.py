@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import av
 import av.container
 
-from .adts import gate_of
+from . import mp4_cover
+from .adts import gate_of, is_headless
 from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
@@ -96,9 +97,18 @@ def chapters_of(index: VideoIndex, window: Window) -> list[Any]:
 
 
 def add_streams(
-    index: VideoIndex, source: Any, result: Any, target: Container, window: Window, warnings: list[str]
+    index: VideoIndex,
+    source: Any,
+    result: Any,
+    target: Container,
+    window: Window,
+    warnings: list[str],
+    served: Collection[int] = (),
 ) -> dict[int, Any]:
-    """Streams of the result for all other streams of the source that it can hold, by the source's stream index."""
+    """Streams of the result for all other streams of the source that it can hold, by the source's stream index.
+
+    Those `served` are in the result already.
+    """
     others: dict[int, Any] = {}
     for stream in source.streams:
         if stream.index == index.stream_index:
@@ -112,11 +122,12 @@ def add_streams(
         if record.kind == "data" and record.codec == "bin_data" and index.chapters and "mp4" in index.container:
             continue  # the titles of chapters, which are written anew
         cover = bool(record.disposition & av.stream.Disposition.attached_pic)
-        if cover and target.muxer == "matroska" and _attach_picture(index, stream, result):
+        if stream.index in served:
             continue
         if cover:
-            # MP4 has room for a cover or for tags of one's own, and the tags say that faces were changed.
-            warnings.append(f"{label} is a cover picture and is left out")
+            warnings.append(f"{label} is a cover picture that {target.muxer} has no room for, and is left out")
+        elif is_headless(index.path, stream):
+            warnings.append(f"{label} is damaged: nothing tells how to decode it, and it is left out")
         elif holds_stream(target, stream):
             hides = record.kind == "audio" and not target.iso and window.start is None
             with sound_template(index.path, stream, window.shift) if hides else contextlib.nullcontext(stream) as like:
@@ -142,18 +153,37 @@ def add_streams(
     return others
 
 
-def _attach_picture(index: VideoIndex, stream: Any, result: Any) -> bool:
-    """Attach a cover picture to a Matroska file; False where there is none to be read."""
-    kind = _PICTURES.get(stream.codec_context.name if stream.codec_context is not None else "")
-    with contextlib.suppress(*UNREADABLE), opened(index.path) as source:
-        picture = next((bytes(p) for p in source.demux(source.streams[stream.index]) if p.size), b"")
-        if picture and kind:
-            tags = kept_tags(dict(stream.metadata))
+def covers_of(index: VideoIndex, source: Any) -> list[tuple[Any, bytes]]:
+    """The streams that are cover pictures, with the bytes of the pictures; b"" where one cannot be read."""
+    found: list[tuple[Any, bytes]] = []
+    for stream in source.streams.video:
+        if stream.index == index.stream_index or not stream.disposition & av.stream.Disposition.attached_pic:
+            continue
+        picture = b""
+        with contextlib.suppress(*UNREADABLE), opened(index.path) as again:
+            picture = next((bytes(p) for p in again.demux(again.streams[stream.index]) if p.size), b"")
+        found.append((stream, picture))
+    return found
+
+
+def attach_covers(covers: list[tuple[Any, bytes]], result: Any, target: Container) -> tuple[set[int], Any]:
+    """Attach pictures to a Matroska file, or keep room for the first in an MP4 file, which has one alone.
+
+    Returns the source's streams that are served, and for MP4 the arguments of `mp4_cover.write_cover`, or None.
+    """
+    served: set[int] = set()
+    for stream, picture in covers:
+        codec = stream.codec_context.name if picture and stream.codec_context is not None else ""
+        if target.iso and codec in mp4_cover.COVER_TYPES:
+            result.metadata.update(mp4_cover.placeholder(picture))
+            return {stream.index}, (picture, mp4_cover.COVER_TYPES[codec])
+        if target.muxer == "matroska" and codec in _PICTURES:
+            tags, kind = kept_tags(dict(stream.metadata)), _PICTURES[codec]
             name = tags.pop("filename", f"cover.{kind.removeprefix('image/').replace('jpeg', 'jpg')}")
             attached = result.add_attachment(name, tags.pop("mimetype", kind), picture)
             attached.metadata.update(tags)
-            return True
-    return False
+            served.add(stream.index)
+    return served, None
 
 
 class Lost:
