@@ -300,7 +300,7 @@ def test_footage_passes_through(media, tmp_path, ffmpeg, name):
         assert packets(output, "audio") == packets(media / name, "audio")
 
 
-def test_what_is_left_out_is_told(tmp_path, make_clip, ffmpeg):
+def test_time_codes_and_covers_stay(tmp_path, make_clip, ffmpeg):
     plain = make_clip(tmp_path / "plain.mp4", 10, options=X264, sound="aac")
     source = tmp_path / "in.mp4"
     cover = ("-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", "-map", "0", "-map", "1")
@@ -309,9 +309,9 @@ def test_what_is_left_out_is_told(tmp_path, make_clip, ffmpeg):
     index = probe(source)
     for extension in (".mp4", ".mkv"):
         output = tmp_path / f"out{extension}"
-        warnings = join(index, write(index, tmp_path), output)
-        assert [w for w in warnings if "cover" not in w] == []
-        assert "is a cover picture and is left out" in warnings[0]
+        assert join(index, write(index, tmp_path), output) == []
+        assert ffmpeg("-i", output, "-map", "0:v", "-c", "copy", "-f", "null", "-") == ""
+        assert [s.codec for s in probe(output).streams if s.kind == "video"] == ["png"]
     result = probe(tmp_path / "out.mp4")
     assert result.video_metadata["timecode"] == "01:00:00:00"
 
