@@ -107,7 +107,7 @@ def test_same_call_after_a_failure_resumes_and_gives_the_same_frames(go, tmp_pat
 def test_changed_settings_are_refused_with_the_difference_and_fresh_starts_anew(go, tmp_path):
     with pytest.raises(StageError):
         go(options={"blend": {"fail_at": 46}})
-    with pytest.raises(InputError, match=r"pipeline.stages.4.options.fail_at was 46, is -1; --fresh starts anew"):
+    with pytest.raises(InputError, match=r"differs: blend.fail_at was 46, is -1; --fresh starts anew"):
         go()
     assert go(fresh=True)[0].frames == 60
 

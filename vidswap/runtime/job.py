@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MARKER = "job.json"
 LOCK = "lock"
 ERROR = "error.txt"
 TEMPORARY = ".*.tmp*"
+_OPTION_OF_STAGE = re.compile(r"^pipeline\.stages\.([^.]+)\.options\.")
 LOCK_TRIES = 100
 
 
@@ -179,6 +181,8 @@ def digest(identity: dict[str, Any]) -> str:
 def first_difference(before: Any, now: Any, where: str = "") -> str | None:
     """The first place, in the order of `now`, where plain data differ, as `place was A, is B`; None when they agree.
 
+    Items of lists that have a name go by it, and options of a stage as the command line names them.
+
     >>> first_difference({"a": [1, 2]}, {"a": [1, 3]})
     'a.1 was 2, is 3'
     """
@@ -190,10 +194,12 @@ def first_difference(before: Any, now: Any, where: str = "") -> str | None:
         return None
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for i, (one, other) in enumerate(zip(before, now, strict=True)):
-            found = first_difference(one, other, f"{where}.{i}")
+            named = isinstance(other, dict) and isinstance(other.get("name"), str)
+            found = first_difference(one, other, f"{where}.{other['name'] if named else i}")
             if found:
                 return found
         return None
+    where = _OPTION_OF_STAGE.sub(r"\1.", where)
     return None if before == now else f"{where} was {_shown(before)}, is {_shown(now)}"
 
 
