@@ -73,10 +73,12 @@ def saturation(image: np.ndarray, weight: np.ndarray) -> float:
 
 def less_colourful(image: np.ndarray, share: float) -> np.ndarray:
     """image (h, w, 3) uint8 with its distance to grey scaled by `share`, 0..1."""
-    if share >= 0.995:
-        return image
-    mixing = share * np.eye(3) + (1 - share) * np.repeat(_LUMA[None], 3, 0)
-    return cv2.transform(image, mixing)
+    return image if share >= 0.995 else cv2.transform(image, colour_mixing(share))
+
+
+def colour_mixing(share: float) -> np.ndarray:
+    """(3, 3) float32: from RGB to RGB with its distance to grey scaled by `share`, 0..1."""
+    return np.asarray(share * np.eye(3) + (1 - share) * np.repeat(_LUMA[None], 3, 0), np.float32)
 
 
 def _floor(image: np.ndarray, there: np.ndarray) -> np.ndarray:

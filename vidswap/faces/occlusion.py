@@ -59,7 +59,10 @@ def free_face(
     if step > 1:
         free = cv2.resize(free, (size, size), interpolation=cv2.INTER_LINEAR)
     worn = eyewear(crop, points) if worn is None else worn
-    return free if worn <= 0 else free * (1 - worn * rims(crop, points))
+    if worn > 0:
+        window, lines = _rims(crop, points)
+        free[window] *= 1 - np.float32(worn) * lines
+    return free
 
 
 def hair_beside(
@@ -137,21 +140,29 @@ def eyewear(crop: np.ndarray, points: np.ndarray) -> float:
 
 def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(S, S) float32, 0..1: thin dark or bright structures around the eyes, brows and lids left out."""
+    result = np.zeros(crop.shape[:2], np.float32)
+    window, lines = _rims(crop, points)
+    result[window] = lines
+    return result
+
+
+def _rims(crop: np.ndarray, points: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The rows and columns that `rims` are looked for in, and what it says there."""
     size = crop.shape[0]
     own = points[:, :2].astype(np.float32)
+    x0, y0, x1, y1 = _bounds(own[list(_EYEWEAR_ZONE)], size)
+    window = (slice(y0, y1), slice(x0, x1))
+    if x1 - x0 < 4 or y1 - y0 < 4:
+        return window, np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.float32)
+    part = cv2.cvtColor(crop[window], cv2.COLOR_RGB2GRAY)
+    own -= np.array((x0, y0), np.float32)
     between = float(np.linalg.norm(own[468] - own[473]))
     kernel = _disc(max(1, round(0.055 * between)))
-    x0, y0, x1, y1 = _bounds(own[list(_EYEWEAR_ZONE)], size)
-    result = np.zeros((size, size), np.float32)
-    if x1 - x0 < 4 or y1 - y0 < 4:
-        return result
-    part = cv2.cvtColor(crop[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
     closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel).astype(np.float32)
     dark = (closed - part) / (closed + 16)
     bright = cv2.morphologyEx(part, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / (part.astype(np.float32) + 16)
     lines = np.maximum(smoothstep(dark, 0.12, 0.28), smoothstep(bright, 0.14, 0.28))
     zone = np.zeros(part.shape, np.uint8)
-    own = own - np.array((x0, y0), np.float32)
     hull = cv2.convexHull(own[list(_EYEWEAR_ZONE)])
     cv2.fillPoly(zone, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
     brows = _filled(own, (topology.RIGHT_BROW, topology.LEFT_BROW), part.shape)
@@ -164,8 +175,7 @@ def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
     lines = lines * (extent >= 0.25 * between)[labels]
     grown = cv2.dilate(lines, _disc(max(1, round(0.008 * between))))
-    result[y0:y1, x0:x1] = cv2.GaussianBlur(grown, (0, 0), 0.8)
-    return result
+    return window, cv2.GaussianBlur(grown, (0, 0), 0.8)
 
 
 def _coarse(plane: np.ndarray, side: int) -> np.ndarray:

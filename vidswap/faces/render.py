@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-_SHIFT = 4
+from . import painting
+
 _FOLD = 128
 _STEEP = 3.0  # times the area of texture that a pixel shows in the median
 _DOUBLED = 1024  # pixels: larger textures are sampled by the cubic kernel itself
@@ -76,11 +77,8 @@ def rasterise(
     seen = np.flatnonzero(signed_areas(points, triangles) > 0)
     # A stable order, so that triangles of equal depth are painted in the same sequence everywhere.
     depth = points[triangles[seen], 2].astype(np.float64).sum(1)
-    seen = seen[np.argsort(-depth, kind="stable")]
-    fixed = np.rint((flat - (x0, y0)) * (1 << _SHIFT)).astype(np.int32)[triangles[seen]]
-    paint = cv2.fillConvexPoly
-    for number, corners in zip(seen.tolist(), fixed, strict=True):
-        paint(ids, corners, number, cv2.LINE_8, _SHIFT)
+    order = seen[np.argsort(-depth, kind="stable")]
+    painting.paint_triangles(ids, (flat - (x0, y0)).astype(np.float64), triangles.astype(np.int64), order)
     return Raster(shape, x0, y0, ids, step)
 
 
@@ -234,6 +232,32 @@ class Pyramid:
             return fine
         return cv2.addWeighted(fine, 1 - share, self._at(low + 1, places), share, 0)
 
+    def paint(self, raster: Raster, maps: Maps, shrink: float) -> np.ndarray:
+        """(h, w, 4) uint8: a texture of four channels on the mesh, over the raster's window; 0 without a triangle.
+
+        shrink: how much coarser the image is, of `shrinking`. Sampled as by `sample`.
+        """
+        rows, columns = raster.ids.shape
+        out = np.zeros((rows * raster.step, columns * raster.step, 4), np.uint8)
+        if shrink <= 1:
+            fine, coarse, scales = self._doubled(), self.levels[0], (2.0, 1.0, 0.0)
+        else:
+            level = min(np.log2(shrink), len(self.levels) - 1.0)
+            low = min(int(level), len(self.levels) - 1)
+            above = min(low + 1, len(self.levels) - 1)
+            fine, coarse = self.levels[low], self.levels[above]
+            scales = (0.5**low, 0.5**above, float(level - low) if above > low else 0.0)
+        corner = (raster.x0, raster.y0, raster.step)
+        painting.sample_texture(
+            out, raster.ids, corner, maps.affine, maps.low, maps.high, maps.steep, fine, coarse, scales
+        )
+        return out
+
+    def _doubled(self) -> np.ndarray:
+        if self._twice is None:
+            self._twice = cv2.resize(self.levels[0], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        return self._twice
+
     def _at(self, level: int, places: np.ndarray) -> np.ndarray:
         texture = self.levels[level]
         if level > 0:
@@ -241,9 +265,7 @@ class Pyramid:
             return _remap(texture, _scaled(places, 0.5**level), cv2.INTER_LINEAR)
         if max(texture.shape[:2]) > _DOUBLED:
             return _remap(texture, places, cv2.INTER_CUBIC)
-        if self._twice is None:
-            self._twice = cv2.resize(texture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-        return _remap(self._twice, _scaled(places, 2.0), cv2.INTER_LINEAR)
+        return _remap(self._doubled(), _scaled(places, 2.0), cv2.INTER_LINEAR)
 
 
 def _scaled(places: np.ndarray, scale: float) -> np.ndarray:

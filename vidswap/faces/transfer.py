@@ -8,7 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import look, matching, occlusion, render, texture, topology
+from . import look, matching, occlusion, painting, render, texture, topology
 from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
@@ -124,22 +124,22 @@ def perform(
     in_hole = raster.ids >= _SKIN
     seen = (raster.ids >= 0).astype(np.uint8)
 
-    places = render.lookup(raster, skin_maps)
     shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
-    rendered = actor.pyramid.sample(places, shrink)
+    rendered = actor.pyramid.paint(raster, skin_maps, shrink)
     here = crop[window]
-    cover = rendered[..., 3].astype(np.float32)
-    cover *= enlarged(seen.astype(np.float32) * np.float32(1 / 255), step)
     worn = occlusion.eyewear(crop, points)
     free = occlusion.free_face(crop, points, regions, person, worn)[window]
-    if occluded is not None and occluded.any():
-        free = free * (1 - look.mask(occluded, (places + np.float32(0.5)) / np.float32(actor.size), here))
-    if worn > 0 and actor.rims is not None:
-        # Nobody wears two pairs of glasses.
-        cover = cover * (1 - np.float32(worn / 255) * actor.rims.sample(places, shrink))
+    rims = actor.rims if worn > 0 else None
+    if rims is not None or (occluded is not None and occluded.any()):
+        places = render.lookup(raster, skin_maps)
+        if occluded is not None and occluded.any():
+            free = free * (1 - look.mask(occluded, (places + np.float32(0.5)) / np.float32(actor.size), here))
+        if rims is not None:
+            # Nobody wears two pairs of glasses.
+            free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
 
-    shown = cover * free
-    lit = _lit(here, rendered[..., :3], raster, shape, shown)
+    shown = rendered[..., 3] * (free * np.float32(1 / 255))
+    lit = _lit(here, rendered, raster, shape, shown)
     lit = matching.match_sharpness(lit, here, shown)
     lit = matching.match_grain(lit, here, shown)
 
@@ -205,8 +205,7 @@ def _lit(
     side = max(here.shape[:2])
     scale = min(1.0, matching.FIELD_SIDE / side)
     size = (max(2, round(here.shape[1] * scale)), max(2, round(here.shape[0] * scale)))
-    target, source = (_shrunk(image, size).astype(np.float32) for image in (here, rendered))
-    small = _shrunk(weight, size)
+    target, source, small = painting.shrink_seen(np.ascontiguousarray(here), rendered, weight, (size[1], size[0]))
     features = np.zeros((size[1], size[0]), np.uint8)
     corner = (raster.x0 * raster.step, raster.y0 * raster.step)
     local = ((shape[:, :2] - corner + 0.5) * (size[0] / here.shape[1]) - 0.5).astype(np.float64)
@@ -219,13 +218,8 @@ def _lit(
     # Footage of little colour would show every blush of a colourful portrait as a stain.
     share = matching.saturation(target, skin) / max(matching.saturation(source, skin), 1e-3)
     share = min(max(share, _LEAST_COLOUR), 1.0)
-    rendered, source = matching.less_colourful(rendered, share), matching.less_colourful(source, share)
-    field = matching.light_field(target, source, skin, small, _REACH * max(size))
-    return matching.relight(rendered, *field)
-
-
-def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Averaged to `size` (w, h); halving first costs a fraction of what OpenCV asks for odd shares of pixels."""
-    while image.shape[1] >= 4 * size[0] and image.shape[0] % 2 == image.shape[1] % 2 == 0:
-        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    source = matching.less_colourful(source, share)
+    gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size))
+    lit = here.copy()
+    painting.relight_seen(lit, rendered, matching.colour_mixing(share), gain, offset)
+    return lit
