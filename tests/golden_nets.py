@@ -1,0 +1,63 @@
+"""Golden values and full-size synthetic weights of shared/fixtures, as torch tensors."""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+import numpy as np
+import torch
+from safetensors_file import arrays_of
+
+
+def tensors_of(path, prefix=""):
+    """Name, less `prefix`, -> tensor, of the entries whose names begin with `prefix`."""
+    return {name[len(prefix) :]: torch.from_numpy(a.copy()) for name, a in arrays_of(path, prefix).items()}
+
+
+def metadata_of(path):
+    """The text that a safetensors file holds about itself."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(length))["__metadata__"]
+
+
+def manifest_of(path):
+    """The key list of a full-size checkpoint: name -> {shape, dtype, fill}."""
+    return json.loads(path.read_text())["keys"]
+
+
+def shapes_of(manifest):
+    """Name -> tensor without storage, of the shape that the manifest tells."""
+    return {name: torch.empty(told["shape"], device="meta") for name, told in manifest.items()}
+
+
+def filled(manifest, kept):
+    """Synthetic weights by the fixtures' recipe; `kept(name)` gives tensors that their constructors compute."""
+    state = {}
+    for name, told in manifest.items():
+        fill = told["fill"]
+        random = np.random.RandomState(zlib.crc32(name.encode()))
+        scale, shift = fill.get("scale", 1.0), fill.get("shift", 0.0)
+        if fill["kind"] == "normal":
+            value = shift + scale * random.standard_normal(told["shape"])
+        elif fill["kind"] == "uniform":
+            value = shift + scale * random.random_sample(told["shape"])
+        elif fill["kind"] == "const":
+            value = np.full(told["shape"], shift)
+        else:
+            state[name] = kept(name)
+            continue
+        state[name] = torch.from_numpy(np.asarray(value, np.float32))
+    return state
+
+
+def largest_gap(ours, theirs):
+    """Largest absolute difference; shapes must agree."""
+    assert ours.shape == theirs.shape
+    return float((ours.double() - theirs.double()).abs().max())
+
+
+def keys_and_shapes(state):
+    """What a state dict must agree in."""
+    return {name: tuple(value.shape) for name, value in state.items()}
