@@ -1,10 +1,12 @@
 """Processor milliseconds per frame of what comes before rendering, stage by stage, beside decoding alone.
 
-    python benchmarks/analysis.py [--clip VIDEO ...] [--frames 60] [--rounds 3] [--json]
+    python benchmarks/analysis.py [--clip VIDEO ...] [--frames 60] [--rounds 3] [--json] [--against EARLIER.json]
 
 Everything runs in one thread of this process on the same decoded frames; each stage counts the least of the rounds, as
 other jobs on the machine only ever add. `detect` holds `overview`, `near`, `far`, `cuts` and `passes`; the rest of it
-is its own arithmetic. `parse` holds `segment` and `paint`. Without --clip the demo's clip is made first.
+is its own arithmetic. `parse` holds `segment` and `paint`; `look` holds `hands`; `occlusion` and `smooth` are what is
+done over time, without the neighbours of a segment. Without --clip the demo's clip is made first. `--against` divides
+by what an earlier run told with --json, such as one of another version.
 """
 
 from __future__ import annotations
@@ -20,15 +22,22 @@ from typing import Any
 
 import cv2
 import numpy as np
+from vidswap.operators.smooth import SmoothLandmarks, SmoothOcclusion, SmoothOptions
 
 from vidswap import media
 from vidswap.faces import alignment
-from vidswap.faces.detection import DetectionOptions, find_faces, overview
+from vidswap.faces.detection import DetectionOptions, box_of_landmarks, find_faces, overview
+from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.mediapipe_models import load_face_model
 from vidswap.faces.models import Detections, FaceModel, Mesh
 from vidswap.faces.regions import paint_regions
+from vidswap.graph.batch import Batch
+from vidswap.graph.operator import NoOptions, Setting
 
-PARTS = ("decode", "detect", "overview", "near", "far", "cuts", "passes", "align", "parse", "segment", "paint")
+PARTS = (
+    *("decode", "detect", "overview", "near", "far", "cuts", "passes", "align", "parse", "segment", "paint"),
+    *("look", "hands", "occlusion", "smooth"),
+)
 
 
 class Clock:
@@ -65,6 +74,10 @@ class TimedModel:
         mask: np.ndarray = self._clock.timed("segment", self._model.segment, rgb)
         return mask
 
+    def hands(self, rgb: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self._clock.timed("hands", self._model.hands, rgb)
+        return found
+
     def close(self) -> None:
         self._model.close()
 
@@ -90,11 +103,14 @@ def one_round(clip: Path, frames: int, model: FaceModel, options: DetectionOptio
     clock, sizes = Clock(), []
     timed_model = TimedModel(model, clock)
     index = media.probe(clip)
+    rows: list[tuple[int, int, np.ndarray, np.ndarray]] = []
     reading = iter(media.read(index, 0, min(frames, index.frame_count), threads=1))
     while (picture := clock.timed("decode", next, reading, None)) is not None:
         timed = TimedPicture(picture, clock)
         found = clock.timed("detect", lambda: find_faces(timed, timed_model, options, overview(timed)))  # noqa: B023
-        for landmarks in found.landmarks:
+        for track, landmarks in enumerate(found.landmarks):
+            hands = timed_model if picture.frame % HANDS_EVERY == 0 else None
+            rows.append((picture.frame, track, landmarks, clock.timed("look", sample_look, picture, landmarks, hands)))
             axes = alignment.ffhq_axes(landmarks)
             size = alignment.crop_size(axes, "auto")
             sizes.append(size)
@@ -103,8 +119,20 @@ def one_round(clip: Path, frames: int, model: FaceModel, options: DetectionOptio
             points = alignment.transform(matrix, landmarks[:, :2])
             person = timed_model.segment(crop)
             clock.timed("paint", paint_regions, crop, points, person)
+    over_time(clock, rows)
     clock.seconds["parse"] = clock.seconds["segment"] + clock.seconds["paint"]
     return clock, sizes
+
+
+def over_time(clock: Clock, rows: list[tuple[int, int, np.ndarray, np.ndarray]]) -> None:
+    """Times of what is done with the faces of all frames: frame, track, landmarks and look."""
+    if not rows:
+        return
+    frame, track, landmarks, looks = (np.stack(column) for column in zip(*rows, strict=True))
+    smooth = SmoothLandmarks(SmoothOptions())
+    smooth.setup(Setting())
+    batch = Batch(frame=frame, track=track, landmarks=landmarks, appearance=looks, box=box_of_landmarks(landmarks))
+    clock.timed("smooth", smooth, clock.timed("occlusion", SmoothOcclusion(NoOptions()), batch))
 
 
 def measure(clip: Path, frames: int, rounds: int, options: DetectionOptions) -> dict[str, Any]:
@@ -119,7 +147,7 @@ def measure(clip: Path, frames: int, rounds: int, options: DetectionOptions) -> 
     index = media.probe(clip)
     count = min(frames, index.frame_count)
     cpu = {part: 1000 * min(c.seconds[part] for c in clocks) / count for part in PARTS}
-    everything = cpu["detect"] + cpu["align"] + cpu["parse"]
+    everything = sum(cpu[part] for part in ("detect", "align", "parse", "look", "occlusion", "smooth"))
     return {
         "clip": clip.name,
         "size": f"{index.width}x{index.height}",
@@ -141,6 +169,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--face", choices=("largest", "all"), default="largest", help="as swap-mesh, or every face")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--against", type=Path, help="JSON of an earlier run over the same clips")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     options = DetectionOptions(largest=given.face == "largest")
@@ -154,10 +183,16 @@ def main() -> None:
     if given.json:
         print(json.dumps({"benchmark": "analysis", "rows": rows}, indent=2))
         return
-    print(f"{'clip':<22}{'size':>10}{'crop':>6}{'passes':>7}" + "".join(f"{p:>9}" for p in PARTS) + f"{'x decode':>9}")
+    head = "".join(f"{p:>10}" for p in PARTS)
+    print(f"{'clip':<22}{'size':>10}{'crop':>6}{'passes':>7}{head}{'x decode':>10}")
     for r in rows:
         line = f"{r['clip'][:21]:<22}{r['size']:>10}{r['crop_px']:>6.0f}{r['passes_per_frame']:>7.2f}"
-        print(line + "".join(f"{r['cpu_ms'][p]:>9.2f}" for p in PARTS) + f"{r['times_decoding']:>9.2f}")
+        print(line + "".join(f"{r['cpu_ms'][p]:>10.2f}" for p in PARTS) + f"{r['times_decoding']:>10.2f}")
+    if given.against:
+        before = {r["clip"]: r["cpu_ms"] for r in json.loads(given.against.read_text())["rows"]}
+        for r in rows:
+            shares = [r["cpu_ms"][p] / max(before[r["clip"]][p], 1e-3) for p in PARTS]
+            print(f"{r['clip'][:21]:<22}{'share of the earlier time':>23}" + "".join(f"{x:>10.2f}" for x in shares))
 
 
 if __name__ == "__main__":

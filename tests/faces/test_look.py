@@ -114,6 +114,15 @@ def test_rows_that_are_not_asked_for_change_nothing_about_the_others(face):
         assert not part[~wanted].any()
 
 
+def test_cells_are_laid_as_in_the_plain_formulation(face):
+    points, of = face[1].astype(np.float64), look.cells()
+    places, area = np.empty((len(of.index), 2), np.float32), np.empty(len(of.index))
+    look._lay(points, of.corners, of.shares, of.area, places, area)
+    a, b, c = (points[of.corners[:, i], :2] for i in range(3))
+    np.testing.assert_allclose(places, (points[of.corners, :2] * of.shares[..., None]).sum(1), rtol=1e-6)
+    np.testing.assert_allclose(area, np.linalg.det(np.stack([b - a, c - a], 1)) / of.area, rtol=1e-9, atol=1e-12)
+
+
 def test_too_short_a_track_says_nothing(face):
     looks, _ = filmed(face, occluders.cup())
     assert evidence.occluded(np.arange(25, 50), looks[25:50]).max() == 0

@@ -14,6 +14,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from vidswap.compiled import compiled
+
 from . import alignment, render, texture, topology
 from .detection import PictureLike
 from .matching import smoothstep
@@ -113,27 +115,35 @@ def look_of_crop(crop: np.ndarray, points: np.ndarray, hands: np.ndarray | None 
     hands (N, 4): circles around hands, and their scores (`FaceModel.hands`).
     """
     of = cells()
-    own = np.asarray(points, np.float64)[:, :2][of.corners]
-    places = (own * of.shares[..., None]).sum(1).astype(np.float32)
+    places, area = np.empty((len(of.index), 2), np.float32), np.empty(len(of.index))
+    _lay(np.ascontiguousarray(points, np.float64), of.corners, of.shares, of.area, places, area)
     hand = np.zeros(len(places), np.float32)
     for x, y, radius, score in () if hands is None else hands:
         near = np.hypot(places[:, 0] - x, places[:, 1] - y) < radius
         hand = np.maximum(hand, near * np.float32(score))
-    area = _cross(own[:, 1] - own[:, 0], own[:, 2] - own[:, 0]) / of.area
     # As seen from the front a cell has about the median's area.
     usual = max(float(np.median(area)), 1e-3)
     lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB)
-    broad = cv2.GaussianBlur(lab, (5, 5), 1.2)
-    detail = cv2.blur(cv2.absdiff(lab[..., :1], cv2.GaussianBlur(lab[..., :1], (7, 7), 2.0)), (5, 5))
-    read = cv2.remap(
-        np.dstack([broad, cv2.convertScaleAbs(detail, alpha=4)]),
-        places[None],
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )[0]
+    light = cv2.extractChannel(lab, 0)
+    detail = cv2.blur(cv2.absdiff(light, cv2.GaussianBlur(light, (7, 7), 2.0)), (5, 5))
+    channels = np.empty((*crop.shape[:2], 4), np.uint8)
+    blurred = [cv2.GaussianBlur(lab, (5, 5), 1.2), cv2.convertScaleAbs(detail, alpha=4)]
+    cv2.mixChannels(blurred, [channels], [0, 0, 1, 1, 2, 2, 3, 3])
+    read = cv2.remap(channels, places[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     seen = np.clip(area / usual * 255, 0, 255)
     return np.concatenate([read, np.stack([seen, hand * 255], 1).astype(np.uint8)], 1)
+
+
+@compiled
+def _lay(
+    points: np.ndarray, corners: np.ndarray, shares: np.ndarray, whole: np.ndarray, places: np.ndarray, area: np.ndarray
+) -> None:
+    """Where points (478, 2 or 3) put the middles of cells (K, 2), and how large they make them (K,): see `Cells`."""
+    for k in range(len(corners)):
+        a, b, c = points[corners[k, 0]], points[corners[k, 1]], points[corners[k, 2]]
+        for axis in range(2):
+            places[k, axis] = a[axis] * shares[k, 0] + b[axis] * shares[k, 1] + c[axis] * shares[k, 2]
+        area[k] = ((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])) / whole[k]
 
 
 def on_grid(column: np.ndarray) -> np.ndarray:
