@@ -154,11 +154,14 @@ def test_wrong_yaml(refused, clip, tmp_path, text, says):
 
 
 def test_an_interrupt_while_python_imports_is_one_line():
-    command = [sys.executable, "-c", "import os; from vidswap.cli import main; os.write(1, b'up'); main()", "operators"]
-    for wait_s in (0.0, 0.1, 0.25):
+    code = "import os; from vidswap.cli import main; os.write(1, b'up'); main()"
+    command = [sys.executable, "-c", code, "operators"]
+    for wait_s in (0.0, 0.0, 0.1, 0.25):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout.read(2) == "up"
             time.sleep(wait_s)
             process.send_signal(signal.SIGINT)
             _, said = process.communicate()
+        if said.endswith('File "<string>", line 1, in <module>\nKeyboardInterrupt\n'):
+            continue  # a machine so busy that the command had not begun
         assert (process.returncode, said) in ((130, "error: interrupted\n"), (0, "")), said

@@ -257,3 +257,16 @@ def test_sound_that_nothing_tells_how_to_decode_is_left_out_and_told(tmp_path, e
     (warning,) = join(index, [tmp_path / "0.nut"], tmp_path / f"out{extension}")
     assert warning == "stream 1 (audio, aac) is damaged: nothing tells how to decode it, and it is left out"
     assert probe(tmp_path / f"out{extension}").frame_count == 24
+
+
+def test_sound_whose_header_mp4_asks_for_is_encoded_anew_where_it_is_lost(tmp_path):
+    clip = make_clips(tmp_path, ["vp9.webm"])["vp9.webm"]
+    data = bytearray(clip.read_bytes())
+    # RFC 9559: CodecPrivate is the element 0x63A2; one of an unknown number is passed over.
+    data[data.rindex(b"\x63\xa2", 0, data.index(b"OpusHead")) + 1] = 0xA3
+    clip.write_bytes(data)
+    result, _ = written(clip, tmp_path / "out.mkv")
+    assert [s.codec for s in result.streams] == ["opus"]
+    result, _ = written(clip, tmp_path / "out.mp4")
+    assert [s.codec for s in result.streams] == ["aac"]
+    assert heard(tmp_path / "out.mp4") == pytest.approx(48000 * 0.96, abs=4000)

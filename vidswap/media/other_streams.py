@@ -37,6 +37,8 @@ _QUICKTIME_LANGUAGES = {
 }
 # Pictures that Matroska attaches, by FFmpeg's names of their codecs.
 _PICTURES = {"mjpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp", "bmp": "image/bmp"}
+# Sound whose own header MP4 asks for.
+_WITH_HEADER = frozenset({"opus", "libopus", "flac", "alac", "vorbis"})
 # How far before a trimmed video's first frame a subtitle may begin and still be found.
 _LONGEST_SUBTITLE_S = 30
 
@@ -126,9 +128,9 @@ def add_streams(
             continue
         if cover:
             warnings.append(f"{label} is a cover picture that {target.muxer} has no room for, and is left out")
-        elif is_headless(index.path, stream):
+        elif is_headless(index.path, stream) or _is_shapeless(stream):
             warnings.append(f"{label} is damaged: nothing tells how to decode it, and it is left out")
-        elif holds_stream(target, stream):
+        elif not (target.iso and _lacks_header(stream)) and holds_stream(target, stream):
             hides = record.kind == "audio" and not target.iso and window.start is None
             with sound_template(index.path, stream, window.shift) if hides else contextlib.nullcontext(stream) as like:
                 copy = result.add_stream_from_template(like, opaque=True)
@@ -151,6 +153,18 @@ def add_streams(
         else:
             warnings.append(f"{label} cannot lie in {target.muxer} and is left out")
     return others
+
+
+def _is_shapeless(stream: Any) -> bool:
+    """True for a video stream of which FFmpeg, though it has a decoder, has found no size or pixel format."""
+    context = stream.codec_context
+    return stream.type == "video" and context is not None and not (context.pix_fmt and context.width)
+
+
+def _lacks_header(stream: Any) -> bool:
+    """True for sound that MP4 refuses at the end of the file, because its header is missing."""
+    context = stream.codec_context
+    return context is not None and context.name in _WITH_HEADER and not context.extradata
 
 
 def covers_of(index: VideoIndex, source: Any) -> list[tuple[Any, bytes]]:
