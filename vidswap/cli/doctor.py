@@ -105,7 +105,7 @@ def _models() -> list[Finding]:
     wanted = {
         "face detector": "face_detection/face_detection_full_range_sparse.tflite",
         "landmark model": "face_landmark/face_landmark_with_attention.tflite",
-        "person segmenter": "selfie_segmentation/selfie_segmentation.tflite",
+        "person segmenter": "selfie_segmentation/selfie_segmentation_landscape.tflite",
     }
     remedy = "pip install mediapipe==0.10.21, the last release whose wheel carries its models"
     return [
