@@ -82,8 +82,8 @@ node {
 }
 """
 
-# Model 1, of 256 x 144 pixels, takes half the time of the square one. A face is squeezed into it, and yet silhouettes are
-# as good and as steady; where the two differ most, it is the square one that takes things behind for the person.
+# Model 1, of 256 x 144 pixels, takes half the time of the square one. A face is squeezed into it, and yet silhouettes
+# are as good and as steady; where the two differ most, the square one takes things behind for the person.
 _SEGMENT_GRAPH = """
 num_threads: 1
 input_stream: "image"
