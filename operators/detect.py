@@ -8,8 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from vidswap import media
 from vidswap.faces import shape
-from vidswap.faces.detection import DetectionOptions, find_faces, overview, signature
+from vidswap.faces.detection import DetectionOptions, Faces, find_faces, overview, signature
+from vidswap.faces.following import Follower
 from vidswap.faces.models import FaceModel
 from vidswap.faces.selection import LIKE, SelectionOptions, SelectionState, choices, choose
 from vidswap.faces.tracking import TrackingOptions, TrackState, advance
@@ -30,11 +32,19 @@ class DetectOptions(Options):
     face: str = Field("all", description="which faces will be wanted; with largest, a large one is enough")
     refine: int = Field(1, ge=0, le=8, description="further passes of the landmark model")
     max_faces: int = Field(32, ge=1, le=256, description="at most so many faces per frame, best first")
+    every: int = Field(
+        8, ge=1, le=64, description="with largest: frames between two searches; between them faces are followed"
+    )
     task: Path | None = Field(None, description="a FaceLandmarker .task bundle instead of MediaPipe's own models")
 
 
 class DetectMediaPipe(Operator[DetectOptions]):
-    """Faces of each frame by itself: detector on the scaled frame, landmarks on crops of native pixels."""
+    """Faces of each frame: detector on the scaled frame, landmarks on crops of native pixels.
+
+    Where the largest face of a video is wanted, a frame in `every` is searched and faces are followed from there; see
+    `vidswap.faces.following`. Faces that come between two searches while others are there are seen by the next one,
+    well within the `hold` of a choice. Otherwise each frame is searched by itself.
+    """
 
     kind, each, yields = "detect", "frame", "face"
     needs = ("picture",)
@@ -46,15 +56,22 @@ class DetectMediaPipe(Operator[DetectOptions]):
         from vidswap.faces.mediapipe_models import load_face_model
 
         self._model: FaceModel = load_face_model(self.options.task)
-        told = self.options.model_dump(exclude={"task", "face"})
+        told = self.options.model_dump(exclude={"task", "face", "every"})
         # Of a source's faces all are counted, because the user chooses among them.
         largest = self.options.face == "largest" and setting.video is not None
         self._how = DetectionOptions(**told, largest=largest)
+        self._follower: Follower | None = None
+        if largest and self.options.every > 1:
+            video = setting.video
+            self._follower = Follower(
+                self._model, self._how, self.options.every, video.keyframes, lambda a, b: media.read(video, a, b)
+            )
 
     def __call__(self, batch: Batch) -> Batch:
         """One row per face, left to right within a frame; frames without faces have none."""
         small = [overview(picture) for picture in batch["picture"]]
-        found = [find_faces(p, self._model, self._how, s) for p, s in zip(batch["picture"], small, strict=True)]
+        frames = zip(batch["frame"].tolist(), batch["picture"], small, strict=True)
+        found = [self._faces(frame, picture, seen) for frame, picture, seen in frames]
         counts = [len(faces) for faces in found]
         rows = np.repeat(np.arange(len(batch)), counts)
         return batch.take(rows).with_columns(
@@ -64,6 +81,11 @@ class DetectMediaPipe(Operator[DetectOptions]):
             signature=np.stack([signature(s) for s in small])[rows],
             track=np.full(len(rows), -1, np.int64),
         )
+
+    def _faces(self, frame: int, picture: media.Picture, small: np.ndarray) -> Faces:
+        if self._follower is not None:
+            return self._follower(frame, picture, small)
+        return find_faces(picture, self._model, self._how, small)
 
     def teardown(self) -> None:
         """Free the models."""
@@ -162,7 +184,6 @@ class DetectTracks(Operator[TracksOptions]):
 
 def portrait_shapes(paths: list[Path]) -> list[np.ndarray]:
     """(478, 3) float64 for each picture: the shape of its largest face. Raises InputError where none is found."""
-    from vidswap import media
     from vidswap.faces.mediapipe_models import load_face_model
 
     model: FaceModel = load_face_model(None)

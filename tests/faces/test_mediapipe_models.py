@@ -1,10 +1,12 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vidswap.faces.mediapipe_models import load_face_model
+from vidswap.faces.mediapipe_models import landmarks_in, load_face_model
 from vidswap.graph.errors import InputError
 
 
@@ -93,3 +95,31 @@ def test_a_bundle_finds_the_same_face(astronaut, astronaut_landmarks, as_picture
     assert len(found) == 1
     assert np.abs(found.landmarks[0] - astronaut_landmarks)[:, :2].max() < 6
     model.close()
+
+
+def test_landmarks_read_from_bytes_are_those_of_the_objects():
+    pytest.importorskip("mediapipe")
+    from mediapipe.framework.formats import landmark_pb2
+
+    points = np.random.default_rng(3).random((478, 3)).astype(np.float32)
+    message = landmark_pb2.NormalizedLandmarkList()
+    for x, y, z in points:
+        message.landmark.add(x=x, y=y, z=z)
+    assert np.array_equal(landmarks_in(message.SerializeToString()), points)
+    message.landmark[5].visibility = 0.5
+    assert landmarks_in(message.SerializeToString()) is None
+    message.landmark[5].ClearField("visibility")
+    message.landmark[5].ClearField("z")
+    assert landmarks_in(message.SerializeToString()) is None
+    assert landmarks_in(b"") is None
+
+
+def test_loading_the_models_imports_no_plots_and_leaves_them_importable():
+    pytest.importorskip("matplotlib")
+    code = (
+        "import sys; from vidswap.faces.mediapipe_import import import_mediapipe; m = import_mediapipe();"
+        "assert not {'matplotlib', 'matplotlib.pyplot', 'sounddevice'} & set(sys.modules);"
+        "assert callable(m.solutions.drawing_utils.plt.figure); import matplotlib.pyplot as p;"
+        "assert p.figure is m.solutions.drawing_utils.plt.figure"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)

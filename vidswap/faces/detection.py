@@ -120,8 +120,10 @@ class Cutter:
     Sampling planes costs as much as the model; a small image is cheap to sample again.
     """
 
-    def __init__(self, picture: PictureLike, size: int) -> None:
+    def __init__(self, picture: PictureLike, size: int, margin: int | None = None) -> None:
+        """`margin` is how many pixels more are cut out on each side, for further passes; none suits a single pass."""
         self._picture, self._size = picture, size
+        self._margin = round((_CUT_SCALE - 1) * size / 2) if margin is None else margin
         self._cut: np.ndarray | None = None
         self._matrix = np.zeros((2, 3))
 
@@ -136,7 +138,7 @@ class Cutter:
             scale = float(np.hypot(between[0, 0], between[1, 0]))
             if 0.6 < scale < 1.25 and reached.min() >= 0 and reached.max() <= self._cut.shape[0] - 1:
                 return cv2.warpAffine(self._cut, between, (size, size), flags=cv2.INTER_LINEAR)
-        margin = round((_CUT_SCALE - 1) * size / 2)
+        margin = self._margin
         self._matrix = np.array(matrix, np.float64)
         self._matrix[:, 2] += margin
         self._cut = self._picture.crop(self._matrix, (size + 2 * margin, size + 2 * margin))
@@ -216,12 +218,12 @@ def suppress(found: Detections, overlap: float = 0.3) -> Detections:
     order = np.argsort(-found.scores, kind="stable")
     kept: list[int] = []
     for i in order:
-        if not kept or not _same(found.boxes[i], found.boxes[kept], overlap):
+        if not kept or not shows_again(found.boxes[i], found.boxes[kept], overlap):
             kept.append(int(i))
     return Detections(found.boxes[kept], found.scores[kept], found.keypoints[kept])
 
 
-def _same(box: np.ndarray, others: np.ndarray, overlap: float) -> bool:
+def shows_again(box: np.ndarray, others: np.ndarray, overlap: float = 0.3) -> bool:
     """Whether the box shows one of the others' faces: they overlap, or most of one lies within the other."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), 1)
@@ -316,7 +318,7 @@ def _meshes(
                 break
             points, presence = answer
             before, roi = roi, roi_of_landmarks(points)
-            if count >= options.refine and (presence < _HOPELESS or _settled(before, roi)):
+            if count >= options.refine and (presence < _HOPELESS or settled(before, roi)):
                 break
         if points is None or presence < options.min_presence:
             continue
@@ -325,7 +327,7 @@ def _meshes(
     return meshes
 
 
-def _settled(before: np.ndarray, after: np.ndarray) -> bool:
+def settled(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether a pass has left its region nearly where it was, so that the next one would tell the same."""
     moved = float(np.hypot(*(after[:2] - before[:2])))
     return moved < 0.06 * after[2] and abs(float(after[2] / before[2]) - 1.0) < 0.06
@@ -363,6 +365,6 @@ def _distinct(meshes: list[tuple[np.ndarray, float, np.ndarray]]) -> list[tuple[
     """Meshes less those that show a face again, best score first."""
     kept: list[tuple[np.ndarray, float, np.ndarray]] = []
     for mesh in sorted(meshes, key=lambda m: -m[1]):
-        if not kept or not _same(mesh[0], np.array([k[0] for k in kept]), 0.3):
+        if not kept or not shows_again(mesh[0], np.array([k[0] for k in kept]), 0.3):
             kept.append(mesh)
     return kept

@@ -1,4 +1,4 @@
-"""MediaPipe behind `FaceModel`: the only file that imports it.
+"""MediaPipe behind `FaceModel`.
 
 The wheel's graphs for video carry the last frame's face into the next one. Here each model runs in a graph of its own
 that has no loop and no smoothing, so that equal images give equal bits whatever came before. The models are BlazeFace
@@ -8,12 +8,8 @@ one thread.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ import numpy as np
 
 from vidswap.graph.errors import InputError
 
+from .mediapipe_import import import_mediapipe, quiet
 from .models import Detections, FaceModel, Mesh
 
 _CROP_SIZE = 192
@@ -141,7 +138,12 @@ class WheelModel:
         """See `FaceModel.landmarks`; always answers, with a presence near 0 where there is no face."""
         graph = self._graph("landmarks", lambda: _Graph(_LANDMARK_GRAPH, ("landmarks", "presence")))
         out = graph(rgb)
-        points = _points(graph.getter.get_proto(out["landmarks"]).landmark, rgb.shape[1], rgb.shape[0])
+        height, width = rgb.shape[:2]
+        values = landmarks_in(graph.serialized(out["landmarks"]))
+        if values is None:
+            points = _points(graph.getter.get_proto(out["landmarks"]).landmark, width, height)
+        else:
+            points = _pixels(values, width, height)
         return Mesh(points, float(graph.getter.get_float(out["presence"])))
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
@@ -183,7 +185,7 @@ class TaskModel:
             raise InputError(f"no FaceLandmarker bundle at {path}; give the path of a .task file, or none")
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path} is no FaceLandmarker bundle: a .task file is a zip archive of models")
-        mediapipe = _import_mediapipe()
+        mediapipe = import_mediapipe()
         vision, base = mediapipe.tasks.vision, mediapipe.tasks.BaseOptions
         self._mediapipe, self._path = mediapipe, path
         self._wheel: WheelModel | None = WheelModel()
@@ -197,7 +199,7 @@ class TaskModel:
             return vision.FaceLandmarker.create_from_options(options)
 
         try:
-            with _quiet():
+            with quiet():
                 self._many, self._one = landmarker(faces), landmarker(1)
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{path} is no FaceLandmarker bundle that MediaPipe can read: {_line(error)}") from error
@@ -257,18 +259,19 @@ class _Graph:
     """One MediaPipe graph without memory: an image in, packets out."""
 
     def __init__(self, config: str, outputs: tuple[str, ...]) -> None:
-        mediapipe = _import_mediapipe()
+        mediapipe = import_mediapipe()
         from mediapipe.python import packet_creator, packet_getter
         from mediapipe.python._framework_bindings import calculator_graph, resource_util
 
         self.getter = packet_getter
+        self._bindings = getattr(packet_getter, "_packet_getter", None)
         self._create, self._format = packet_creator.create_image_frame, mediapipe.ImageFormat.SRGB
         self._outputs, self._clock = outputs, 0
         self._out: dict[str, Any] = {}
         # The graphs name their models relative to the folder that holds the package.
         resource_util.set_resource_dir(str(Path(mediapipe.__file__).resolve().parents[1]))
         try:
-            with _quiet():
+            with quiet():
                 self._graph = calculator_graph.CalculatorGraph(graph_config=config)
                 for name in outputs:
                     self._graph.observe_output_stream(name, self._out.__setitem__, True)
@@ -290,14 +293,41 @@ class _Graph:
         found = {name: self._out.get(name) for name in self._outputs}
         return {name: None if packet is None or packet.is_empty() else packet for name, packet in found.items()}
 
+    def serialized(self, packet: Any) -> bytes:
+        """The protobuf bytes of a packet; none where the bindings do not tell them."""
+        read = getattr(self._bindings, "_get_serialized_proto", None)
+        return bytes(read(packet)) if read is not None else b""
+
     def close(self) -> None:
         self._graph.close_all_packet_sources()
         self._graph.wait_until_done()
 
 
+# A landmark that has x, y and z and nothing else: field 1 of the list, 15 bytes; then fields 1 to 3, four bytes each.
+_LANDMARK_BYTES = 17
+_TAGS, _TAG_PLACES = np.array([0x0A, 0x0F, 0x0D, 0x15, 0x1D], np.uint8), [0, 1, 2, 7, 12]
+_VALUE_PLACES = [*range(3, 7), *range(8, 12), *range(13, 17)]
+
+
+def landmarks_in(serialized: bytes) -> np.ndarray | None:
+    """(N, 3) float32 x, y, z of a serialized NormalizedLandmarkList; None where landmarks lack fields or have others.
+
+    Protobuf leaves out what is not set, so that an unusual list has another layout; reading objects takes it.
+    """
+    if not serialized or len(serialized) % _LANDMARK_BYTES:
+        return None
+    rows = np.frombuffer(serialized, np.uint8).reshape(-1, _LANDMARK_BYTES)
+    if (rows[:, _TAG_PLACES] != _TAGS).any():
+        return None
+    return np.ascontiguousarray(rows[:, _VALUE_PLACES]).view("<f4").astype(np.float32)
+
+
 def _points(landmarks: Any, width: int, height: int) -> np.ndarray:
     """(478, 3) float32 pixels of normalised landmarks, whose 0 is the outer edge of the first pixel."""
-    points = np.array([(p.x, p.y, p.z) for p in landmarks], np.float32)
+    return _pixels(np.array([(p.x, p.y, p.z) for p in landmarks], np.float32), width, height)
+
+
+def _pixels(points: np.ndarray, width: int, height: int) -> np.ndarray:
     return points * np.array([width, height, width], np.float32) - np.array([0.5, 0.5, 0.0], np.float32)
 
 
@@ -327,36 +357,6 @@ def _hands(found: list[Any], width: int, height: int) -> np.ndarray:
         # MediaPipe's own region of the hand: half a palm towards the fingers, 2.6 palms wide.
         hands.append([x + 0.5 * side * up[0], y + 0.5 * side * up[1], 1.3 * side, detection.score[0]])
     return np.array(hands, np.float32).reshape(-1, 4)
-
-
-def _import_mediapipe() -> Any:
-    # Read by the C++ side when its library is loaded: errors only, as Python exceptions carry the rest.
-    os.environ.setdefault("GLOG_minloglevel", "3")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet():
-        import mediapipe
-    return mediapipe
-
-
-_quiet_lock = threading.RLock()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what native libraries write to stderr while they load, and let it out if loading fails."""
-    with _quiet_lock, tempfile.TemporaryFile() as told:
-        kept = os.dup(2)
-        os.dup2(told.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            told.seek(0)
-            os.write(2, told.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _line(error: Exception) -> str:
