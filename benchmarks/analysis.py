@@ -22,11 +22,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from vidswap.operators.detect import DetectOptions
 from vidswap.operators.smooth import SmoothLandmarks, SmoothOcclusion, SmoothOptions
 
 from vidswap import media
 from vidswap.faces import alignment
 from vidswap.faces.detection import DetectionOptions, box_of_landmarks, find_faces, overview
+from vidswap.faces.following import Follower
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.mediapipe_models import load_face_model
 from vidswap.faces.models import Detections, FaceModel, Mesh
@@ -105,9 +107,14 @@ def one_round(clip: Path, frames: int, model: FaceModel, options: DetectionOptio
     index = media.probe(clip)
     rows: list[tuple[int, int, np.ndarray, np.ndarray]] = []
     reading = iter(media.read(index, 0, min(frames, index.frame_count), threads=1))
+    # Frames come from the first one on, in order, so that none has to be read again.
+    follow = Follower(timed_model, options, DetectOptions().every, index.keyframes, lambda start, stop: ())
     while (picture := clock.timed("decode", next, reading, None)) is not None:
         timed = TimedPicture(picture, clock)
-        found = clock.timed("detect", lambda: find_faces(timed, timed_model, options, overview(timed)))  # noqa: B023
+        if options.largest:
+            found = clock.timed("detect", lambda: follow(picture.frame, timed, overview(timed)))  # noqa: B023
+        else:
+            found = clock.timed("detect", lambda: find_faces(timed, timed_model, options, overview(timed)))  # noqa: B023
         for track, landmarks in enumerate(found.landmarks):
             hands = timed_model if picture.frame % HANDS_EVERY == 0 else None
             rows.append((picture.frame, track, landmarks, clock.timed("look", sample_look, picture, landmarks, hands)))
