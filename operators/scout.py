@@ -44,7 +44,7 @@ class DetectScout(Operator[ScoutOptions]):
         self._video: VideoIndex = setting.video
         self._glancer = Glancer(self._video)
         self._model: FaceModel = load_face_model(None)
-        self._how = DetectionOptions(min_face=self.options.min_face, largest=True)
+        self._how = DetectionOptions(min_face=self.options.min_face, largest=True, refine=0)
         self._edges = stretch_edges(self._video)
         self._known: dict[int, tuple[int, int]] = {}
 

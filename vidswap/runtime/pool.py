@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from vidswap.graph import VidswapError
 
+from .blame import failure
 from .order import Done, Progress, Task, WorkOrder
 from .process import OUT_OF_MEMORY, READY
-from .worker import SegmentWorker, failure
+from .worker import SegmentWorker
 
 Reply = Done | Progress | VidswapError
 ENDING_S = 10.0
@@ -246,7 +247,9 @@ MakePool = Callable[[WorkOrder, int], Pool]
 def _environment() -> dict[str, str]:
     # Workers already fill the cores; libraries that start a thread per core in each would only fight.
     alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
-    return {**os.environ, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # glibc gives large blocks back at once, and the kernel clears them anew for the next frame.
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+    return {**kept, **os.environ, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _how_it_died(code: int) -> str:

@@ -30,9 +30,9 @@ def main(descriptor: int, parent: int) -> None:
 
 def serve(connection: Any) -> None:
     """Say that this process is up, receive a work order, then run tasks and answer with what comes of them."""
+    from .blame import failure
     from .order import Done
     from .report import peak_memory_mb
-    from .worker import failure
 
     try:
         connection.send(READY)

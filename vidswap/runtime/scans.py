@@ -7,9 +7,10 @@ from typing import Any
 
 from vidswap.graph import Batch, Operator, Part, Setting, Stage, StageError, VidswapError
 
+from .blame import contract_broken
 from .order import PartTask, WorkOrder
 from .store import load_tables, save_tables
-from .worker import contract_broken, frames_of, stored
+from .worker import frames_of, stored
 
 
 class Scans:
