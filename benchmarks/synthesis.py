@@ -1,0 +1,216 @@
+"""Speed and error of StyleGAN2 synthesis at 1024 px, ours against weights per sample in one grouped convolution.
+
+python benchmarks/synthesis.py [--device cpu|cuda] [--json] [--write] [--threads N] [--rounds N] [--rows NAME,...]
+
+Weights are random. On a CPU: ratio of the medians of processor time per image, rounds interleaved. On CUDA: images per
+second from events, after warm-up, against the rooflines of one H200; run it there as
+
+    python benchmarks/synthesis.py --device cuda --write
+
+which writes `benchmarks/results/synthesis-DEVICE.json`. `bound` is what each row has to reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vidswap.nets import stylegan2
+from vidswap.nets.layers import seeded, upfirdn
+from vidswap.nets.stylegan2_fast import FastSynthesis, relative_rms
+
+ROOFLINE_SG2 = 4600  # images/s of one H200, 1024 px, fp16
+
+
+def grouped_conv(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, taps: Tensor | None) -> Tensor:
+    """The yardstick: weights per sample, one convolution of N groups."""
+    n, inward, height, width = x.shape
+    if x.dtype == torch.float16 and demodulate:  # as NVlabs does, so that fp16 does not overflow
+        weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel()))
+        style = style / style.abs().amax(dim=1, keepdim=True)
+    weights = weight[None] * style[:, None, :, None, None]
+    if demodulate:
+        weights = weights * torch.rsqrt(weights.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8)
+    weights = weights.to(x.dtype)
+    outward, size = weight.shape[0], weight.shape[2]
+    x = x.reshape(1, n * inward, height, width)
+    if taps is None:
+        x = F.conv2d(x, weights.reshape(n * outward, inward, size, size), padding=size // 2, groups=n)
+    else:
+        turned = weights.transpose(1, 2).reshape(n * inward, outward, size, size)
+        x = F.conv_transpose2d(x, turned, stride=2, groups=n)
+        x = upfirdn(x, taps, padding=(1, 1, 1, 1), gain=4)
+    return x.reshape(n, outward, *x.shape[2:])
+
+
+@torch.no_grad()
+def grouped_images(synthesis: stylegan2.Synthesis, wplus: Tensor, half_from: int | None = None) -> Tensor:
+    """Images of the plain formulation; blocks from `half_from` px on in fp16, clamped at 256."""
+    styles = synthesis.styles(wplus)
+    x = image = None
+    for layer in synthesis.config.layers:
+        part = synthesis.get_submodule(layer.name)
+        block = synthesis.get_submodule(layer.name.partition(".")[0])
+        style = styles[layer.name]
+        half = half_from is not None and layer.resolution >= half_from
+        dtype = torch.float16 if half else torch.float32
+        x = block.const[None].expand(len(wplus), -1, -1, -1) if x is None else x
+        if layer.kind == "rgb":
+            style = style / math.sqrt(layer.in_channels)
+            colours = grouped_conv(x.to(dtype), part.weight, style, False, None).float() + part.bias[:, None, None]
+            if image is not None:
+                colours = colours + upfirdn(image, block.resample_filter, up=2, padding=(2, 1, 2, 1), gain=4)
+            image = colours
+            continue
+        x = grouped_conv(x.to(dtype), part.weight, style, True, part.resample_filter if layer.kind == "up" else None)
+        x = x + (part.noise_const * part.noise_strength).to(dtype)
+        x = F.leaky_relu(x + part.bias[:, None, None].to(dtype), 0.2) * math.sqrt(2.0)
+        x = x.clamp(-256, 256) if half else x
+    return image
+
+
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """Processor time of all threads of this process."""
+    begin = time.process_time()
+    run()
+    return time.process_time() - begin
+
+
+def cuda_seconds(run: Callable[[], object], repeats: int = 20) -> float:
+    """Time of one run on the device."""
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    for _ in range(repeats):
+        run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000 / repeats
+
+
+def medians(runs: dict[str, Callable[[], object]], measure: Callable, rounds: int) -> dict[str, float]:
+    """Seconds of each run: medians over interleaved rounds, after one round that warms up."""
+    for run in runs.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            seconds[name].append(measure(run))
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def row(what: str, value: float, bound: float, at_least: bool, **more: object) -> dict[str, object]:
+    return {
+        "what": what,
+        "value": round(value, 5),
+        "bound": f"{'>=' if at_least else '<='} {bound}",
+        "met": value >= bound if at_least else value <= bound,
+        **more,
+    }
+
+
+def on_cpu(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict[str, object]]:
+    wplus = torch.randn(8, 18, 512)
+    fast = FastSynthesis(net.synthesis)
+    found = []
+    if "plain" in rows:
+        taken = medians(
+            {"ours": lambda: fast(wplus[:4]), "plain": lambda: grouped_images(net.synthesis, wplus[:4])},
+            cpu_seconds,
+            rounds,
+        )
+        per_image = {name: round(value / 4, 4) for name, value in taken.items()}
+        ratio = taken["plain"] / taken["ours"]
+        found.append(row("SG2 1024 fp32, batch 4: plain / ours", ratio, 1.5, True, cpu_s_per_image=per_image))
+    if "batch" in rows:
+        taken = medians({"one": lambda: fast(wplus[:1]), "eight": lambda: fast(wplus)}, cpu_seconds, rounds)
+        per_image = {"batch 1": round(taken["one"], 4), "batch 8": round(taken["eight"] / 8, 4)}
+        ratio = taken["eight"] / 8 / taken["one"]
+        found.append(row("SG2 1024 fp32: batch 8 / batch 1, per image", ratio, 0.9, False, cpu_s_per_image=per_image))
+    if "bf16" in rows:
+        low = FastSynthesis(net.synthesis, precision="bfloat16")
+        taken = medians({"fp32": lambda: fast(wplus[:1]), "bf16": lambda: low(wplus[:1])}, cpu_seconds, rounds)
+        ratio = taken["fp32"] / taken["bf16"]
+        error = relative_rms(low(wplus[:1]), fast(wplus[:1]))
+        found.append(row("SG2 1024: fp32 / bf16", ratio, 1.0, True, relative_rms=round(error, 5)))
+    if "error" in rows:
+        half = FastSynthesis(net.synthesis, precision="float16")
+        error = relative_rms(half(wplus[:1]), fast(wplus[:1]))
+        found.append(row("SG2 1024: fp16 against fp32, relative RMS", error, 3e-3, False))
+    return found
+
+
+def on_cuda(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict[str, object]]:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    net = net.cuda()
+    wplus = torch.randn(32, 18, 512, device="cuda")
+    fast = FastSynthesis(net.synthesis, precision="float16")
+    found = []
+    rates: dict[int, float] = {}
+    if {"speed", "batch", "plain"} & set(rows):
+        for batch in (1, 8, 16, 32):
+            part = wplus[:batch]
+            taken = medians({"ours": lambda part=part: fast(part)}, cuda_seconds, rounds)
+            rates[batch] = batch / taken["ours"]
+    if "speed" in rows:
+        best = max(rates, key=lambda batch: rates[batch])
+        rate = {f"batch {k}": round(v, 1) for k, v in rates.items()}
+        share = rates[best] / ROOFLINE_SG2
+        found.append(row("SG2 1024 fp16: images/s over the roofline", share, 0.35, True, images_per_s=rate))
+    if "plain" in rows:
+        plain = medians({"plain": lambda: grouped_images(net.synthesis, wplus[:8], 8)}, cuda_seconds, rounds)["plain"]
+        ratio = rates[8] * plain / 8
+        found.append(row("SG2 1024 fp16, batch 8: ours over plain", ratio, 2.0, True, plain_per_s=round(8 / plain, 1)))
+    if "batch" in rows:
+        found.append(row("SG2 1024 fp16: batch 8 / batch 1, per image", rates[1] / rates[8], 0.9, False))
+    if "error" in rows:
+        exact = FastSynthesis(net.synthesis, fuse=False, graphs=False)
+        error = relative_rms(fast(wplus[:8]), exact(wplus[:8]))
+        found.append(row("SG2 1024: fp16 against fp32, relative RMS", error, 3e-3, False))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--rows", default="plain,batch,bf16,error,speed,sg3")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="also into benchmarks/results/")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("no CUDA device here; run this on a machine with one")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    torch.set_grad_enabled(False)
+    rows = options.rows.split(",")
+    net = seeded(lambda: stylegan2.Generator(stylegan2.Config.of_size(1024)), 0)
+    cuda = options.device == "cuda"
+    found = (on_cuda if cuda else on_cpu)(net, options.rounds, rows)
+    name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
+    told = {"device": name, "torch": torch.__version__, "threads": torch.get_num_threads(), "rows": found}
+    if options.json or options.write:
+        print(json.dumps(told, indent=2))
+    else:
+        for each in found:
+            print(f"{each['what']}: {each['value']} ({each['bound']}, {'met' if each['met'] else 'missed'})")
+    if options.write:
+        folder = Path(__file__).parent / "results"
+        folder.mkdir(exist_ok=True)
+        (folder / f"synthesis-{options.device}.json").write_text(json.dumps(told, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
