@@ -11,6 +11,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from vidswap.compiled import compiled
+
 FIELD_SIDE = 96  # pixels a side at which fields of light are made; at 64 they flicker
 _DARKEST = 1.0  # percentile of each channel over the face
 _OCTAVES = (0.8, 1.6, 3.2)  # pixels
@@ -183,7 +185,7 @@ def match_grain(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np
 
 
 def _spread_of(values: np.ndarray) -> float:
-    return float(1.4826 * np.median(np.abs(values)))
+    return float(1.4826 * median(np.abs(values).ravel()))
 
 
 def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
@@ -202,9 +204,48 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
         # In shares, so that nothing jumps when the size of a face passes a power of two.
         share = min(number - finest + 1, 1.0)
         if share > 0:
-            certain = share * np.minimum(level[..., -1:] * 4, 1)
-            mean += certain * (level[..., :-1] / np.maximum(level[..., -1:], 1e-6) - mean)
+            _pull(mean, level, np.float32(share))
     return mean
+
+
+@compiled
+def _pull(mean: np.ndarray, level: np.ndarray, share: float) -> None:
+    """Draw mean (h, w, C) float32 towards what a level (h, w, C + 1) knows itself: sums, and last their weight."""
+    channels = mean.shape[2]
+    for y in range(mean.shape[0]):
+        for x in range(mean.shape[1]):
+            weight = level[y, x, channels]
+            certain = share * min(weight * np.float32(4), np.float32(1))
+            over = np.float32(1) / max(weight, np.float32(1e-6))
+            for channel in range(channels):
+                mean[y, x, channel] += certain * (level[y, x, channel] * over - mean[y, x, channel])
+
+
+@compiled
+def share_of_way(colours: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """(h, w) float32: how far colours (h, w, 3) float32 are on the way from begin (h, w, 3) to end (3,); a way shorter
+    than 20 levels counts as so long.
+    """
+    height, width = colours.shape[:2]
+    result = np.empty((height, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            along, length = np.float32(0), np.float32(0)
+            for channel in range(3):
+                way = end[channel] - begin[y, x, channel]
+                along += (colours[y, x, channel] - begin[y, x, channel]) * way
+                length += way * way
+            result[y, x] = along / max(length, np.float32(400))
+    return result
+
+
+def median(values: np.ndarray) -> np.ndarray:
+    """Median of values (n, ...) float32 along the first axis, n at least 1: that of numpy, without its checks for nan."""
+    half = len(values) // 2
+    if len(values) % 2:
+        return np.asarray(np.partition(values, half, axis=0)[half])
+    both = np.partition(values, (half - 1, half), axis=0)
+    return np.asarray((both[half - 1] + both[half]) * np.float32(0.5))
 
 
 def smoothstep(values: np.ndarray | float, low: float, high: float) -> np.ndarray:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from . import topology
-from .matching import smoothstep, spread
+from .matching import median, share_of_way, smoothstep, spread
 from .regions import BACKGROUND, HAIR
 
 _COLOUR_SIDE = 128
@@ -105,11 +105,8 @@ def hair_beside(
     features = cv2.dilate(_filled(own, _FEATURES, side), _disc(max(1, round(0.09 * between))))
     lab = cv2.cvtColor(cv2.GaussianBlur(small, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
     rim = outside & (cv2.dilate(oval, disc) > 0)
-    hair = np.median(lab[rim if rim.sum() >= 8 else outside], 0)
-    field = spread(lab, skin.astype(np.float32), 0.12 * side)
-    way = hair - field
-    ones = np.ones((1, 3), np.float32)
-    along = cv2.transform((lab - field) * way, ones) / np.maximum(cv2.transform(way * way, ones), 20.0**2)
+    hair = median(lab[rim if rim.sum() >= 8 else outside])
+    along = share_of_way(lab, spread(lab, skin.astype(np.float32), 0.12 * side), hair)
     strands = smoothstep(along, *share) * near * (1 - features)
     strands = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), 0.8)
     return np.clip(cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR) * 1.3, 0, 1)
@@ -130,8 +127,8 @@ def eyewear(crop: np.ndarray, points: np.ndarray) -> float:
         crop, matrix, _BRIDGE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     # A median along the line: neither a crease nor a highlight runs all across.
-    rows = np.median(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32), 1)[:, None]
-    usual = max(float(np.median(rows)), 8.0)
+    rows = median(np.ascontiguousarray(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).T.astype(np.float32)))[:, None]
+    usual = max(float(median(rows.ravel())), 8.0)
     dark = cv2.morphologyEx(rows, cv2.MORPH_CLOSE, np.ones((_LINE, 1), np.uint8)) - rows
     thin = float(dark[3:-3].max()) / usual
     thick = 1 - float(rows[6:-6].min()) / usual

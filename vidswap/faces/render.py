@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from . import painting
+from .matching import median
 
 _FOLD = 128
 _STEEP = 3.0  # times the area of texture that a pixel shows in the median
@@ -119,7 +120,7 @@ def affine_maps(to_points: np.ndarray, from_points: np.ndarray, triangles: np.nd
         result[:, 3 * row + 2] = so[:, row] - x * o[:, 0] - y * o[:, 1]
     corners = np.stack([so, sp, sq]).astype(np.float32)
     own = np.abs(result[:, 0] * result[:, 4] - result[:, 1] * result[:, 3])
-    usual = float(np.median(own)) if len(own) else 0.0
+    usual = float(median(own)) if len(own) else 0.0
     steep = (own > _STEEP * usual) | (inverse == 0)
     return Maps(result.astype(np.float32), corners.min(0), corners.max(0), steep)
 
@@ -279,7 +280,7 @@ def shrinking(maps: Maps, ids: np.ndarray) -> float:
     if not len(seen):
         return 1.0
     of = maps.affine[seen].astype(np.float64)
-    return float(np.sqrt(np.median(np.abs(of[:, 0] * of[:, 4] - of[:, 1] * of[:, 3]))))
+    return float(np.sqrt(median(np.abs(of[:, 0] * of[:, 4] - of[:, 1] * of[:, 3]))))
 
 
 def _remap(image: np.ndarray, places: np.ndarray, interpolation: int) -> np.ndarray:
