@@ -240,7 +240,7 @@ def share_of_way(colours: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.
 
 
 def median(values: np.ndarray) -> np.ndarray:
-    """Median of values (n, ...) float32 along the first axis, n at least 1: that of numpy, without its checks for nan."""
+    """Median of values (n, ...) float32 along the first axis, n at least 1; nan is not looked for."""
     half = len(values) // 2
     if len(values) % 2:
         return np.asarray(np.partition(values, half, axis=0)[half])
