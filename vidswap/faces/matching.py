@@ -204,18 +204,18 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
         # In shares, so that nothing jumps when the size of a face passes a power of two.
         share = min(number - finest + 1, 1.0)
         if share > 0:
-            _pull(mean, level, np.float32(share))
+            _pull(mean, level, share)
     return mean
 
 
 @compiled
 def _pull(mean: np.ndarray, level: np.ndarray, share: float) -> None:
     """Draw mean (h, w, C) float32 towards what a level (h, w, C + 1) knows itself: sums, and last their weight."""
-    channels = mean.shape[2]
+    channels, most = mean.shape[2], np.float32(share)
     for y in range(mean.shape[0]):
         for x in range(mean.shape[1]):
             weight = level[y, x, channels]
-            certain = share * min(weight * np.float32(4), np.float32(1))
+            certain = most * min(weight * np.float32(4), np.float32(1))
             over = np.float32(1) / max(weight, np.float32(1e-6))
             for channel in range(channels):
                 mean[y, x, channel] += certain * (level[y, x, channel] * over - mean[y, x, channel])
