@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vidswap.files import file_digest
+
 from . import __version__, graph
 from .graph import InputError
 from .graph.registry import find_operator, find_pipeline
@@ -15,7 +17,6 @@ from .graph.specification import PipelineSpecification, StageSpecification, appl
 from .runtime.local import Listener, Report, run
 from .runtime.resuming import resumable
 from .runtime.settings import RunSettings
-from .runtime.store import file_digest
 
 PathLike = str | Path
 

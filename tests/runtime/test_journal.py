@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from vidswap.files import written_whole
 from vidswap.graph import Batch, InputError
 from vidswap.runtime.job import Job, first_difference
 from vidswap.runtime.journal import Journal
-from vidswap.runtime.store import load_tables, save_tables, written_whole
+from vidswap.runtime.store import load_tables, save_tables
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import batch, compare, demo, evaluate, looking, preview, running
+from . import batch, compare, demo, evaluate, looking, preview, running, weights
 from . import doctor as checkup
 from .console import VOICE
 from .options import (
@@ -58,6 +58,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(weights.app)
 
 
 @app.command()

@@ -37,10 +37,10 @@ def compare(
     overwrite: bool,
 ) -> None:
     """Check, write the video, tell."""
+    from vidswap.files import written_whole
     from vidswap.graph import InputError
     from vidswap.media import Reader, probe
     from vidswap.runtime.checks import check_output
-    from vidswap.runtime.store import written_whole
 
     from .progress import counted
 

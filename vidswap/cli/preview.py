@@ -86,8 +86,8 @@ def write_sheet(
     """
     import cv2
 
+    from vidswap.files import written_whole
     from vidswap.runtime.preview import render_frames
-    from vidswap.runtime.store import written_whole
 
     portraits = [(name, _source_picture(pipeline, path)) for name, path in sources.items()]
     rows, shown = [], []

@@ -45,7 +45,9 @@ def _find(profile: str) -> Path:
             raise InputError(f"no such profile: {profile}")
         return Path(profile)
     package = importlib.resources.files("vidswap.configs")
-    names = {i.name.rsplit(".", 1)[0]: i for i in package.iterdir() if i.name.endswith(".yaml")}
+    # The catalogue of weights lies beside the profiles.
+    files = (i for i in package.iterdir() if i.name.endswith(".yaml") and i.name != "weights.yaml")
+    names = {i.name.rsplit(".", 1)[0]: i for i in files}
     if profile not in names:
         raise InputError(f"unknown profile {profile!r}; {nearest(profile, names)}")
     return Path(str(names[profile]))

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from vidswap.files import written_whole
 from vidswap.graph import InputError, VidswapError
 
 from .journal import JOURNAL, Journal
-from .store import trouble, written_whole
+from .store import trouble
 
 MARKER = "job.json"
 LOCK = "lock"

@@ -11,9 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vidswap.files import file_digest
 from vidswap.media.outputs import standing_for
-
-from .store import file_digest
 
 JOURNAL = "journal.jsonl"
 OUTPUT = "output"

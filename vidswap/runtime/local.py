@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from vidswap.files import file_digest
 from vidswap.graph import InputError, Interrupted, Pipeline, StageError, VidswapError, cut, joined_spans
 from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
@@ -31,7 +32,7 @@ from .resuming import order_data, versions
 from .scans import Scans
 from .schedule import Schedule
 from .settings import RunSettings, available_cores
-from .store import file_digest, trouble
+from .store import trouble
 
 __all__ = ["Event", "Listener", "Lost", "Report", "Started", "check_output", "check_sources", "run"]
 

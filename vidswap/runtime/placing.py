@@ -13,10 +13,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from vidswap.files import sync_folder, temporary_path, written_whole
 from vidswap.media.image_sequences import numbered_name, numbers_of
 from vidswap.media.outputs import is_image_output, is_pattern
-
-from .store import sync_folder, temporary_path, written_whole
 
 _PLACING = "placing.json"
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vidswap.files import written_whole
 from vidswap.graph import (
     Batch,
     Operator,
@@ -35,7 +36,7 @@ from vidswap.graph.specification import PipelineSpecification
 from .blame import Blame, contract_broken, failing_frame, stage_error
 from .order import Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
-from .store import Tables, load_joined, load_tables, save_tables, written_whole
+from .store import Tables, load_joined, load_tables, save_tables
 
 LARGEST_BATCH_BYTES = 8 << 20
 Observer = Callable[[str, Batch], None]

@@ -1,0 +1,59 @@
+"""Files that appear whole or not at all, and their digests: for results, job folders and the store of weights."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def written_whole(path: Path, tag: str | None = None) -> Iterator[Path]:
+    """A temporary path beside `path` that is synced and renamed to it on success and removed on failure.
+
+    The temporary name has the process's number in it, or `tag` where a later process shall know it again.
+    """
+    temporary = temporary_path(path, tag or str(os.getpid()))
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        # The system does not say which file it was that could not be written, or names the temporary one.
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path, tag: str) -> Path:
+    """The name under which a file is written until it is whole; hidden, with the same suffix, of bounded length."""
+    return path.with_name(f".{path.stem[:40]}.{tag}.tmp{path.suffix}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the renames in a folder are on the disk, where the file system can."""
+    # A rename survives a power cut only when the folder is synced too; not every file system can.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        if hasattr(hashlib, "file_digest"):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
