@@ -247,8 +247,8 @@ MakePool = Callable[[WorkOrder, int], Pool]
 def _environment() -> dict[str, str]:
     # Workers already fill the cores; libraries that start a thread per core in each would only fight.
     alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
-    # glibc gives large blocks back at once, and the kernel clears them anew for the next frame.
-    kept = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+    # By its defaults glibc gives blocks back at once, and the kernel clears them anew for the next frame.
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(2 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
     return {**kept, **os.environ, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
