@@ -1,0 +1,165 @@
+"""LPIPS v0.1 (Zhang et al. 2018, arXiv:1801.03924): perceptual distance over AlexNet or VGG16 features.
+
+Names are those of the official module: `net.sliceI.J.*` for the trunk (torchvision's weights, J its index among
+`features`) and `linI.model.1.weight` for the trained linear layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vidswap.graph.errors import InputError
+
+Trunk = Literal["alex", "vgg"]
+
+# Per slice: torchvision's indices and what stands there: (in, out, kernel, stride, padding), "relu" or "pool".
+_ALEX: tuple[tuple[object, ...], ...] = (
+    ((3, 64, 11, 4, 2), "relu"),
+    ("pool", (64, 192, 5, 1, 2), "relu"),
+    ("pool", (192, 384, 3, 1, 1), "relu"),
+    ((384, 256, 3, 1, 1), "relu"),
+    ((256, 256, 3, 1, 1), "relu"),
+)
+
+
+def _vgg() -> tuple[tuple[object, ...], ...]:
+    slices: list[tuple[object, ...]] = []
+    inward = 3
+    for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        parts: list[object] = ["pool"] if slices else []
+        for _ in range(count):
+            parts += [(inward, width, 3, 1, 1), "relu"]
+            inward = width
+        slices.append(tuple(parts))
+    return tuple(slices)
+
+
+_SLICES: dict[str, tuple[tuple[object, ...], ...]] = {"alex": _ALEX, "vgg": _vgg()}
+_WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Shape of the metric: which trunk."""
+
+    trunk: Trunk = "alex"
+
+
+def config_of(state: Mapping[str, Tensor]) -> Config:
+    """The shape of the metric whose state dict this is. Raises InputError where it is none."""
+    first = state.get("net.slice1.0.weight")
+    if first is None or "lin0.model.1.weight" not in state:
+        raise InputError("not an LPIPS metric: net.slice1.0.weight or lin0.model.1.weight is missing")
+    if tuple(first.shape) == (64, 3, 11, 11):
+        return Config("alex")
+    if tuple(first.shape) == (64, 3, 3, 3) and "net.slice5.28.weight" in state:
+        return Config("vgg")
+    raise InputError("an LPIPS metric over AlexNet or VGG16 is needed; this is over another trunk")
+
+
+def from_torchvision(features: Mapping[str, Tensor], linear: Mapping[str, Tensor], trunk: Trunk) -> dict[str, Tensor]:
+    """The metric's state dict from a torchvision classifier's (`features.J.*`) and the linear layers.
+
+    linear: `linI.model.1.weight`, or pSp's `I.1.weight`. Other entries of both are left out. Raises InputError, naming
+    the first key that is missing.
+    """
+    state: dict[str, Tensor] = {}
+    index = 0
+    for number, parts in enumerate(_SLICES[trunk]):
+        for part in parts:
+            if isinstance(part, tuple):
+                for kind in ("weight", "bias"):
+                    state[f"net.slice{number + 1}.{index}.{kind}"] = _entry(features, f"features.{index}.{kind}")
+            index += 1
+        theirs = f"{number}.1.weight" if f"{number}.1.weight" in linear else f"lin{number}.model.1.weight"
+        state[f"lin{number}.model.1.weight"] = _entry(linear, theirs)
+    return state
+
+
+def _entry(state: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in state:
+        raise InputError(f"LPIPS: {name} is missing")
+    return state[name]
+
+
+class _Linear(nn.Module):
+    """One layer's weights, (1, C, 1, 1) under its official name."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.model = nn.Sequential(nn.Dropout(), nn.Conv2d(channels, 1, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 1, H, W)."""
+        return self.model(x)
+
+
+class LPIPS(nn.Module):
+    """Distance of two images, RGB in -1..1: 0 for equal ones."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.net = nn.Module()
+        index = 0
+        for number, parts in enumerate(_SLICES[config.trunk]):
+            made = nn.Sequential()
+            for part in parts:
+                made.add_module(str(index), _part(part, config.trunk))
+                index += 1
+            self.net.add_module(f"slice{number + 1}", made)
+        for number, width in enumerate(_WIDTHS[config.trunk]):
+            self.add_module(f"lin{number}", _Linear(width))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in -1..1 -> the five tapped maps."""
+        shift = torch.tensor([-0.030, -0.088, -0.188], device=x.device, dtype=x.dtype)
+        scale = torch.tensor([0.458, 0.448, 0.450], device=x.device, dtype=x.dtype)
+        x = (x - shift[:, None, None]) / scale[:, None, None]
+        found = []
+        for part in self.net.children():
+            x = part(x)
+            found.append(x)
+        return found
+
+    def layers(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """Maps (N, 1, h, w) of the weighted squared differences, one per layer."""
+        made = []
+        for number, (a, b) in enumerate(zip(self.features(first), self.features(second), strict=True)):
+            linear = self.get_submodule(f"lin{number}")
+            made.append(linear((_unit(a) - _unit(b)).square()))
+        return made
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Two batches (N, 3, H, W), at least 31 px for alex and 16 px for vgg -> distances (N,)."""
+        return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in self.layers(first, second)]).sum(dim=0)
+
+    def spatial(self, first: Tensor, second: Tensor) -> Tensor:
+        """Two batches (N, 3, H, W) -> where they differ, (N, 1, H, W)."""
+        size = first.shape[2:]
+        maps = [F.interpolate(layer, size=size, mode="bilinear") for layer in self.layers(first, second)]
+        return torch.stack(maps).sum(dim=0)
+
+
+Net = LPIPS
+
+
+def _part(part: object, trunk: str) -> nn.Module:
+    if part == "relu":
+        return nn.ReLU()
+    if part == "pool":
+        return nn.MaxPool2d(3 if trunk == "alex" else 2, 2)
+    assert isinstance(part, tuple)
+    inward, outward, kernel, stride, padding = part
+    return nn.Conv2d(inward, outward, kernel, stride, padding)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Every pixel's channels at length one."""
+    return x / (x.norm(dim=1, keepdim=True) + 1e-10)
