@@ -159,7 +159,9 @@ def around_plainly(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> 
     labels[body & skin & (y <= brow) & ~oval] = regions.HAIR
     arch = top - 0.15 * (chin - top) * (1.0 - ((x - 0.5 * (left + right)) / (0.5 * (right - left))) ** 2)
     labels[body & skin & (y <= brow) & (y > arch) & ~oval] = regions.SKIN
-    labels[oval & ~(hair_like & ~skin & (y < brow))] = regions.SKIN
+    aside = np.abs(x - 0.5 * (left + right)) / (right - left)
+    end = brow + np.clip((aside - 0.34) / 0.10, 0, 1) * (eye - brow)
+    labels[oval & ~(hair_like & ~skin & (y < end))] = regions.SKIN
     return cv2.medianBlur(labels, 5)
 
 
@@ -170,3 +172,23 @@ def test_what_lies_around_a_face_is_judged_as_in_the_plain_formulation(aligned, 
     labels = regions._around(small, own, person)
     assert {regions.HAIR, regions.SKIN, regions.BELOWFACE, regions.EARS} <= set(np.unique(labels))
     assert (labels == around_plainly(small, own, person)).mean() > 0.999
+
+
+def test_hair_over_a_temple_is_hair_down_to_the_eyes_and_over_the_cheek_it_is_not(aligned, face_model):
+    crop, points, labels = aligned
+    left, right = int(points[234, 0]), int(points[454, 0])
+    hung, hair = crop.copy(), (50, 40, 30)
+    person = face_model.segment(crop)
+    hung[labels == regions.HAIR] = hair
+    width = right - left
+    band = np.s_[: int(points[topology.CHIN, 1]), left - round(0.2 * width) : left + round(0.12 * width)]
+    hung[band], person[band] = hair, 1
+    labels = paint_regions(hung, points, person)
+    column = left + round(0.05 * width)
+    brow = int(points[list(topology.BROWS), 1].min())
+    eye = int(points[list(topology.EYES), 1].mean())
+    assert (labels[brow + 2 : eye - 6, column] == regions.HAIR).mean() > 0.8
+    oval = np.zeros(crop.shape[:2], np.uint8)
+    regions._fill(oval, points[list(topology.FACE_OVAL)], 1)
+    below = (oval > 0) & (np.arange(len(crop)) > eye + 4)[:, None]
+    assert not (labels[below] == regions.HAIR).any()

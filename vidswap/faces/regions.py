@@ -32,6 +32,7 @@ REGIONS = (
 
 BACKGROUND, LIP, EYEBROWS, EYES, HAIR, NOSE, SKIN, EARS, BELOWFACE, MOUTH, EYE_GLASS, EAR_RINGS = range(12)
 
+_BESIDE_BROWS, _TEMPLE = 0.34, 0.44  # of the face's width from its middle: where brows end, and temples lie
 _COLOUR_SIDE = 128  # colours are judged at this size: finer detail is noise to them
 _SAMPLES = 2000
 _LAB_FLOOR = np.array([16.0, 5.0, 6.0], np.float32)  # least spread of a colour class in OpenCV's 8-bit Lab
@@ -59,15 +60,33 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
     silhouette = cv2.resize(person, (small, small), interpolation=cv2.INTER_AREA)
     around = _around(cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA), own, silhouette)
     labels = _enlarged(around, size) if small < size else around
-    # Above the brows the outline leaves a fringe as it is.
-    above = labels[: int(np.clip(np.ceil(points[list(topology.BROWS), 1].min()), 0, size))]
-    fringe = cv2.compare(above, HAIR, cv2.CMP_EQ) if above.size else None
+    # Above the brows the outline leaves a fringe as it is, and beside them what hangs over the temples.
+    low, high = float(points[list(topology.BROWS), 1].min()), float(points[list(topology.EYES), 1].mean())
+    left, right = float(points[234, 0]), float(points[454, 0])
+    above = labels[: int(np.clip(np.ceil(max(low, high)), 0, size))]
+    fringe = above == HAIR
+    _under_fringe(fringe, low, high, 0.5 * (left + right), max(1.0, abs(right - left)))
     _fill(labels, points[list(topology.FACE_OVAL)], SKIN)
-    if fringe is not None:
-        above[fringe > 0] = HAIR
+    above[fringe] = HAIR
     for label, ring in _PAINTED:
         _fill(labels, points[list(ring)], label)
     return labels
+
+
+@compiled
+def _fringe_end(x: float, brow: float, eye: float, middle: float, width: float) -> float:
+    """How far down hair within the outline is hair and not beard or shadow: to the brows, beside them to the eyes."""
+    aside = (abs(x - middle) / width - _BESIDE_BROWS) / (_TEMPLE - _BESIDE_BROWS)
+    return brow + min(max(aside, 0.0), 1.0) * max(eye - brow, 0.0)
+
+
+@compiled
+def _under_fringe(fringe: np.ndarray, brow: float, eye: float, middle: float, width: float) -> None:
+    """Clear fringe (h, w) bool below where a fringe may end."""
+    for y in range(fringe.shape[0]):
+        for x in range(fringe.shape[1]):
+            if fringe[y, x] and y >= _fringe_end(x, brow, eye, middle, width):
+                fringe[y, x] = False
 
 
 def _around(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> np.ndarray:
@@ -148,8 +167,7 @@ def _judged(
         for x in range(size):
             label = BACKGROUND
             if oval[y, x]:
-                # Only a fringe is hair within the outline: below the brows it is beard or shadow.
-                fringe = hair[y, x] and not skin[y, x] and y < brow
+                fringe = hair[y, x] and not skin[y, x] and y < _fringe_end(x, brow, eye, arch[2], width)
                 label = SKIN
                 if fringe:
                     label = HAIR if person[y, x] > np.float32(0.5) and (y < chin or hair[y, x]) else BACKGROUND
