@@ -73,7 +73,7 @@ class DetectScout(Operator[ScoutOptions]):
         limit = min(stop + 1, self._video.frame_count)
         before = start
         try:
-            for picture in self._glancer.glances(start, limit, self.options.every):
+            for picture in self._glancer.glances(start, limit, self.options.every, last=limit - 1):
                 if len(find_faces(picture, self._model, self._how)):
                     return before
                 before = picture.frame

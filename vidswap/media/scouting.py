@@ -29,14 +29,16 @@ class Glancer:
         self._kind = PictureKind(index)
         self._opened: tuple[av.container.InputContainer, Any] | None = None
 
-    def glances(self, start: int, stop: int, every: int) -> Iterator[Picture]:
-        """Frame `start`, a keyframe, and after it frames before `stop`, at least `every` apart and mostly just so.
+    def glances(self, start: int, stop: int, every: int, last: int | None = None) -> Iterator[Picture]:
+        """Frame `start`, a keyframe, and after it frames before `stop`, at least `every` apart and mostly just so; and
+        frame `last`, however near.
 
         What does not decode is passed over. Raises Unreliable when the file does not let itself be sought in.
         """
         file, first = self._file, self.index.first
         if file.images:
-            for number in range(start + first, stop + first, every):
+            numbers = {*range(start + first, stop + first, every)}
+            for number in sorted(numbers if last is None else numbers | {last + first}):
                 image = decode_image(Path(file.images[number]))
                 if image is not None:
                     yield self._kind.picture(image, number - first)
@@ -51,7 +53,7 @@ class Glancer:
                 continue
             if found >= stop + first:
                 return
-            if found >= following:
+            if found >= following or (last is not None and found == last + first):
                 following = found + every
                 yield self._kind.picture(frame, found - first)
 
