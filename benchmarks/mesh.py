@@ -48,7 +48,9 @@ def ours(points: np.ndarray, places: np.ndarray, pyramid: render.Pyramid, size: 
     out = np.zeros((size, size, 3), np.uint8)
     raster = render.rasterise(points, TRIANGLES, (size, size))
     maps = render.affine_maps(points, places, TRIANGLES)
-    out[raster.window] = pyramid.sample(render.lookup(raster, maps), 1.0)
+    painted = pyramid.paint(raster, maps, 1.0)
+    seen = painted[..., 3:] > 0
+    np.copyto(out[raster.window], painted[..., :3], where=seen)
     return out
 
 
@@ -56,7 +58,7 @@ def measure(size: int, repeat: int) -> dict[str, float]:
     cv2.setNumThreads(1)
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (768, 768, 3)).astype(np.uint8), (0, 0), 4)
     places = texture.atlas_points(768)
-    pyramid = render.Pyramid(image, 1)
+    pyramid = render.Pyramid(np.dstack([image, np.full((768, 768), 255, np.uint8)]), 1)
     poses = [face(size, yaw) for yaw in np.linspace(-40, 40, repeat)]
     spent = {}
     for name, draw in (
