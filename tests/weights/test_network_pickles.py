@@ -88,7 +88,7 @@ def persistent(**changes):
     ("changes", "match"),
     [
         ({"type": "function"}, "no class"),
-        ({"version": 7}, "version '7'"),
+        ({"version": 7}, "another version than 6"),
         ({"state": [1]}, "malformed"),
         ({"class_name": 5}, "malformed"),
     ],

@@ -65,6 +65,13 @@ def test_the_refusal_names_what_was_wanted(way):
         read(weights_files.calls("true")[way])
 
 
+def test_what_a_file_says_cannot_reach_the_terminal():
+    evil = weights_files.text("a\nb\x1b[2J" + "c" * 1000) + weights_files.text("d")
+    with pytest.raises(Refused) as refusal:
+        read(b"\x80\x04" + evil + b"\x93.")
+    assert str(refusal.value).isprintable() and len(str(refusal.value)) < 300
+
+
 BOMBS = {
     "long4": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\xff.",
     "negative long4": b"\x80\x02\x8b" + struct.pack("<i", -5) + b"\xff.",
@@ -93,6 +100,47 @@ def test_bombs_take_no_memory(bomb):
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()
+
+
+LONG_LIST = b"\x80\x02](" + b"K\x01" * 20_000 + b"eq\x00"
+COPIES = {
+    "sets": LONG_LIST + b"cbuiltins\nset\n\x85q\x010" + b"cbuiltins\nset\nh\x00\x85R" * 20_000 + b".",
+    "bytes": b"\x80\x02" + weights_files.text("x" * 100_000) + b"q\x00"
+    + b"c_codecs\nencode\nh\x00\x85R" * 20_000 + b".",
+    "counters": b"\x80\x02}(" + b"".join(b"M" + struct.pack("<HB", i, 0x4E) for i in range(20_000)) + b"uq\x00"
+    + b"ccollections\nCounter\nh\x00\x85R" * 20_000 + b".",
+    "states": b"\x80\x02}(" + b"".join(weights_files.text(str(i)) + b"N" for i in range(20_000)) + b"uq\x00"
+    + b"cargparse\nNamespace\n)\x81h\x00b" * 20_000 + b".",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", sorted(COPIES))
+def test_what_is_remembered_is_not_copied_without_end(what):
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused):
+            read(COPIES[what])
+        assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def forking(depth):
+    """A tuple of which printing, comparing and hashing take 2^depth steps."""
+    return b"N" + b"2\x86" * depth
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"c_codecs\nencode\n", b"cnumpy\ndtype\n", b"ccollections\nCounter\n", b"ccollections\nOrderedDict\n",
+     b"cbuiltins\nset\n", b"cpathlib\nPosixPath\n", b"cnumpy.core.multiarray\nscalar\n"],
+)  # fmt: skip
+def test_records_never_print_or_hash_what_they_are_given(record):
+    with pytest.raises(Refused):
+        read(b"\x80\x02" + record + forking(200) + b"\x85R.")
+    if b"Ordered" in record or b"set" in record:
+        with pytest.raises(Refused):
+            read(b"\x80\x02" + record + b"](" + forking(200) + b"N\x86e\x85R.")
 
 
 def test_too_many_steps_are_refused(monkeypatch):

@@ -107,6 +107,14 @@ def test_a_crash_while_writing_leaves_no_weights(kept, file, monkeypatch):
     assert list(kept.iterdir()) == [] and store.card_of("tiny") is None
 
 
+def test_what_is_installed_outlives_a_failed_replacement(kept, file, monkeypatch):
+    store.add("tiny", file)
+    monkeypatch.setattr("safetensors.torch.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(InputError, match="cannot be written"):
+        store.add("tiny", file, overwrite=True)
+    assert store.verify("tiny") == "whole" and len(list(kept.iterdir())) == 2
+
+
 def test_changed_and_missing_files_are_found(kept, file):
     store.add("tiny", file)
     assert store.verify("tiny") == "whole"

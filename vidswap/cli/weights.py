@@ -188,6 +188,7 @@ def _terms_of(name: str) -> str:
 
 def _info_of_file(name: str, ema: bool | None) -> None:
     from vidswap.weights.checkpoint import open_checkpoint
+    from vidswap.weights.pickle_machine import shown
 
     made = open_checkpoint(name, is_ema=ema)
     parts = {
@@ -199,7 +200,7 @@ def _info_of_file(name: str, ema: bool | None) -> None:
         f"{prefix + ':':11} {part.title}" for prefix, part in ((p or "network", x) for p, x in made.parts.items())
     ]
     lines += [f"mean code:  {'x'.join(map(str, made.latent_avg.shape))}"] if made.latent_avg is not None else []
-    lines += [f"left out:   {len(made.left_out)} tensors ({made.left_out[0]} ...)"] if made.left_out else []
+    lines += [f"left out:   {len(made.left_out)} tensors ({shown(made.left_out[0], 60)} ...)"] if made.left_out else []
     VOICE.result(facts, lines)
 
 

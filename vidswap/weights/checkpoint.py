@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidswap.graph.errors import InputError
-from vidswap.weights.pickle_machine import Refused
+from vidswap.weights.pickle_machine import Refused, shown
 from vidswap.weights.reading import read
 from vidswap.weights.recognition import Part, Recognised, check_against, recognise
 from vidswap.weights.shapes import Shape
@@ -81,7 +81,7 @@ def open_checkpoint(
         if not are_numbers_checked:
             _check_numbers({**tensors, **contents.beside})
     except InputError as error:
-        raise InputError(f"{contents.path}: {error}") from None
+        raise InputError(f"{contents.path}: {shown(str(error))}") from None
     return Checkpoint(
         path=contents.path,
         format=contents.format,

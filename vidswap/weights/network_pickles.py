@@ -43,7 +43,7 @@ def _module(meta: Any) -> Module:
     if type(meta) is not dict or meta.get("type") != "class":
         raise Refused("the pickle has a persistent object that is no class")
     if meta.get("version") != 6:
-        raise Refused(f"the pickle has persistent objects of version {str(meta.get('version'))[:20]!r}; 6 is read")
+        raise Refused("the pickle has persistent objects of another version than 6, the one that is read")
     name, state = meta.get("class_name"), meta.get("state")
     if type(name) is not str or type(state) is not dict:
         raise Refused("the pickle has a malformed persistent object")

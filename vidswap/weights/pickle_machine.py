@@ -21,11 +21,20 @@ from vidswap.graph.errors import InputError
 OPCODES_AT_MOST = 3_000_000
 TEXT_BYTES_AT_MOST = 1 << 24
 INTEGER_BYTES_AT_MOST = 64
+COPIES_AT_MOST = 8
+"""How often over the stream's bytes may be copied by records: what is remembered once can be used without end."""
+_SIZED = (str, bytes, memoryview, list, tuple, dict, set, frozenset)
 _KEY_TYPES = (str, int, float, bool, bytes, type(None))
 
 
 class Refused(InputError):
     """The stream is no data that may be read; the message says what is in it. Callers put the file's name before it."""
+
+
+def shown(text: str, length: int = 500) -> str:
+    """Words out of a file as one short line that a terminal can show: no line ends, no control characters."""
+    line = "".join(sign if sign.isprintable() else "?" for sign in text[: length + 1])
+    return line if len(line) <= length else line[:length] + "..."
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class PickleMachine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+        self._allowance = COPIES_AT_MOST * len(data) + (1 << 16)
 
     def run(self) -> Any:
         """The object that the stream describes."""
@@ -157,7 +167,8 @@ class PickleMachine:
 
     def _global(self, module: str, name: str) -> None:
         if (module, name) not in self.known:
-            raise Refused(f"the pickle wants {module}.{name}, which is no data; nothing of it was executed")
+            wanted = shown(f"{module}.{name}", 100)
+            raise Refused(f"the pickle wants {wanted}, which is no data; nothing of it was executed")
         self._push(self.known[module, name])
 
     def _stack_global(self) -> None:
@@ -169,6 +180,7 @@ class PickleMachine:
     def _call(self, what: Any, arguments: Any) -> None:
         if type(what) is not Builder or type(arguments) is not tuple:
             raise Refused("the pickle calls something that is no record of data; nothing of it was executed")
+        self._charge(arguments)
         try:
             made = what.call(*arguments)
         except Refused:
@@ -176,6 +188,11 @@ class PickleMachine:
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, struct.error) as error:
             raise Refused(f"the pickle has a malformed record ({type(error).__name__})") from None
         self._push(made)
+
+    def _charge(self, values: tuple[Any, ...]) -> None:
+        self._allowance -= sum(len(value) for value in values if isinstance(value, _SIZED))
+        if self._allowance < 0:
+            raise Refused("the pickle copies what it has read again and again")
 
     def _reduce(self) -> None:
         arguments = self._pop()
@@ -190,6 +207,7 @@ class PickleMachine:
         state, target = self._pop(), self._top()
         taking = getattr(target, "take_state", None) if type(target).__module__.startswith("vidswap.weights.") else None
         if taking is not None:
+            self._charge(state if type(state) is tuple else (state,))
             taking(state)
         elif type(target) is not dict:
             # Attributes of an ordered table (`_metadata` of state dicts) are dropped; nothing else can have any.

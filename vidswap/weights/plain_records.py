@@ -14,6 +14,7 @@ import numpy as np
 
 from vidswap.weights.pickle_machine import Builder, Record, Refused, plain_key
 
+_NUMBERS = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"])
 _NODES_AT_MOST, _DEPTH_AT_MOST = 20_000, 24
 
 
@@ -55,16 +56,10 @@ class Array:
 
 
 def _data_type(code: Any, *_: Any) -> DataType:
-    if (
-        not isinstance(code, str)
-        or code.lstrip("<>|=")[:1] not in tuple("fiub")
-        or not code.lstrip("<>|=")[1:].isdigit()
-    ):
-        raise Refused(f"the pickle has a numpy dtype {str(code)[:20]!r}; plain numbers are read")
-    plain = code.lstrip("<>|=")
-    if int(plain[1:]) not in (1, 2, 4, 8):
-        raise Refused(f"the pickle has a numpy dtype {code[:20]!r}; plain numbers are read")
-    return DataType(plain)
+    number = code.lstrip("<>|=") if type(code) is str else ""
+    if number not in _NUMBERS:
+        raise Refused(f"the pickle has a numpy dtype {number[:20]!r}; plain numbers are read")
+    return DataType(number)
 
 
 def _scalar(dtype: DataType, raw: bytes) -> int | float | bool:
@@ -90,7 +85,21 @@ def _no_bytes() -> bytes:
 
 
 def _latin(text: Any, _encoding: Any = None) -> bytes:
-    return str(text).encode("latin-1")
+    if type(text) is not str:
+        raise Refused("the pickle has malformed bytes")
+    return text.encode("latin-1")
+
+
+def _counter(table: Any = None) -> dict[Any, Any]:
+    if table is not None and type(table) is not dict:
+        raise Refused("the pickle has a malformed table of counts")
+    return dict(table or {})
+
+
+def _path(*parts: Any) -> str:
+    if any(type(part) is not str for part in parts):
+        raise Refused("the pickle has a malformed path")
+    return "/".join(parts)
 
 
 def _reconstruct(*_: Any) -> Array:
@@ -105,7 +114,7 @@ def record_of(kind: str) -> Builder:
 _SCALAR, _RECONSTRUCT = Builder(_scalar), Builder(_reconstruct)
 KNOWN: Mapping[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): Builder(_ordered),
-    ("collections", "Counter"): Builder(lambda table=None: dict(table or {})),
+    ("collections", "Counter"): Builder(_counter),
     ("builtins", "set"): Builder(_set),
     ("__builtin__", "set"): Builder(_set),
     ("_codecs", "encode"): Builder(_latin),
@@ -118,6 +127,8 @@ KNOWN: Mapping[tuple[str, str], Any] = {
     ("numpy", "dtype"): Builder(_data_type),
     ("numpy", "ndarray"): "numpy.ndarray",
     ("argparse", "Namespace"): record_of("argparse.Namespace"),
+    ("pathlib", "PosixPath"): Builder(_path),
+    ("pathlib", "WindowsPath"): Builder(_path),
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidswap.graph.errors import InputError
 from vidswap.weights import network_pickles, torch_streams
-from vidswap.weights.pickle_machine import Refused
+from vidswap.weights.pickle_machine import Refused, shown
 from vidswap.weights.plain_records import plain
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Contents:
                 return name
         if is_ema is None and len(self.tables) == 1:
             return next(iter(self.tables))
-        has = ", ".join(self.tables) or "nothing"
+        has = shown(", ".join(self.tables), 200) or "nothing"
         kind = {None: "a table of weights that is known", True: "an averaged (EMA) table", False: "a raw table"}[is_ema]
         raise InputError(f"{self.path}: has no {kind.split(' ', 1)[1]}; it has {has}")
 
@@ -84,7 +84,7 @@ def read(path: str | Path) -> Contents:
             return _safetensors(path)
         raise Refused("is neither safetensors, nor a checkpoint of torch, nor a network pickle" + _guess(head))
     except Refused as refusal:
-        raise InputError(f"{path}: {refusal}") from None
+        raise InputError(f"{path}: {shown(str(refusal))}") from None
 
 
 def _guess(head: bytes) -> str:

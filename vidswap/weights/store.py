@@ -7,13 +7,14 @@ names and renamed, the card last: without a card there are no weights.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -177,39 +178,52 @@ def save(
     """
     card_file = card_path(target)
     tensors = _writable(checkpoint)
-    # While the two files do not fit each other there is no card.
-    card_file.unlink(missing_ok=True)
-    _write_tensors(tensors, target, checkpoint)
-    card = Card(
-        name=name or target.stem,
-        what=entry.what if entry else checkpoint.title,
-        licence=entry.licence.word if entry else licence or "not stated",
-        terms=entry.licence.terms if entry else licence or "Not stated; ask whoever made them before you use them.",
-        licence_link=entry.licence.link if entry else None,
-        origin=Origin(
-            file=origin or checkpoint.path.name,
-            sha256=digest or file_digest(checkpoint.path),
-            bytes=checkpoint.path.stat().st_size,
-            format=checkpoint.format,
-            wrapper=checkpoint.wrapper,
-        ),
-        converted=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        file=target.name,
-        sha256=file_digest(target),
-        bytes=target.stat().st_size,
-        parts={
-            prefix: {"network": part.network, "layout": part.layout, "config": part.config}
-            for prefix, part in checkpoint.parts.items()
-        },
-        has_latent_avg=checkpoint.latent_avg is not None,
-        values=sum(tensor.numel() for tensor in tensors.values()),
-        left_out=checkpoint.left_out[:1000],
-        options=checkpoint.options,
-        vidswap=importlib.metadata.version("vidswap"),
-    )
-    with written_whole(card_file) as temporary:
-        temporary.write_text(json.dumps(card.model_dump(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with _telling(target), written_whole(card_file) as card_there, written_whole(target) as weights_there:
+        _write_tensors(tensors, weights_there, checkpoint)
+        card = Card(
+            name=name or target.stem,
+            what=entry.what if entry else checkpoint.title,
+            licence=entry.licence.word if entry else licence or "not stated",
+            terms=entry.licence.terms if entry else licence or "Not stated; ask whoever made them before you use them.",
+            licence_link=entry.licence.link if entry else None,
+            origin=Origin(
+                file=origin or checkpoint.path.name,
+                sha256=digest or file_digest(checkpoint.path),
+                bytes=checkpoint.path.stat().st_size,
+                format=checkpoint.format,
+                wrapper=checkpoint.wrapper,
+            ),
+            converted=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            file=target.name,
+            sha256=file_digest(weights_there),
+            bytes=weights_there.stat().st_size,
+            parts={
+                prefix: {"network": part.network, "layout": part.layout, "config": part.config}
+                for prefix, part in checkpoint.parts.items()
+            },
+            has_latent_avg=checkpoint.latent_avg is not None,
+            values=sum(tensor.numel() for tensor in tensors.values()),
+            left_out=checkpoint.left_out[:1000],
+            options=checkpoint.options,
+            vidswap=importlib.metadata.version("vidswap"),
+        )
+        text = json.dumps(card.model_dump(), indent=2, ensure_ascii=False)
+        card_there.write_text(text + "\n", encoding="utf-8")
+        # The weights are renamed first: while the two do not fit each other there is no card.
+        card_file.unlink(missing_ok=True)
     return card
+
+
+@contextlib.contextmanager
+def _telling(target: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise InputError(f"{target}: cannot be written: {str(error).splitlines()[0][:160]}") from None
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
 def _writable(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
@@ -226,22 +240,15 @@ def _writable(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _write_tensors(tensors: Mapping[str, torch.Tensor], target: Path, checkpoint: Checkpoint) -> None:
-    from safetensors import SafetensorError
+def _write_tensors(tensors: Mapping[str, torch.Tensor], temporary: Path, checkpoint: Checkpoint) -> None:
     from safetensors.torch import save_file
 
+    # safetensors makes files for their owner alone; the user's umask shall hold.
+    temporary.touch()
+    mode = temporary.stat().st_mode
     told = {"format": "pt", "networks": ", ".join(part.network for part in checkpoint.parts.values())}
-    try:
-        with written_whole(target) as temporary:
-            # safetensors makes files for their owner alone; the user's umask shall hold.
-            temporary.touch()
-            mode = temporary.stat().st_mode
-            save_file(dict(tensors), temporary, metadata=told)
-            temporary.chmod(mode)
-    except SafetensorError as error:
-        raise InputError(f"{target}: cannot be written: {str(error).splitlines()[0][:160]}") from None
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    save_file(dict(tensors), temporary, metadata=told)
+    temporary.chmod(mode)
 
 
 def load(

@@ -80,7 +80,13 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 
 
 def _size(values: Any = ()) -> tuple[Any, ...]:
+    if type(values) not in (tuple, list):
+        raise Refused("the pickle has a malformed size")
     return tuple(values)
+
+
+def _device(*names: Any) -> str:
+    return ":".join(str(name) for name in names if type(name) in (str, int))
 
 
 TENSOR_RECORDS = {
@@ -88,7 +94,7 @@ TENSOR_RECORDS = {
     ("torch._utils", "_rebuild_tensor"): Builder(claim_tensor),
     ("torch._utils", "_rebuild_parameter"): Builder(_parameter),
     ("torch", "Size"): Builder(_size),
-    ("torch", "device"): Builder(lambda *names: ":".join(map(str, names))),
+    ("torch", "device"): Builder(_device),
 }
 _TORCH_KNOWN = {
     **KNOWN,
@@ -109,8 +115,9 @@ class _Claims:
         """('storage', class, key, place, values[, view])."""
         if type(what) is not tuple or len(what) not in (5, 6) or what[0] != "storage":
             raise Refused("the pickle refers to something outside of it that is no storage")
-        kind, key, values = what[1], str(what[2]), what[4]
-        if type(kind) is not StorageType or type(values) is not int or not 0 <= values < 1 << 62:
+        kind, values = what[1], what[4]
+        key = str(what[2]) if type(what[2]) in (str, int) else ""
+        if not key or type(kind) is not StorageType or type(values) is not int or not 0 <= values < 1 << 62:
             raise Refused("the pickle has a malformed storage")
         made = Storage(key, kind, values)
         if self.storages.setdefault(key, made) != made:
@@ -125,6 +132,13 @@ class _Claims:
         return Storage(key, kind, view[2])
 
 
+_DAMAGE = (
+    zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, LookupError, OverflowError,
+    struct.error,
+)  # fmt: skip
+"""What Python's reader of archives raises for damaged ones."""
+
+
 def is_zip(head: bytes) -> bool:
     """Whether a file that begins so is an archive."""
     return head[:4] == b"PK\x03\x04"
@@ -136,8 +150,9 @@ def check_zip(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             entries = _entries(archive, path)
             return _check_archive(archive, entries)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error) as error:
-        raise Refused(f"the archive is damaged or cut short ({error})") from None
+    except _DAMAGE as error:
+        said = str(error) or type(error).__name__
+        raise Refused(f"the archive is damaged or cut short ({said[:120]})") from None
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -155,9 +170,31 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
         if inner in entries or (infos[0].filename.split("/")[0] != parts[0]):
             raise Refused(f"the archive has an entry twice or in a second folder: {info.filename[:80]!r}")
         entries[inner] = info
-    if sum(info.file_size for info in infos) > path.stat().st_size:
-        raise Refused("the archive claims more bytes than the file has")
+    _check_places(archive, path)
     return entries
+
+
+def _check_places(archive: zipfile.ZipFile, path: Path) -> None:
+    """Entries lie one behind the other, from the first byte to the list of entries, and say the same there as in it.
+
+    Readers of archives differ in what they make of files where that is not so.
+    """
+    infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    end = 0
+    with path.open("rb") as file:
+        for info in infos:
+            file.seek(info.header_offset)
+            head = file.read(30)
+            if len(head) < 30 or head[:4] != b"PK\x03\x04" or (info is infos[0] and info.header_offset != 0):
+                raise Refused("the archive is damaged: its list of entries leads to none")
+            if info.header_offset < end:
+                raise Refused("the archive claims more bytes than the file has: its entries overlap")
+            name_bytes, extra_bytes = struct.unpack("<2H", head[26:30])
+            if file.read(name_bytes) != info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"):
+                raise Refused("the archive is damaged: an entry has two names")
+            end = info.header_offset + 30 + name_bytes + extra_bytes + info.file_size
+    if end > archive.start_dir or archive.comment:
+        raise Refused("the archive claims more bytes than the file has, or has something behind its end")
 
 
 def _check_archive(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> Any:
@@ -189,7 +226,8 @@ def check_stream(data: memoryview) -> Any:
         if part == 0 and read[0] != MAGIC:
             raise Refused("the pickle is no checkpoint of torch")
     described, keys = read[3], read[4]
-    if read[1] != 1001 or type(read[2]) is not dict or type(keys) is not list:
+    is_list = type(keys) is list and all(type(key) in (str, int) for key in keys)
+    if read[1] != 1001 or type(read[2]) is not dict or not is_list:
         raise Refused("the stream is no checkpoint of torch")
     if read[2].get("little_endian") is False:
         raise Refused("the stream was written by a big-endian machine")
