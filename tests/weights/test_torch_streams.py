@@ -3,6 +3,7 @@
 import argparse
 import collections
 import io
+import json
 import pickle
 import struct
 import zipfile
@@ -247,10 +248,16 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 
 def test_safetensors_that_claim_more_than_they_have_are_refused(tmp_path):
-    import json
-
     path = tmp_path / "w.safetensors"
     for shape, end in (((1 << 40,), 1 << 42), ((4,), 16), ((2,), 8), ((-1,), 8)):
         head = json.dumps({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}).encode()
         path.write_bytes(struct.pack("<Q", len(head)) + head + bytes(12))
         refused(path, "damaged|cut short")
+
+
+def test_safetensors_whose_length_looks_like_a_pickle_are_read(tmp_path):
+    path = tmp_path / "w.safetensors"
+    head = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode().ljust(0x80)
+    path.write_bytes(struct.pack("<Q", len(head)) + head + struct.pack("<f", 2.5))
+    assert path.read_bytes()[:1] == b"\x80"
+    assert read(path).tables[""]()["w"].tolist() == [2.5]

@@ -76,12 +76,13 @@ def read(path: str | Path) -> Contents:
             raise Refused(f"is no file of weights: it has {size} bytes")
         if size > FILE_BYTES_AT_MOST:
             raise Refused(f"has {size >> 30} GiB; files of {FILE_BYTES_AT_MOST >> 30} GiB at most are read")
+        # First, since the length that such a file begins with may look like the beginning of anything else.
+        if 2 <= int.from_bytes(head[:8], "little") <= min(HEADER_BYTES_AT_MOST, size - 8) and head[8:9] == b"{":
+            return _safetensors(path)
         if torch_streams.is_zip(head):
             return _of_tree(path, "torch archive", torch_streams.check_zip(path), _loaded_archive(path))
         if head[:1] == b"\x80":
             return _pickled(path, head)
-        if 2 <= int.from_bytes(head[:8], "little") <= min(HEADER_BYTES_AT_MOST, size - 8) and head[8:9] == b"{":
-            return _safetensors(path)
         raise Refused("is neither safetensors, nor a checkpoint of torch, nor a network pickle" + _guess(head))
     except Refused as refusal:
         raise InputError(f"{path}: {shown(str(refusal))}") from None
