@@ -1,4 +1,4 @@
-"""Speed and error of StyleGAN2 synthesis at 1024 px, ours against weights per sample in one grouped convolution.
+"""Speed and error of synthesis: StyleGAN2 against weights per sample in one grouped convolution, StyleGAN3 fused.
 
 python benchmarks/synthesis.py [--device cpu|cuda] [--json] [--write] [--threads N] [--rounds N] [--rows NAME,...]
 
@@ -25,11 +25,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vidswap.nets import stylegan2
+from vidswap.nets import stylegan2, stylegan3, stylegan3_fast
 from vidswap.nets.layers import seeded, upfirdn
 from vidswap.nets.stylegan2_fast import FastSynthesis, relative_rms
 
 ROOFLINE_SG2 = 4600  # images/s of one H200, 1024 px, fp16
+UNFUSED_SG3 = {"T": 243, "R": 122}  # the same, where maps at the temporary rate go through memory
 
 
 def grouped_conv(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, taps: Tensor | None) -> Tensor:
@@ -146,6 +147,14 @@ def on_cpu(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict[
         half = FastSynthesis(net.synthesis, precision="float16")
         error = relative_rms(half(wplus[:1]), fast(wplus[:1]))
         found.append(row("SG2 1024: fp16 against fp32, relative RMS", error, 3e-3, False))
+    for variant in "TR" if "sg3" in rows else "":
+        third = seeded(lambda v=variant: stylegan3.Generator(stylegan3.Config.of_size(256, v)), 0)
+        fused, codes = stylegan3_fast.FastSynthesis(third.synthesis), torch.randn(1, 16, 512)
+        runs = {"ours": lambda f=fused, c=codes: f(c), "plain": lambda t=third, c=codes: t.synthesis(c)}
+        taken = medians(runs, cpu_seconds, rounds)
+        seconds = {name: round(value, 3) for name, value in taken.items()}
+        ratio = taken["plain"] / taken["ours"]
+        found.append(row(f"SG3-{variant} 256 fp32: plain / ours", ratio, 1.0, True, cpu_s_per_image=seconds))
     return found
 
 
@@ -177,6 +186,15 @@ def on_cuda(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict
         exact = FastSynthesis(net.synthesis, fuse=False, graphs=False)
         error = relative_rms(fast(wplus[:8]), exact(wplus[:8]))
         found.append(row("SG2 1024: fp16 against fp32, relative RMS", error, 3e-3, False))
+    for variant in "TR" if "sg3" in rows else "":
+        third = seeded(lambda v=variant: stylegan3.Generator(stylegan3.Config.of_size(1024, v)), 0).cuda()
+        fused = stylegan3_fast.FastSynthesis(third.synthesis, precision="float16")
+        codes = torch.randn(8, 16, 512, device="cuda")
+        rate = 8 / medians({"ours": lambda f=fused, c=codes: f(c)}, cuda_seconds, rounds)["ours"]
+        share = rate / UNFUSED_SG3[variant]
+        found.append(
+            row(f"SG3-{variant} 1024 fp16 over the unfused bound", share, 1.0, True, images_per_s=round(rate, 1))
+        )
     return found
 
 
