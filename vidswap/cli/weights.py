@@ -33,7 +33,7 @@ def list_command(as_json: Json = False) -> None:
     from vidswap.weights.catalogue import catalogue
     from vidswap.weights.store import folder, installed
 
-    VOICE.json = as_json
+    VOICE.json, VOICE.quiet = as_json, False
     cards, known = installed(), catalogue()
     rows = [
         {"name": name, "installed": name in cards, "what": entry.what, "licence": entry.licence.word, "url": entry.url}
@@ -66,7 +66,7 @@ def info(
     from vidswap.weights.catalogue import catalogue
     from vidswap.weights.store import card_of, missing
 
-    VOICE.json = as_json
+    VOICE.json, VOICE.quiet = as_json, False
     entry = catalogue().get(name)
     if entry is None and Path(name).is_file():
         _info_of_file(name, ema)
@@ -137,7 +137,7 @@ def verify(
     """Hash installed weights again and compare them with their cards."""
     from vidswap.weights import store
 
-    VOICE.json = as_json
+    VOICE.json, VOICE.quiet = as_json, False
     found = {name: store.verify(name) for name in names or store.installed()}
     VOICE.result({"weights": found}, [f"{state:8} {name}" for name, state in found.items()] or ["nothing is installed"])
     if any(state != "whole" for state in found.values()):
