@@ -116,20 +116,36 @@ def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) ->
         return image
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     wanted = cv2.cvtColor(target, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    result = image
+    kernels = []
     for axis in (1, 0):
         lines = np.s_[::3] if axis else np.s_[:, ::3]
         some = [np.ascontiguousarray(plane[lines]) for plane in (luma, wanted, there)]
-        shares = _shares(some[0], some[1], some[2], axis)
-        if shares[0] > 0.97:
-            continue
-        result = result.astype(np.float32, copy=False)
-        finer = begun = result
-        for sigma, share in zip(_OCTAVES, shares, strict=False):
-            coarser = _blurred(begun, 2 * sigma, axis)
-            result = cv2.scaleAdd(cv2.subtract(coarser, finer), 1 - share, result)
-            finer = coarser
-    return result if result is image else np.clip(result, 0, 255)
+        kernels.append(_weakening(_shares(some[0], some[1], some[2], axis)))
+    if len(kernels[0]) == len(kernels[1]) == 1:
+        return image
+    weakened = cv2.sepFilter2D(image, cv2.CV_32F, kernels[0], kernels[1], borderType=cv2.BORDER_REFLECT_101)
+    return np.clip(weakened, 0, 255, out=weakened)
+
+
+def _weakening(shares: list[float]) -> np.ndarray:
+    """(n,) float32, n odd: the filter that leaves `shares` of the bands of an axis, all of them in one."""
+    if shares[0] > 0.97:
+        return np.ones(1, np.float32)
+    reach = _reach(2 * _OCTAVES[len(shares) - 1])
+    result = np.zeros(2 * reach + 1)
+    result[reach] = 1
+    finer = result.copy()
+    for sigma, share in zip(_OCTAVES, shares, strict=False):
+        coarser = np.zeros_like(result)
+        own = _reach(2 * sigma)
+        coarser[reach - own : reach + own + 1] = cv2.getGaussianKernel(2 * own + 1, 2 * sigma)[:, 0]
+        result += (1 - share) * (coarser - finer)
+        finer = coarser
+    return result.astype(np.float32)
+
+
+def _reach(sigma: float) -> int:
+    return int(np.ceil(2.5 * sigma))
 
 
 def _shares(luma: np.ndarray, wanted: np.ndarray, there: np.ndarray, axis: int) -> list[float]:
@@ -149,7 +165,7 @@ def _shares(luma: np.ndarray, wanted: np.ndarray, there: np.ndarray, axis: int) 
 
 
 def _blurred(image: np.ndarray, sigma: float, axis: int) -> np.ndarray:
-    size = 2 * int(np.ceil(2.5 * sigma)) + 1
+    size = 2 * _reach(sigma) + 1
     if axis == 1:
         return cv2.GaussianBlur(image, (size, 1), sigma)
     return cv2.GaussianBlur(image, (1, size), 0, sigmaY=sigma)
