@@ -61,8 +61,9 @@ class DetectMediaPipe(Operator[DetectOptions]):
         largest = self.options.face == "largest" and setting.video is not None
         self._how = DetectionOptions(**told, largest=largest)
         self._follower: Follower | None = None
-        if largest and self.options.every > 1:
-            video = setting.video
+        video = setting.video
+        # Only such a video can be read again, where a segment begins between two searches.
+        if largest and self.options.every > 1 and isinstance(video, media.VideoIndex):
             self._follower = Follower(
                 self._model, self._how, self.options.every, video.keyframes, lambda a, b: media.read(video, a, b)
             )

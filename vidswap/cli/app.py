@@ -1,4 +1,4 @@
-"""The typer application, its commands, and how every command ends: exit codes 0, 1, 2 and 130."""
+"""The typer application, and its commands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from . import batch, compare, demo, evaluate, looking, preview, running, weights
 from . import doctor as checkup
 from .console import VOICE
+from .ending import exit_code
 from .options import (
     Again,
     Bitrate,
@@ -394,34 +395,4 @@ def main() -> None:
 
 def run_command(arguments: list[str] | None) -> int:
     """Run the command with these arguments (None: those of the process); returns the exit code."""
-    try:
-        code = app(args=arguments, standalone_mode=False)
-        if code == 130:
-            # Typer's own way to tell a Ctrl-C.
-            VOICE.fail("interrupted", 130)
-    except KeyboardInterrupt:
-        VOICE.fail("interrupted", 130)
-        return 130
-    except Exception as error:
-        # Imports of compiled modules tell a Ctrl-C as a failed import.
-        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt) and not hasattr(error, "exit_code"):
-            VOICE.fail("interrupted", 130)
-            return 130
-        from vidswap.graph import VidswapError
-
-        if isinstance(error, VidswapError):
-            VOICE.fail(str(error), error.exit_code)
-            return error.exit_code
-        if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno:
-            from vidswap.runtime.store import trouble
-
-            VOICE.fail(trouble(error), 1)
-            return 1
-        # Usage errors of typer's parser: a class of its vendored click, or of click itself in older releases.
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            if "--json" in (sys.argv if arguments is None else arguments):
-                VOICE.json = True
-            VOICE.fail(f"{error.format_message()} See vidswap --help.", error.exit_code)
-            return int(error.exit_code)
-        raise
-    return int(code or 0)
+    return exit_code(lambda: app(args=arguments, standalone_mode=False), arguments)

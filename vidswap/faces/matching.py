@@ -91,18 +91,6 @@ def _floor(image: np.ndarray, there: np.ndarray) -> np.ndarray:
     return np.array([np.partition(channel, place)[place] for channel in values.T], np.float32)
 
 
-def relight(image: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """image (h, w, 3) uint8 or float32 under a field of any size; of its own type, 0..255."""
-    size = (image.shape[1], image.shape[0])
-    gain = cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(offset, size, interpolation=cv2.INTER_LINEAR)
-    lit = cv2.multiply(image, gain, dtype=cv2.CV_32F)
-    if image.dtype == np.uint8:
-        return cv2.add(lit, offset, dtype=cv2.CV_8U)
-    cv2.add(lit, offset, dst=lit)
-    return np.clip(lit, 0, 255, out=lit)
-
-
 def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) -> np.ndarray:
     """Weaken the details of image (h, w, 3) uint8 or float32 as far as the target's (h, w, 3) uint8 are weaker.
 

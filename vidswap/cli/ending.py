@@ -1,0 +1,47 @@
+"""How every command ends: exit codes 0, 1, 2 and 130, and one line for what went wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .console import VOICE
+
+
+def exit_code(run: Callable[[], Any], arguments: list[str] | None) -> int:
+    """Run a command and return its exit code; what went wrong is told in one line. Bugs are raised.
+
+    `arguments` are the command's (None: those of the process), which say how an error of usage is told.
+    """
+    try:
+        code: Any = run()
+        if code == 130:
+            # Typer's own way to tell a Ctrl-C.
+            VOICE.fail("interrupted", 130)
+    except KeyboardInterrupt:
+        VOICE.fail("interrupted", 130)
+        return 130
+    except Exception as error:
+        # Imports of compiled modules tell a Ctrl-C as a failed import.
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt) and not hasattr(error, "exit_code"):
+            VOICE.fail("interrupted", 130)
+            return 130
+        from vidswap.graph import VidswapError
+
+        if isinstance(error, VidswapError):
+            VOICE.fail(str(error), error.exit_code)
+            return error.exit_code
+        if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno:
+            from vidswap.runtime.store import trouble
+
+            VOICE.fail(trouble(error), 1)
+            return 1
+        # Usage errors of typer's parser: a class of its vendored click, or of click itself in older releases.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            if "--json" in (sys.argv if arguments is None else arguments):
+                VOICE.json = True
+            VOICE.fail(f"{error.format_message()} See vidswap --help.", error.exit_code)
+            return int(error.exit_code)
+        raise
+    return int(code or 0)
