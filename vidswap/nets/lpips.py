@@ -130,15 +130,22 @@ class LPIPS(nn.Module):
 
     def layers(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """Maps (N, 1, h, w) of the weighted squared differences, one per layer."""
-        made = []
-        for number, (a, b) in enumerate(zip(self.features(first), self.features(second), strict=True)):
-            linear = self.get_submodule(f"lin{number}")
-            made.append(linear((_unit(a) - _unit(b)).square()))
-        return made
+        return self._compared(self.features(first), self.features(second))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Two batches (N, 3, H, W), at least 31 px for alex and 16 px for vgg -> distances (N,)."""
-        return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in self.layers(first, second)]).sum(dim=0)
+        return self.distance(self.features(first), self.features(second))
+
+    def distance(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        """What `features` gave for two batches -> distances (N,)."""
+        return torch.stack([layer.mean(dim=(1, 2, 3)) for layer in self._compared(first, second)]).sum(dim=0)
+
+    def _compared(self, first: list[Tensor], second: list[Tensor]) -> list[Tensor]:
+        made = []
+        for number, (a, b) in enumerate(zip(first, second, strict=True)):
+            linear = self.get_submodule(f"lin{number}")
+            made.append(linear((_unit(a) - _unit(b)).square()))
+        return made
 
     def spatial(self, first: Tensor, second: Tensor) -> Tensor:
         """Two batches (N, 3, H, W) -> where they differ, (N, 1, H, W)."""

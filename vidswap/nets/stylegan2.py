@@ -24,7 +24,9 @@ from torch.nn import functional as F
 from vidswap.graph.errors import InputError
 from vidswap.nets.layers import FullyConnected, MappingNetwork, doubled, leaky, upfirdn
 
-Noise = Literal["const", "none", "random"]
+NoiseKind = Literal["const", "none", "random"]
+Noise = NoiseKind | Mapping[str, Tensor]
+"""Which noise the layers add: their stored maps, none, fresh draws, or given maps (N or 1, 1, R, R) by layer."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,12 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("resample_filter", filter_taps())
         self.register_buffer("noise_const", torch.randn(layer.resolution, layer.resolution))
 
-    def forward(self, x: Tensor, style: Tensor, noise: Noise, generator: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: NoiseKind | Tensor, generator: torch.Generator | None) -> Tensor:
         """(N, I, r, r), (N, I) -> (N, O, R, R)."""
         x = modulated_conv(x, self.weight, style, up_taps=self.resample_filter if self.up else None)
-        if noise == "const":
+        if isinstance(noise, Tensor):
+            x = x + noise * self.noise_strength
+        elif noise == "const":
             x = x + self.noise_const * self.noise_strength
         elif noise == "random":
             drawn = torch.randn((len(x), 1, *x.shape[2:]), generator=generator, device=x.device, dtype=x.dtype)
@@ -225,7 +229,8 @@ class Block(nn.Module):
         if x is None:
             x = self.const[None].expand(len(styles[self.names[0]]), -1, -1, -1)
         for name in self.names[:-1]:
-            x = self.get_submodule(name.partition(".")[2])(x, styles[name], noise, generator)
+            drawn = noise if isinstance(noise, str) else noise[name]
+            x = self.get_submodule(name.partition(".")[2])(x, styles[name], drawn, generator)
         colours = self.torgb(x, styles[self.names[-1]])
         return x, colours if image is None else colours + doubled(image, self.resample_filter)
 

@@ -13,14 +13,13 @@ import importlib.metadata
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vidswap.files import file_digest, written_whole
+from vidswap.files import cache_folder, file_digest, written_whole
 from vidswap.graph.errors import InputError
 from vidswap.graph.registry import nearest
 from vidswap.weights.catalogue import Entry, catalogue
@@ -70,16 +69,7 @@ class Card(BaseModel):
 
 def folder() -> Path:
     """Where weights are kept: $VIDSWAP_WEIGHTS, or `vidswap/weights` in the user's cache folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "vidswap" / "weights"
+    return cache_folder(FOLDER_VARIABLE, "weights")
 
 
 def check_name(name: str) -> str:
