@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 from weights_files import filled
 
-from vidswap.nets import bisenet, encoders, ir_se50, lpips, stylegan2, stylegan3
+from vidswap.nets import bisenet, encoders, ir_se50, landmark_mapper, lpips, stylegan2, stylegan3, stylemask
 from vidswap.nets.layers import assembled
 from vidswap.weights import load, store
 from vidswap.weights.recognition import network_named
@@ -62,6 +62,12 @@ def test_a_network_pickle_goes_through_the_store_to_the_golden_image(golden, sha
         ("pooled-encoder", {"rows": 2, "inputs": 3}, lambda: encoders.WPlusEncoder(encoders.Config("wplus", 2))),
         ("ir-se50", {}, ir_se50.ArcFace),
         ("bisenet", {"classes": 19}, bisenet.BiSeNet),
+        ("stylemask", {"widths": [8, 4]}, lambda: stylemask.MaskNetworks(stylemask.Config((8, 4)))),
+        (
+            "landmark-mapper",
+            {"widths": [4, 6], "features": 384, "hidden": 5, "values": 32},
+            lambda: landmark_mapper.LandmarkMapper(landmark_mapper.Config((4, 6), 16, 5, 4, 8)),
+        ),
     ],
 )
 def test_networks_have_the_names_and_shapes_that_files_are_held_against(network, config, make):
@@ -87,3 +93,19 @@ def test_a_trunk_and_linear_layers_make_a_metric(tmp_path):
         store.add(name, tmp_path / "w.pth")
     state = lpips.from_torchvision(load("alexnet").part(""), load("lpips-alex").part(""), "alex")
     assert lpips.config_of(state) == lpips.Config("alex")
+
+
+def test_networks_of_reenactment_go_through_the_store(tmp_path):
+    masks = filled(network_named("stylemask").shapes({"widths": [8, 4]}))
+    torch.save({"step": 7, "mask_net": masks, "num_layers_control": 2}, tmp_path / "mask_network.pt")
+    store.add("masks", tmp_path / "mask_network.pt")
+    state = load("masks", needs={"": {"network": "stylemask"}}).part("")
+    net = assembled(lambda: stylemask.MaskNetworks(stylemask.config_of(state)), state)
+    assert torch.equal(net.network_01.masknet[2].bias, masks["network_01.masknet.2.bias"])
+    config = {"widths": [4, 6], "features": 384, "hidden": 5, "values": 32}
+    torch.save(filled(network_named("landmark-mapper").shapes(config)), tmp_path / "mapper.pth")
+    store.add("mapper", tmp_path / "mapper.pth")
+    state = load("mapper", needs={"": {"network": "landmark-mapper"}}).part("")
+    config = landmark_mapper.config_of(state, w_dim=8)
+    assert config == landmark_mapper.Config((4, 6), 16, 5, 4, 8)
+    assert assembled(lambda: landmark_mapper.LandmarkMapper(config), state)(torch.rand(2, 3, 16, 16)).shape == (2, 4, 8)

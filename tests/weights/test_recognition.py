@@ -73,6 +73,7 @@ def sample(name, layout=None):
         "stylegan3": {**tiny, **rates},
         "e4s": {"regions": 3, "rows": 5, "widths": [16, 16, 16, 32, 32], "generator": tiny},
         "stylemask": {"widths": [8, 4]},
+        "landmark-mapper": {"widths": [4, 6], "features": 96, "hidden": 5, "values": 32},
         "bisenet": {"classes": 19},
         "gfpgan": {
             "unet": [16, 16, 8], "decoder": [16, 16, 8], "style_dim": 8, "mapping_layers": 2, "different_w": True,

@@ -182,12 +182,29 @@ def stylemask_config(shapes: Mapping[str, Shape]) -> Config:
     return {"widths": [dim(shapes, f"network_{i:02d}.masknet.0.weight", 0) for i in found]}
 
 
-def landmark_mapper(_: Config) -> Shapes:
-    """The mapper from landmark differences to codes of StyleGAN3."""
+_MAPPER = "landmark_encoder.landmark_encoder."
+
+
+def landmark_mapper(config: Config) -> Shapes:
+    """The mapper from landmark differences to codes. config: widths of its convolutions, features, hidden, values."""
     made: Shapes = {}
-    widths = (3, 16, 32, 64, 128, 256, 512, 512, 512)
-    for i in range(8):
-        made |= convolution(str(4 * i), widths[i], widths[i + 1], 5 if i == 0 else 3)
-        made |= batch_norm(str(4 * i + 1), widths[i + 1])
-    made |= linear("32", 8192, 768) | batch_norm("33", 768) | linear("35", 768, 8192)
-    return under("landmark_encoder.landmark_encoder.", made)
+    widths, hidden = config["widths"], config["hidden"]
+    for i, width in enumerate(widths):
+        made |= convolution(str(4 * i), widths[i - 1] if i else 3, width, 3 if i else 5) | batch_norm(
+            str(4 * i + 1), width
+        )
+    at = 4 * len(widths)
+    made |= linear(str(at), config["features"], hidden) | batch_norm(str(at + 1), hidden)
+    return under(_MAPPER, made | linear(str(at + 3), hidden, config["values"]))
+
+
+def landmark_mapper_config(shapes: Mapping[str, Shape]) -> Config:
+    """The configuration of a landmark mapper: all its layers but the two linear ones are convolutions."""
+    layers = [i for i in indices(shapes, rf"{_MAPPER}(\d+)\.weight") if i % 4 == 0]
+    at = max(4, layers[-1]) if layers else 4
+    return {
+        "widths": [dim(shapes, f"{_MAPPER}{i}.weight", 0) for i in range(0, at, 4)],
+        "features": dim(shapes, f"{_MAPPER}{at}.weight", 1),
+        "hidden": dim(shapes, f"{_MAPPER}{at}.weight", 0),
+        "values": dim(shapes, f"{_MAPPER}{at + 3}.weight", 0),
+    }

@@ -107,7 +107,7 @@ NETWORKS = (
         "landmark mapper",
         ("landmark_encoder.landmark_encoder.0.weight",),
         encoders.landmark_mapper,
-        encoders.nothing,
+        encoders.landmark_mapper_config,
     ),
     Network(
         "bisenet",
