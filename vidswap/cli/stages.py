@@ -10,6 +10,7 @@ import numpy as np
 
 from vidswap.faces import topology
 from vidswap.faces.alignment import transform
+from vidswap.faces.label_maps import PALETTE
 from vidswap.graph import InputError
 from vidswap.graph.columns import STANDARD_COLUMNS
 
@@ -42,12 +43,6 @@ _LINES = (
     (topology.RIGHT_IRIS[1:], (190, 140, 255)),
     (topology.LEFT_IRIS[1:], (190, 140, 255)),
 )
-# fmt: off
-_COLOURS = np.array([
-    (0, 0, 0), (220, 40, 70), (120, 200, 60), (60, 170, 255), (110, 70, 30), (255, 210, 60),
-    (240, 170, 140), (200, 100, 200), (160, 140, 110), (150, 0, 30), (0, 220, 220), (255, 255, 255),
-], np.uint8)  # of the region labels 0..11
-# fmt: on
 
 
 def stages_named(text: str, there: Sequence[str]) -> list[str]:
@@ -88,7 +83,7 @@ def face_cells(rendered: PreviewFrame, face: int, stages: Sequence[str], side: i
     seen = rendered.target.crop(to_cell, (side, side))
     drawn: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "landmarks": lambda v: _lines(seen, transform(to_cell, v[:, :2])),
-        "regions": lambda v: _mixed(seen, _resized(_COLOURS[np.minimum(v, 11)], side, cv2.INTER_NEAREST), 0.6),
+        "regions": lambda v: _mixed(seen, _resized(PALETTE[np.minimum(v, 11)], side, cv2.INTER_NEAREST), 0.6),
         "mesh": lambda v: _wires(seen, transform(to_cell, v[:, :2])),
         "person": lambda v: _shade(seen, v, side),
         "alpha": lambda v: _shade(seen, v, side),

@@ -1,0 +1,97 @@
+"""How E4S lays a swapped face over the target's crop: softly, or by Laplacian pyramids, both as released.
+
+Everything happens on the aligned square. `labels` (S, S) uint8 and `hole` (S, S) bool are those of
+`vidswap.faces.recombination`; images are (T, T, 3) uint8 RGB, T a multiple of S as a rule (1024 and 512).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from .regions import BACKGROUND, BELOWFACE, EAR_RINGS, EARS, HAIR
+
+Kind = Literal["picture", "video"]
+RADIUS = 5
+"""Pixels of the label map by which the released program widens and narrows the face."""
+
+_BANDS = 10
+
+
+def foreground(labels: np.ndarray, hole: np.ndarray, kind: Kind = "picture") -> np.ndarray:
+    """(S, S) uint8, 1 where the swapped face is shown: all but background, hair and earrings, and all holes.
+
+    For videos ears and neck stay the target's as well, whose borders would flicker.
+    """
+    kept = [BACKGROUND, HAIR, EAR_RINGS, *((EARS, BELOWFACE) if kind == "video" else ())]
+    return ((~np.isin(labels, kept)) | hole).astype(np.uint8)
+
+
+def widened(mask: np.ndarray, radius: int) -> np.ndarray:
+    """(S, S) uint8: the largest value in the square of `radius` around each pixel."""
+    return np.asarray(cv2.dilate(mask, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)))
+
+
+def narrowed(mask: np.ndarray, radius: int) -> np.ndarray:
+    """(S, S) uint8: the least value in the square of `radius` around each pixel; nothing is taken off at the edge."""
+    return np.asarray(cv2.erode(mask, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)))
+
+
+def ring(mask: np.ndarray, radius: int) -> np.ndarray:
+    """(S, S) uint8: 1 along the border of a mask, `radius` pixels to both sides."""
+    return widened(mask, radius) - narrowed(mask, radius)
+
+
+def soft_alpha(face: np.ndarray, size: int, radius: int = RADIUS) -> np.ndarray:
+    """(size, size) float32 0..1 of a foreground (S, S): how far the swapped face is laid over the target's crop.
+
+    Widened, enlarged (only what is wholly within counts), narrowed at the larger size and blurred.
+    """
+    large = _enlarged(widened(face, radius).astype(np.float32), size) >= 1.0
+    inner = narrowed(large.astype(np.uint8) * 255, radius)
+    return np.asarray(cv2.GaussianBlur(inner, (11, 11), 0), np.float32) / np.float32(255)
+
+
+def laplacian(target: np.ndarray, image: np.ndarray, face: np.ndarray, radius: int = RADIUS) -> np.ndarray:
+    """(T, T, 3) uint8: image pasted into target (T, T, 3) uint8, the seam taken from the target band by band."""
+    size = len(target)
+    content = _enlarged(face.astype(np.float32), size)[..., None]
+    pasted = (target * (1 - content) + image * content).astype(np.uint8)
+    seam = _enlarged(ring(face, radius).astype(np.float32), size)
+    joined = pyramid_blend(target, pasted, cv2.merge([seam] * 3), _BANDS)
+    return np.asarray(np.clip(joined, 0, 255)).astype(np.uint8)
+
+
+def pyramid_blend(one: np.ndarray, other: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
+    """(H, W, 3) float32: `one` where weight is 1, `other` where it is 0, joined in bands (Burt and Adelson 1983).
+
+    one, other (H, W, 3) uint8, rounded to whole numbers at each level as the released program has it; weight (H, W, 3)
+    float32 0..1.
+    """
+    ones, others, weights = [one], [other], [weight]
+    for _ in range(levels - 1):
+        if min(ones[-1].shape[:2]) < 2:
+            break
+        for pyramid in (ones, others, weights):
+            pyramid.append(cv2.pyrDown(pyramid[-1]))
+    result = None
+    for level in reversed(range(len(ones))):
+        bands = []
+        for pyramid in (ones, others):
+            band = pyramid[level].astype(np.float32)
+            if level + 1 < len(ones):
+                size = (band.shape[1], band.shape[0])
+                band = band - cv2.pyrUp(pyramid[level + 1].astype(np.float32), dstsize=size)
+            bands.append(band)
+        mixed = bands[0] * weights[level] + bands[1] * (1 - weights[level])
+        if result is not None:
+            mixed += cv2.pyrUp(result, dstsize=(mixed.shape[1], mixed.shape[0]))
+        result = mixed
+    assert result is not None
+    return np.asarray(result, np.float32)
+
+
+def _enlarged(mask: np.ndarray, size: int) -> np.ndarray:
+    return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_LINEAR))
