@@ -5,8 +5,19 @@ import torch
 from safetensors.torch import load_file
 from weights_files import filled
 
-from vidswap.nets import bisenet, encoders, ir_se50, landmark_mapper, lpips, stylegan2, stylegan3, stylemask
-from vidswap.nets.layers import assembled
+from vidswap.nets import (
+    bisenet,
+    encoders,
+    ir_se50,
+    landmark_mapper,
+    lpips,
+    rgi,
+    rgi_keys,
+    stylegan2,
+    stylegan3,
+    stylemask,
+)
+from vidswap.nets.layers import assembled, seeded
 from vidswap.weights import load, store
 from vidswap.weights.recognition import network_named
 
@@ -109,3 +120,26 @@ def test_networks_of_reenactment_go_through_the_store(tmp_path):
     config = landmark_mapper.config_of(state, w_dim=8)
     assert config == landmark_mapper.Config((4, 6), 16, 5, 4, 8)
     assert assembled(lambda: landmark_mapper.LandmarkMapper(config), state)(torch.rand(2, 3, 16, 16)).shape == (2, 4, 8)
+
+
+@pytest.mark.parametrize("is_ema", [None, True, False])
+def test_a_training_file_of_e4s_goes_through_the_store(tmp_path, is_ema):
+    shape = stylegan2.Config((8, 8, 8), w_dim=16, z_dim=16, mapping_layers=2)
+    config = rgi.Config(shape, rows=3, regions=4, encoder_widths=(8, 16, 16, 16, 16))
+    nets = [seeded(lambda: rgi.RGI(config), seed) for seed in (1, 2)]
+    raw, averaged = (rgi_keys.into_published(net.state_dict())[0] for net in nets)
+    mean = torch.randn(6, 16)
+    table = {
+        "state_dict": {f"module.{name}": tensor for name, tensor in raw.items()},
+        "state_dict_ema": averaged,
+        "latent_avg": mean,
+        "D_state_dict": {"module.final.weight": torch.zeros(3)},
+        "opts": {"max_steps": 300000},
+    }
+    torch.save(table, tmp_path / "iteration_300000.pt")
+    store.add("own-e4s", tmp_path / "iteration_300000.pt", is_ema=is_ema)
+    checkpoint = load("own-e4s", needs={"": {"network": "e4s", "rows": 3}})
+    net = rgi_keys.network_of(checkpoint.part(""), checkpoint.latent_avg)
+    assert net.config == config and torch.equal(net.latent_avg, mean)
+    wanted = nets[1 if is_ema else 0].encoder.body[4].res_layer[1].weight
+    assert torch.equal(net.encoder.body[4].res_layer[1].weight, wanted)

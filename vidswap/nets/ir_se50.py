@@ -6,7 +6,7 @@ Names are those of the released `model_ir_se50.pth`. Images are RGB, nominal ran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
 
-_WIDTHS, _COUNTS = (64, 128, 256, 512), (3, 4, 14, 3)
+_WIDTHS, COUNTS = (64, 128, 256, 512), (3, 4, 14, 3)  # channels and units of the four groups
 # (in, out, stride) of the 24 units: every group begins by halving the map.
 UNITS = tuple(
     (_WIDTHS[max(g - 1, 0)] if i == 0 else _WIDTHS[g], _WIDTHS[g], 2 if i == 0 else 1)
     for g in range(4)
-    for i in range(_COUNTS[g])
+    for i in range(COUNTS[g])
 )
 TAPS = (6, 20, 23)  # units after which maps are tapped: 1/4, 1/8 and 1/16 of the input's size
 
@@ -39,22 +39,31 @@ class SqueezeExcitation(nn.Module):
 
 
 class Unit(nn.Module):
-    """Residual unit: norm, convolution, PReLU, convolution (stride), norm, squeeze-and-excitation."""
+    """Residual unit: norm, convolution, PReLU, convolution (stride), norm, squeeze-and-excitation.
 
-    def __init__(self, inward: int, outward: int, stride: int, *, excite: bool = True) -> None:
+    norm: makes the norm of so many channels.
+    """
+
+    def __init__(
+        self,
+        inward: int,
+        outward: int,
+        stride: int,
+        *,
+        excite: bool = True,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.shortcut_layer: nn.Module | None = None  # equal widths: the input, subsampled
         if inward != outward:
-            self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(inward, outward, 1, stride, bias=False), nn.BatchNorm2d(outward)
-            )
+            self.shortcut_layer = nn.Sequential(nn.Conv2d(inward, outward, 1, stride, bias=False), norm(outward))
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(inward),
+            norm(inward),
             nn.Conv2d(inward, outward, 3, 1, 1, bias=False),
             nn.PReLU(outward),
             nn.Conv2d(outward, outward, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outward),
+            norm(outward),
             *([SqueezeExcitation(outward)] if excite else []),
         )
 

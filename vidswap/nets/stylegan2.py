@@ -174,7 +174,14 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: NoiseKind | Tensor, generator: torch.Generator | None) -> Tensor:
         """(N, I, r, r), (N, I) -> (N, O, R, R)."""
-        x = modulated_conv(x, self.weight, style, up_taps=self.resample_filter if self.up else None)
+        return self.finished(self.convolved(x, style), noise, generator)
+
+    def convolved(self, x: Tensor, style: Tensor) -> Tensor:
+        """(N, I, r, r), (N, I) -> (N, O, R, R), before noise, bias and the leaky ReLU."""
+        return modulated_conv(x, self.weight, style, up_taps=self.resample_filter if self.up else None)
+
+    def finished(self, x: Tensor, noise: NoiseKind | Tensor, generator: torch.Generator | None) -> Tensor:
+        """What `convolved` gives with noise, bias and the leaky ReLU."""
         if isinstance(noise, Tensor):
             x = x + noise * self.noise_strength
         elif noise == "const":
@@ -197,8 +204,15 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """(N, C, R, R), (N, C) -> (N, 3, R, R)."""
-        style = style / math.sqrt(self.weight.shape[1])
-        x = modulated_conv(x, self.weight, style, demodulate=False) + self.bias[:, None, None]
+        return self.finished(self.convolved(x, style))
+
+    def convolved(self, x: Tensor, style: Tensor) -> Tensor:
+        """(N, C, R, R), (N, C) -> (N, 3, R, R), before the bias."""
+        return modulated_conv(x, self.weight, style / math.sqrt(self.weight.shape[1]), demodulate=False)
+
+    def finished(self, x: Tensor) -> Tensor:
+        """What `convolved` gives with the bias."""
+        x = x + self.bias[:, None, None]
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -231,8 +245,11 @@ class Block(nn.Module):
         for name in self.names[:-1]:
             drawn = noise if isinstance(noise, str) else noise[name]
             x = self.get_submodule(name.partition(".")[2])(x, styles[name], drawn, generator)
-        colours = self.torgb(x, styles[self.names[-1]])
-        return x, colours if image is None else colours + doubled(image, self.resample_filter)
+        return x, self.skipped(image, self.torgb(x, styles[self.names[-1]]))
+
+    def skipped(self, image: Tensor | None, colours: Tensor) -> Tensor:
+        """This block's colours on top of the image of the block below (None at 4 px), doubled in size."""
+        return colours if image is None else colours + doubled(image, self.resample_filter)
 
 
 class Synthesis(nn.Module):
