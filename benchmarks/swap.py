@@ -31,7 +31,7 @@ import imageio_ffmpeg
 import vidswap
 from vidswap import media
 from vidswap.demo import portrait
-from vidswap.runtime import worker
+from vidswap.runtime import spans
 
 FFMPEG = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
 
@@ -60,7 +60,7 @@ def sized(clip: Path, size: str, folder: Path, seconds: float) -> Path:
 def stages_of(clip: Path, source: Path, folder: Path) -> dict[str, float]:
     """Milliseconds of processor time per frame, by stage."""
     began = time.process_time()
-    with mock.patch.object(worker, "time", SimpleNamespace(perf_counter=time.thread_time)):
+    with mock.patch.object(spans, "time", SimpleNamespace(perf_counter=time.thread_time, time=time.time)):
         report = vidswap.swap(source, clip, folder / "stages.mp4", workers=0, overwrite=True)
     whole = time.process_time() - began
     stages = {name: 1000 * seconds / report.frames for name, seconds in report.stage_s.items()}

@@ -119,7 +119,7 @@ def plan(jobs: Path, output: Path | None, given: dict[str, Any]) -> list[Planned
                     raise InputError(f"no source; give one in the list, or --source for all ({wanted.about})")
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
-        settings["job"] = None
+        settings |= {"job": None, "trace": None, "report": None}
         planned.append(Planned(place, pipeline, Path(row.target), Path(str(row.output)), sources, settings))
     return planned
 

@@ -47,6 +47,19 @@ class Voice:
 
 
 VOICE = Voice()
+
+
+def set_voice(as_json: bool, quiet: bool = False) -> None:
+    """How this invocation speaks."""
+    VOICE.json, VOICE.quiet = as_json, quiet
+
+
+def all_but_voice(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command, less those that set the voice."""
+    set_voice(given.pop("as_json"), given.pop("quiet"))
+    return given
+
+
 _UNFOLDED = 400
 
 

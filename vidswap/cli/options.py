@@ -120,6 +120,14 @@ Again = Annotated[
 Job = Annotated[
     Path | None, typer.Option("--job", help="Keep the job folder here. Default: beside the output, removed at the end.")
 ]
+Trace = Annotated[
+    Path | None,
+    typer.Option("--trace", help="Write a timeline of the run here (.json, .json.gz), for https://ui.perfetto.dev."),
+]
+ReportPage = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write a page about the run here (.html): time, memory, retries, frames."),
+]
 Profile = Annotated[
     str | None, typer.Option("--profile", help="A run profile: the name of an installed one, or a YAML file.")
 ]

@@ -116,14 +116,22 @@ def execute(ready: Pipeline, target: Path, output: Path, sources: dict[str, Path
         return ready.run(target, output, sources=dict(sources), listener=listen, **settings)
 
 
-def resume(*, job: Path, workers: int | None, overwrite: bool, fresh: bool) -> None:
+def resume(
+    *, job: Path, workers: int | None, overwrite: bool, fresh: bool, trace: Path | None, report: Path | None
+) -> None:
     """Go on from a job folder, and tell the result."""
     from vidswap import api
     from vidswap.graph import Pipeline
     from vidswap.graph.specification import PipelineSpecification
     from vidswap.runtime.resuming import resumable
 
-    given = {"workers": workers, "overwrite": overwrite or None, "fresh": fresh or None}
+    given = {
+        "workers": workers,
+        "overwrite": overwrite or None,
+        "fresh": fresh or None,
+        "trace": trace,
+        "report": report,
+    }
     changed = {name: value for name, value in given.items() if value is not None}
     listener: Any = contextlib.nullcontext()
     if VOICE.shows_progress:
@@ -132,8 +140,8 @@ def resume(*, job: Path, workers: int | None, overwrite: bool, fresh: bool) -> N
         specification = PipelineSpecification.checked(resumable(job).pipeline, str(job))
         listener = StageProgress(Pipeline(specification))
     with listener as listen:
-        report = api.resume(job, listener=listen, **changed)
-    tell(report)
+        result = api.resume(job, listener=listen, **changed)
+    tell(result)
 
 
 def tell(report: Report) -> None:

@@ -27,11 +27,13 @@ from .journal import JOURNAL, Journal
 from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
 from .placing import clear_temporary, written_output
 from .pool import MakePool, Pool, WorkerDied, make_pool
-from .report import Event, Listener, Lost, Report, Started, told_memory
+from .recording import Recording
+from .report import Event, Given, Listener, Lost, Report, Started, told_memory
 from .resuming import order_data, versions
 from .scans import Scans
 from .schedule import Schedule
 from .settings import RunSettings, available_cores
+from .spans import span
 from .store import trouble
 
 __all__ = ["Event", "Listener", "Lost", "Report", "Started", "check_output", "check_sources", "run"]
@@ -74,7 +76,7 @@ class _Run:
     ) -> None:
         self.pipeline, self.target, self.output, self.settings = pipeline, target, output, settings
         self.sources = dict(sources)
-        self.listener = listener or (lambda _: None)
+        self.listener = self.recording = Recording(settings, listener)
         self.metadata = dict(metadata or {})
         self.pool_maker = pool_maker
         self.report = Report(pipeline.name, str(target), str(output))
@@ -87,6 +89,14 @@ class _Run:
 
     def go(self) -> Report:
         began = time.monotonic()
+        with self.recording.until_over():
+            try:
+                self._go()
+            finally:
+                self.report.wall_s = time.monotonic() - began
+        return self.report
+
+    def _go(self) -> None:
         try:
             with interruptible() as self.interruption:
                 self._check()
@@ -106,8 +116,6 @@ class _Run:
             raise VidswapError(trouble(error)) from error
         if self.settings.job is not None:
             self.report.job = str(self.folder)
-        self.report.wall_s = time.monotonic() - began
-        return self.report
 
     def _check(self) -> None:
         """All that can be found wrong before any work. An output that this very job has written is no obstacle."""
@@ -214,12 +222,14 @@ class _Run:
             device=self.settings.device,
             copies=self.report.not_copied is None,
             stall_timeout_s=self.settings.stall_timeout_s,
+            timed=self.recording.wanted,
         )
         schedule = Schedule(
             self.pipeline.parts, self.segments, self.sources, window=IN_FLIGHT_PER_WORKER * max(1, workers)
         )
         done = self._take_up(job, schedule)
         stages = tuple(s.name for s in (self.pipeline.decoder, *(s for p in self.pipeline.parts for s in p.stages)))
+        self.recording.begin(self.report, self.sources, self.pipeline, self.video, self.segments)
         self.listener(Started(self.video, len(self.segments), stages, self.report.segments_resumed, done))
         scans = Scans(order)
         pool: Pool | None = None
@@ -274,6 +284,7 @@ class _Run:
                     continue
                 tries[task] = tries.get(task, 0) + 1
                 running.add(task)
+                self.listener(Given(task, time.time()))
                 pool.submit(task)
             if not running and not schedule.finished:
                 raise RuntimeError("nothing runs and nothing may run: the schedule is stuck")
@@ -291,7 +302,7 @@ class _Run:
                     if tries[task] == TRIES_PER_TASK:
                         raise self._lost(task, reply)
                     schedule.put_back(task)
-                    self.listener(Lost(task))
+                    self.listener(Lost(task, str(reply)))
                 else:
                     raise reply
 
@@ -300,7 +311,10 @@ class _Run:
         began = time.perf_counter()
         faces = scans.run(part, task)
         frames = self.segments[task.segment].frames
-        self._progress(Progress(task, frames, faces, {part.stages[0].name: time.perf_counter() - began}))
+        seconds = time.perf_counter() - began
+        name = part.stages[0].name
+        spans = (span(name, seconds),) if self.recording.wanted else ()
+        self._progress(Progress(task, frames, faces, {name: seconds}, spans))
 
     def _accept(self, job: Job, done: Done) -> None:
         job.journal.record(done.task.key, done.file, **done.facts, warnings=list(done.warnings))
@@ -309,6 +323,8 @@ class _Run:
             self._memory_mb[done.process] = done.memory_mb
         self._count(done.task, done.facts)
         self._warn(*done.warnings)
+        if isinstance(done.task, PartTask):
+            self._take_time(done.seconds)
         self.listener(done)
 
     def _lost(self, task: Task, died: WorkerDied) -> StageError:
@@ -318,9 +334,12 @@ class _Run:
         return StageError(reason, stage=stage, segment=segment)
 
     def _progress(self, step: Progress) -> None:
-        for stage, seconds in step.seconds.items():
-            self.report.stage_s[stage] = self.report.stage_s.get(stage, 0.0) + seconds
+        self._take_time(step.seconds)
         self.listener(step)
+
+    def _take_time(self, taken: Mapping[str, float]) -> None:
+        for stage, seconds in taken.items():
+            self.report.stage_s[stage] = self.report.stage_s.get(stage, 0.0) + seconds
 
     def _count(self, task: Task, facts: Mapping[str, Any]) -> None:
         if isinstance(task, PartTask) and task.part == len(self.pipeline.parts) - 1:

@@ -8,6 +8,8 @@ from typing import Any
 
 from vidswap.graph import Segment
 
+from .spans import Span
+
 
 @dataclass(frozen=True)
 class WorkOrder:
@@ -16,7 +18,7 @@ class WorkOrder:
     `pipeline` is the plain data of a PipelineSpecification; `video` is the target's index; `sources` maps names to
     paths; `segments` is the cut; `folder` is the job folder; `threads` is per worker; `copies` says
     that stretches which nothing changes are left out of the encoded segments, because they will be copied;
-    `stall_timeout_s` is how long a worker process may be silent, 0 for ever.
+    `stall_timeout_s` is how long a worker process may be silent, 0 for ever; `timed` asks for spans.
     """
 
     pipeline: dict[str, Any]
@@ -29,6 +31,7 @@ class WorkOrder:
     device: str = "cpu"
     copies: bool = False
     stall_timeout_s: float = 0.0
+    timed: bool = False
 
     def sidecar(self, part: int, segment: int) -> Path:
         """Where the columns of a part of a segment are stored."""
@@ -73,19 +76,28 @@ Task = PartTask | SourceTask
 
 @dataclass(frozen=True)
 class Progress:
-    """Told by a worker every few frames: frames that a part has taken through its stages, seconds by stage."""
+    """Told by a worker every few frames: frames that a part has taken through its stages, seconds by stage.
+
+    `process` is the worker's, 0 for the driver's own, `node` its machine where that is not the driver's; `spans` are
+    there when the order asks for them.
+    """
 
     task: Task
     frames: int
     faces: int
     seconds: dict[str, float]
+    spans: tuple[Span, ...] = ()
+    process: int = 0
+    node: str = ""
 
 
 @dataclass(frozen=True)
 class Done:
     """Told at the end of a task: the file (relative to the job folder) and what is worth noting about it.
 
-    `process` is the worker's, 0 for the driver's own; `memory_mb` its peak so far, in MiB.
+    `process` is the worker's, 0 for the driver's own, `node` its machine where that is not the driver's; `memory_mb` is
+    its peak so far, in MiB. The task began at `began_s` (seconds since 1970) and took `task_s`; `seconds` and `spans`
+    are what no Progress has told.
     """
 
     task: Task
@@ -94,3 +106,8 @@ class Done:
     warnings: tuple[str, ...] = ()
     process: int = 0
     memory_mb: float = 0.0
+    node: str = ""
+    began_s: float = 0.0
+    task_s: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()

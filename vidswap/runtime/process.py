@@ -39,7 +39,7 @@ def serve(connection: Any) -> None:
         order = connection.recv()
         from .worker import SegmentWorker
 
-        worker = SegmentWorker(order, report=connection.send)
+        worker = SegmentWorker(order, report=connection.send, process=os.getpid())
         while True:
             task = connection.recv()
             reply: Any
@@ -50,7 +50,7 @@ def serve(connection: Any) -> None:
             except Exception as error:
                 reply = failure(error, task)
             if isinstance(reply, Done):
-                reply = dataclasses.replace(reply, process=os.getpid(), memory_mb=peak_memory_mb())
+                reply = dataclasses.replace(reply, memory_mb=peak_memory_mb())
             connection.send(reply)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)

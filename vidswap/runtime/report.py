@@ -28,10 +28,19 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Lost:
-    """Told when a task's worker died: it starts again from the beginning."""
+class Given:
+    """Told when a task is handed to the executor, at `at_s` (seconds since 1970)."""
 
     task: Task
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Told when a task's worker died, and how: it starts again from the beginning."""
+
+    task: Task
+    reason: str = ""
 
 
 @dataclass
@@ -68,7 +77,7 @@ class Report:
         return (self.frames - self.frames_resumed) / self.wall_s if self.wall_s else 0.0
 
 
-Event = Started | Progress | Done | Lost
+Event = Started | Given | Progress | Done | Lost
 Listener = Callable[[Event], None]
 
 

@@ -20,7 +20,7 @@ from .settings import RunSettings
 # Another version of one of these may give other frames.
 DECIDING_PACKAGES = ("vidswap", "numpy", "av", "mediapipe", "opencv-python", "opencv-contrib-python", "torch")
 # What is asked of one run and not of those that go on with it.
-NOT_KEPT = {"fresh", "again", "job"}
+NOT_KEPT = {"fresh", "again", "job", "trace", "report"}
 
 
 @dataclass(frozen=True)

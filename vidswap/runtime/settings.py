@@ -25,6 +25,8 @@ class RunSettings(BaseModel):
         strict: treat warnings as errors.
         start, end: times between which the video is worked on and written, as the decoder understands them.
         source_face: which face of a source with several: largest, left, right, or an index from the left, from 0.
+        trace: a timeline of the run to write, in Chrome's trace format: a .json or .json.gz.
+        report: a page about the run to write: a .html.
         device: device of learned stages, such as "cpu" or "cuda:0".
     """
 
@@ -42,6 +44,8 @@ class RunSettings(BaseModel):
     start: str | None = None
     end: str | None = None
     source_face: str | None = None
+    trace: Path | None = None
+    report: Path | None = None
     device: str = "cpu"
 
     def worker_count(self, tasks: int) -> int:

@@ -36,6 +36,7 @@ from vidswap.graph.specification import PipelineSpecification
 from .blame import Blame, contract_broken, failing_frame, stage_error
 from .order import Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
+from .spans import Stopwatch
 from .store import Tables, load_joined, load_tables, save_tables
 
 LARGEST_BATCH_BYTES = 8 << 20
@@ -59,24 +60,47 @@ class SegmentWorker:
     """Runs tasks of one work order; keeps set-up operators between tasks.
 
     `report` is called every few frames with a Progress; `observe` (for previews) with the name of every stage and the
-    batch that it returned. Raises StageError with stage, segment and frame for failures inside operators, and
-    VidswapError as operators raise it.
+    batch that it returned. `process` and `node` say in replies who works. Raises StageError with stage, segment and
+    frame for failures inside operators, and VidswapError as operators raise it.
     """
 
     def __init__(
-        self, order: WorkOrder, report: Callable[[Progress], None] | None = None, observe: Observer | None = None
+        self,
+        order: WorkOrder,
+        report: Callable[[Progress], None] | None = None,
+        observe: Observer | None = None,
+        *,
+        process: int = 0,
+        node: str = "",
     ) -> None:
         self.order = order
         self.pipeline = Pipeline(PipelineSpecification.checked(order.pipeline, "pipeline"))
         self._report = report or (lambda _: None)
         self._observe = observe
         self._operators: dict[tuple[str, bool], Operator[Any]] = {}
-        self._seconds: dict[str, float] = {}
+        self._process, self._node = process, node
+        self._watch = Stopwatch(spans=order.timed)
 
     def run(self, task: PartTask | SourceTask) -> Done:
         """Run one task and store its result, atomically, in the job folder."""
+        began_s, began = time.time(), time.perf_counter()
+        self._watch.untold()
         done = self._run_source(task) if isinstance(task, SourceTask) else self._run_part(task)
-        return replace(done, warnings=(*done.warnings, *self._told_by_decoders()))
+        seconds, spans = self._watch.untold()
+        return replace(
+            done,
+            warnings=(*done.warnings, *self._told_by_decoders()),
+            process=self._process,
+            node=self._node,
+            began_s=began_s,
+            task_s=time.perf_counter() - began,
+            seconds=seconds,
+            spans=spans,
+        )
+
+    def _tell(self, task: PartTask, frames: int, faces: int) -> None:
+        seconds, spans = self._watch.untold()
+        self._report(Progress(task, frames, faces, seconds, spans, self._process, self._node))
 
     def _told_by_decoders(self) -> list[str]:
         """What decoders have to say of the frames that they read."""
@@ -99,21 +123,24 @@ class SegmentWorker:
                 sources = {n: load_tables(self.order.source_sidecar(n))["face"] for n in self.order.sources}
             video = None if for_source else self.order.video
             self._operators[key] = operator
-            with self._blame(stage, None):
+            with self._watch.timed(stage.name, "setup"), self._blame(stage, None):
                 operator.setup(Setting(sources, video, self.order.threads, self.order.device))
         return self._operators[key]
 
     def _run_source(self, task: SourceTask) -> Done:
         stages = self.pipeline.source_stages
         decoder = self.operator(stages[0], for_source=True)
-        callers = [
-            (s, lambda batch, s=s: self._call(s, self.operator(s, for_source=True), batch, None)) for s in stages[1:]
-        ]
+        callers = [(s, lambda batch, s=s: self._call_for_source(s, batch)) for s in stages[1:]]
         path = self.order.sources[task.source]
         batch, warnings = prepare_source(task.source, path, decoder, callers, self.order.source_face)
         sidecar = self.order.source_sidecar(task.source)
         save_tables(sidecar, {"face": stored(batch, batch.names)})
         return Done(task, sidecar.name, {"faces": len(batch)}, tuple(warnings))
+
+    def _call_for_source(self, stage: Stage, batch: Batch) -> Batch:
+        operator = self.operator(stage, for_source=True)
+        with self._watch.timed(stage.name, "source"):
+            return self._call(stage, operator, batch, None)
 
     def _run_part(self, task: PartTask) -> Done:
         part = self.pipeline.parts[task.part]
@@ -143,7 +170,7 @@ class SegmentWorker:
         segment = self.order.segments[task.segment]
         wanted = sum(stop - start for start, stop in plan.runs)
         if segment.frames > wanted:
-            self._report(Progress(task, segment.frames - wanted, 0, {}))
+            self._tell(task, segment.frames - wanted, 0)
         faces = frames_with_faces = 0
         if not plan.runs:
             path.touch()
@@ -156,11 +183,11 @@ class SegmentWorker:
                 given = streamed["face"]
                 faces += len(given)
                 frames_with_faces += len(np.unique(given["frame"])) if len(given) else 0
-                with self._timed(stage.name):
+                with self._watch.timed(stage.name):
                     for picture in streamed["frame"]["picture"]:
                         with self._blame(stage, task.segment, picture.frame):
                             encoder.write(picture)
-            with self._timed(stage.name), self._blame(stage, task.segment):
+            with self._watch.timed(stage.name), self._blame(stage, task.segment):
                 facts = encoder.finish()
             finished = True
         finally:
@@ -168,7 +195,7 @@ class SegmentWorker:
                 encoder.abort()
         if facts["frames"] != wanted:
             raise StageError(f"wrote {facts['frames']} of {wanted} frames", stage=stage.name, segment=task.segment)
-        with self._timed(stage.name), self._blame(stage, task.segment):
+        with self._watch.timed(stage.name), self._blame(stage, task.segment):
             encoder.verify(path, wanted)
         return {
             "frames": segment.frames,
@@ -183,12 +210,11 @@ class SegmentWorker:
         tables = self._inputs(task)
         if part.context:
             tables = self._apply(stages.pop(0), tables, segment)
-        self._seconds = {}
         # What needs no pictures of a frame may say which frames need not be read.
         while stages and _goes_before_reading(stages[0]):
             tables = self._apply(stages.pop(0), tables, segment)
-        if self._seconds:
-            self._report(Progress(task, 0, 0, dict(self._seconds)))
+        if self._watch.seconds:
+            self._tell(task, 0, 0)
         copied: list[tuple[int, int]] = []
         if self.order.copies and part.stages[-1].operator.kind == "encode":
             changed = np.zeros(segment.frames, dtype=bool)
@@ -235,8 +261,7 @@ class SegmentWorker:
             at = stop
             pictures = iter(decoder.read(self.order.video, start, stop))
             while True:
-                self._seconds = {}
-                with self._timed(self.pipeline.decoder.name), self._blame(self.pipeline.decoder, task.segment):
+                with self._watch.timed(self.pipeline.decoder.name), self._blame(self.pipeline.decoder, task.segment):
                     chunk = list(islice(pictures, count))
                 if not chunk:
                     break
@@ -244,13 +269,13 @@ class SegmentWorker:
                 for stage in plan.stages:
                     inside = self._apply(stage, inside, segment)
                 yield inside if last else _shed(inside, part.stores)
-                self._report(Progress(task, len(chunk), len(inside["face"]), dict(self._seconds)))
+                self._tell(task, len(chunk), len(inside["face"]))
         if at < segment.stop and not last:
             yield self._passed_over(task, plan, at, segment.stop)
 
     def _passed_over(self, task: PartTask, plan: _Plan, start: int, stop: int) -> Tables:
         """The tables of frames that are not read."""
-        self._report(Progress(task, stop - start, 0, {}))
+        self._tell(task, stop - start, 0)
         stores = self.pipeline.parts[task.part].stores
         return {"frame": stored(plan.tables["frame"].frames_between(start, stop), stores), "face": Batch()}
 
@@ -267,7 +292,7 @@ class SegmentWorker:
         if operator.context and "own" in operator.uses:
             own = (given["frame"] >= segment.start) & (given["frame"] < segment.stop)
             given = given.with_columns(own=own)
-        with self._timed(stage.name):
+        with self._watch.timed(stage.name):
             result = self._call(stage, operator, given, segment.index)
         if operator.context:
             result = result.frames_between(segment.start, segment.stop)
@@ -302,20 +327,6 @@ class SegmentWorker:
 
     def _blame(self, stage: Stage, segment: int | None, frame: int | None = None) -> Blame:
         return Blame(stage, segment, frame)
-
-    def _timed(self, name: str) -> _Timed:
-        return _Timed(self._seconds, name)
-
-
-class _Timed:
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self._seconds, self._name = seconds, name
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + time.perf_counter() - self._began
 
 
 def stored(batch: Batch, names: Iterable[str]) -> Batch:
