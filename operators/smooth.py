@@ -12,6 +12,7 @@ from vidswap.faces import alignment, evidence, look, smoothing
 from vidswap.faces.detection import box_of_landmarks
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import NoOptions, Operator, Options, Setting
+from vidswap.latents.temporal import Filter, Steadying
 
 _BRIEF_RADIUS = 12
 
@@ -24,6 +25,9 @@ class SmoothOptions(Options):
     )
     sigma: float = Field(1.0, ge=0.3, le=8, description="of the Gaussian over landmarks")
     axes_sigma: float = Field(3.0, ge=0, le=12, description="of the Gaussian over scale and roll of the crop")
+    axes: Literal["gaussian", "savitzky-golay", "adaptive"] = Field(
+        "gaussian", description="filter of scale and roll; adaptive follows where they move"
+    )
     light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over the light on the face")
     gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
     brief: int = Field(8, ge=0, le=12, description="a face seen in fewer frames must be a sure one; 0 believes all")
@@ -46,10 +50,12 @@ class SmoothLandmarks(Operator[SmoothOptions]):
 
     def __init__(self, options: SmoothOptions) -> None:
         super().__init__(options)
+        kind: Filter = options.axes if options.axes_sigma > 0 else "none"
+        self._axes_filter = Steadying(kind, options.axes_sigma, window=2 * math.ceil(2 * options.axes_sigma) + 1)
         radii = [
             _BRIEF_RADIUS if options.brief else 0,
             _landmark_radius(options),
-            math.ceil(4 * options.axes_sigma),
+            self._axes_filter.radius,
             math.ceil(4 * options.light_sigma),
         ]
         # A filled row at the rim of a filter hangs on the row beyond its gap.
@@ -64,7 +70,7 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         smoothed = []
         for number in np.unique(batch["track"]):
             track = batch.take(batch["track"] == number)
-            rows = self._smoothed(self._filled(track))
+            rows = self._smoothed(filled(track, self.options.gap, self._pts))
             if self.options.brief and "score" in track:
                 rows = rows.take(self._believed(track, rows["frame"]))
             smoothed.append(rows)
@@ -80,31 +86,11 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         sure = np.concatenate([[0], np.cumsum(track["score"] >= self.options.sure)])
         return (last - first >= self.options.brief) | (sure[last] > sure[first])
 
-    def _filled(self, track: Batch) -> Batch:
-        frame = track["frame"]
-        added = smoothing.missing(frame, self.options.gap)
-        if not added:
-            return track
-        columns: dict[str, Any] = {}
-        for name, values in track.to_dict().items():
-            new = np.stack([smoothing.between(values, row, share) for _, row, share in added])
-            columns[name] = np.concatenate([values, new.astype(values.dtype)])
-        columns["frame"][len(frame) :] = [number for number, _, _ in added]
-        if "pts" in columns:
-            columns["pts"][len(frame) :] = [self._pts_of(track, *where) for where in added]
-        return Batch(columns).take(np.argsort(columns["frame"], kind="stable"))
-
-    def _pts_of(self, track: Batch, frame: int, row: int, share: float) -> int:
-        if self._pts is not None:
-            return int(self._pts[frame])
-        before, after = (int(p) for p in track["pts"][row : row + 2])
-        return before + round(share * (after - before))
-
     def _smoothed(self, track: Batch) -> Batch:
         frame, raw = track["frame"], track["landmarks"]
         landmarks = self._landmarks(frame, raw).astype(np.float32)
         axes = alignment.ffhq_axes(landmarks)
-        axes[:, 1:] = _gaussian(frame, alignment.ffhq_axes(raw)[:, 1:], self.options.axes_sigma)
+        axes[:, 1:] = self._axes_filter(frame, alignment.ffhq_axes(raw)[:, 1:])
         columns = {"landmarks": landmarks, "box": box_of_landmarks(landmarks), "quad_axes": axes}
         if "light" in track:
             columns["light"] = _gaussian(frame, track["light"], self.options.light_sigma).astype(np.float32)
@@ -119,6 +105,32 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         if how == "five-tap":
             return smoothing.smooth(frame, raw, *smoothing.five_tap())
         return raw
+
+
+def filled(track: Batch, gap: int, pts: np.ndarray | None = None) -> Batch:
+    """A track with rows for frames that are missing in gaps of at most `gap`: linear between the rows around them.
+
+    Whole numbers are those of the row before. pts: timestamps of all frames of the video, where they are known.
+    """
+    frame = track["frame"]
+    added = smoothing.missing(frame, gap)
+    if not added:
+        return track
+    columns: dict[str, Any] = {}
+    for name, values in track.to_dict().items():
+        new = np.stack([smoothing.between(values, row, share) for _, row, share in added])
+        columns[name] = np.concatenate([values, new.astype(values.dtype)])
+    columns["frame"][len(frame) :] = [number for number, _, _ in added]
+    if "pts" in columns:
+        columns["pts"][len(frame) :] = [_pts_of(track, pts, *where) for where in added]
+    return Batch(columns).take(np.argsort(columns["frame"], kind="stable"))
+
+
+def _pts_of(track: Batch, pts: np.ndarray | None, frame: int, row: int, share: float) -> int:
+    if pts is not None:
+        return int(pts[frame])
+    before, after = (int(p) for p in track["pts"][row : row + 2])
+    return before + round(share * (after - before))
 
 
 class SmoothOcclusion(Operator[NoOptions]):

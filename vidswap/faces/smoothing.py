@@ -63,17 +63,31 @@ def tap_weights(offsets: Sequence[int], kernel: Kernel, degree: int) -> list[flo
 
 def smooth(frames: np.ndarray, values: np.ndarray, kernel: Kernel, radius: int, degree: int = 1) -> np.ndarray:
     """Values (N, ...) of one track at ascending `frames` (N,), smoothed. Same shape, float64."""
+    known: dict[tuple[int, ...], list[float]] = {}
+
+    def weights(_: int, offsets: list[int]) -> list[float]:
+        key = tuple(offsets)
+        if key not in known:
+            known[key] = tap_weights(offsets, kernel, degree)
+        return known[key]
+
+    return weighted(frames, values, weights, radius)
+
+
+def weighted(
+    frames: np.ndarray, values: np.ndarray, weights: Callable[[int, list[int]], list[float]], radius: int
+) -> np.ndarray:
+    """Sums of values (N, ...) of one track at ascending `frames` (N,) over the rows within `radius` frames of each.
+
+    weights: asked for each row with its number and the offsets in frames of the rows within the radius. float64.
+    """
     values = np.asarray(values, np.float64)
     frames = np.asarray(frames, np.int64)
     low, high = _windows(frames, radius)
     taps = np.zeros((len(frames), int((high - low).max(initial=1))))
-    known: dict[bytes, list[float]] = {}
     for row in range(len(frames)):
-        offsets = frames[low[row] : high[row]] - frames[row]
-        weights = known.get(offsets.tobytes())
-        if weights is None:
-            weights = known[offsets.tobytes()] = tap_weights(offsets.tolist(), kernel, degree)
-        taps[row, : len(weights)] = weights
+        told = weights(row, (frames[low[row] : high[row]] - frames[row]).tolist())
+        taps[row, : len(told)] = told
     flat = np.ascontiguousarray(values).reshape(len(values), math.prod(values.shape[1:]))
     result = np.empty_like(flat)
     _weighted(flat, low, high, taps, result)

@@ -1,4 +1,4 @@
-"""Losses of reenactment, as functions of tensors: shape, eyes, mouth (StyleMask, sec. 3.3), mapping, spread of codes.
+"""Losses of reenactment, as functions of tensors: shape, eyes and mouth (StyleMask, sec. 3.3), mapping.
 
 Landmarks are the 68 points of iBUG (`vidswap.faces.landmark_picture` gives them of MediaPipe's), x and y in pixels.
 The identity term is one minus the cosine of `vidswap.nets.ir_se50.ArcFace` on `ir_se50.identity_crop`.
@@ -49,8 +49,3 @@ def identity_distance(embedding: Tensor, wanted: Tensor) -> Tensor:
 def code_distance(delta: Tensor, wanted: Tensor) -> Tensor:
     """Of the landmark mapper: ten times the mean squared difference of codes (N, rows, D)."""
     return 10 * F.mse_loss(delta, wanted)
-
-
-def spread(wplus: Tensor) -> Tensor:
-    """How far the rows of W+ (N, rows, D) are from the first: sum of squares, mean over N."""
-    return (wplus[:, 1:] - wplus[:, :1]).square().sum(dim=(1, 2)).mean()
