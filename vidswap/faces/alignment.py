@@ -21,13 +21,12 @@ import numpy as np
 
 from vidswap.graph.errors import InputError
 
-from .topology import LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER
+from .topology import IBUG, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER
 
 AUTO_SIZES = (64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960, 1024)
 
 # Outer corner, two of the upper lid, inner corner, two of the lower lid: dlib's 36-41 and 42-47.
-_RIGHT_EYE_6 = (33, 160, 158, 133, 153, 144)
-_LEFT_EYE_6 = (362, 385, 387, 263, 373, 380)
+_RIGHT_EYE_6, _LEFT_EYE_6 = IBUG[36:42], IBUG[42:48]
 
 
 def ffhq_axes(landmarks: np.ndarray) -> np.ndarray:

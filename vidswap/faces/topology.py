@@ -56,6 +56,17 @@ NOSE = (
     2, 97, 98, 64, 129, 49, 131, 198, 174, 188, 122, 193,
 )
 """Outline of the nose, from the bridge between the eyes (24 points)."""
+
+IBUG = (
+    127, 93, 132, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 361, 323, 356,
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,
+    168, 197, 5, 4, 98, 97, 2, 326, 327,
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,
+    78, 81, 13, 311, 308, 402, 14, 178,
+)
+"""The 68 points of iBUG (300-W), which dlib and FAN give too, among these: jaw from the subject's right, brows, nose,
+eyes, outer and inner lips. Those of jaw and lips are the nearest by arc length on the mean face."""
 # fmt: on
 
 IRISES = RIGHT_IRIS + LEFT_IRIS
