@@ -28,6 +28,9 @@ MANIFESTS = {
     "encoders/manifest_lpips_alex": ("alexnet", None, {}),
     "encoders/manifest_lpips_vgg": ("vgg16", None, {}),
     "e4s/manifest_e4s_net_1024": ("e4s", None, {"regions": 12, "rows": 13}),
+    "e4s/manifest_facevid2vid_kp_detector": ("facevid2vid-keypoints", None, {"keypoints": 15, "depth": 16}),
+    "e4s/manifest_facevid2vid_he_estimator": ("facevid2vid-pose", None, {"units": [3, 3, 5, 2], "bins": 66}),
+    "e4s/manifest_facevid2vid_generator": ("facevid2vid-generator", None, {"channels": 32, "middle": 6}),
     "e4s/manifest_bisenet": ("bisenet", None, {"classes": 19}),
     "stylemask/manifest_mask_net_1024": ("stylemask", None, {}),
     "stylemask/manifest_ir_se50": ("ir-se50", None, {}),
@@ -75,6 +78,12 @@ def sample(name, layout=None):
         "stylemask": {"widths": [8, 4]},
         "landmark-mapper": {"widths": [4, 6], "features": 96, "hidden": 5, "values": 32},
         "bisenet": {"classes": 19},
+        "facevid2vid-keypoints": {"widths": [4, 8], "base": 2, "depth": 3, "keypoints": 5},
+        "facevid2vid-pose": {"base": 4, "units": [1, 2, 1, 1], "bins": 6, "keypoints": 5},
+        "facevid2vid-generator": {
+            "keypoints": 5, "channels": 4, "depth": 4, "base": 4, "middle": 2, "hidden": 4, "compressed": 2,
+            "motion": [4, 8],
+        },
         "gfpgan": {
             "unet": [16, 16, 8], "decoder": [16, 16, 8], "style_dim": 8, "mapping_layers": 2, "different_w": True,
             "half": True,
@@ -164,6 +173,9 @@ OFFICIAL = {
     "alexnet": [("", "encoders/manifest_lpips_alex")],
     "vgg16": [("", "encoders/manifest_lpips_vgg")],
     "bisenet": [("", "e4s/manifest_bisenet")],
+    "facevid2vid": [
+        (f"{part}.", f"e4s/manifest_facevid2vid_{part}") for part in ("kp_detector", "he_estimator", "generator")
+    ],
     "gfpgan-1.4": [("", "encoders/manifest_gfpgan_v1_clean")],
 }  # fmt: skip
 

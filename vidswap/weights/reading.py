@@ -25,6 +25,8 @@ EMA_FIRST = (
 )  # fmt: skip
 _EMA = ("g_ema", "G_ema", "params_ema", "state_dict_ema")
 _RAW = ("state_dict", "params", "g", "G", "mask_net", "model", "generator")
+_JOINED = ("kp_detector", "he_estimator", "generator")
+"""Tables that are parts of one whole where a file has all of them (FaceVid2Vid)."""
 
 Table = dict[str, Any]
 
@@ -149,6 +151,9 @@ def _of_tree(path: Path, form: str, described: Any, loading: Callable[[], Any]) 
             inner = {key: entry for key, entry in value.items() if type(key) is str and is_tensor(entry)}
             if inner:
                 made.tables[name] = _held(inner)
+    if all(name in made.tables for name in _JOINED):
+        joined = {f"{name}.{key}": value for name in _JOINED for key, value in made.tables[name]().items()}
+        made.tables = {"": _held(joined)}
     options = described.get("opts") if form != "safetensors" else None
     made.options = options_of(options) if options is not None else {}
     bare = {str(name): value for name, value in flat.items()}

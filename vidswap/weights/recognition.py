@@ -9,10 +9,11 @@ from typing import Any
 from vidswap.graph.errors import InputError
 from vidswap.weights import encoder_shapes as encoders
 from vidswap.weights import image_shapes as images
+from vidswap.weights import reenactment_shapes as reenactment
 from vidswap.weights import shapes as stylegan
 from vidswap.weights.shapes import Config, Shape, Shapes, under
 
-PARTS = ("encoder", "decoder", "generator", "discriminator")
+PARTS = ("encoder", "decoder", "kp_detector", "he_estimator", "generator", "discriminator")
 """Prefixes under which checkpoints of several networks keep them."""
 
 _NAMED_AT_MOST = 3
@@ -108,6 +109,27 @@ NETWORKS = (
         ("landmark_encoder.landmark_encoder.0.weight",),
         encoders.landmark_mapper,
         encoders.landmark_mapper_config,
+    ),
+    Network(
+        "facevid2vid-keypoints",
+        "FaceVid2Vid keypoint detector",
+        ("predictor.down_blocks.down0.conv.weight", "kp.weight"),
+        reenactment.keypoint_detector,
+        reenactment.keypoint_detector_config,
+    ),
+    Network(
+        "facevid2vid-pose",
+        "FaceVid2Vid pose estimator",
+        ("fc_exp.weight", "fc_yaw.weight"),
+        reenactment.pose_estimator,
+        reenactment.pose_estimator_config,
+    ),
+    Network(
+        "facevid2vid-generator",
+        "FaceVid2Vid generator",
+        ("dense_motion_network.mask.weight", "decoder.conv_img.weight"),
+        reenactment.generator,
+        reenactment.generator_config,
     ),
     Network(
         "bisenet",
@@ -214,7 +236,7 @@ def recognise(found: Mapping[str, Shape]) -> Recognised:
         network = _matching({short: found[name] for short, name in inner.items()})
         if network is not None:
             _take(made, part, network, inner, found)
-        elif inner and part in ("encoder", "decoder"):
+        elif inner and part != "discriminator":
             first = next(iter(inner.values()))
             raise InputError(f"{first} and what goes with it are no {part} that is known here")
     if not made.parts:

@@ -270,7 +270,7 @@ def load(
     return in_layout(checkpoint, layout) if layout else checkpoint
 
 
-_SUFFIXES = {".pt", ".pth", ".pkl", ".safetensors", ".bin", ".ckpt"}
+_SUFFIXES = {".pt", ".pth", ".pkl", ".safetensors", ".bin", ".ckpt", ".tar"}
 
 
 def missing(name: str) -> str:
