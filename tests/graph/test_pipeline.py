@@ -29,6 +29,21 @@ def test_a_source_goes_through_what_its_readers_ask_for_alone():
     assert [s.name for s in pipeline.source_stages] == ["decode", "detect"]
 
 
+def test_a_source_that_declares_its_columns_goes_through_what_leads_to_them_alone():
+    mapping = {
+        **toy_pipeline(),
+        "sources": {"source": {}, "other": {"columns": ["frame"]}, "several": {"columns": ["box"], "several": True}},
+    }
+    pipeline = Pipeline.from_mapping(mapping)
+    names = {n: [s.name for s in pipeline.stages_of_source(n)] for n in ("source", "other", "several2.3")}
+    assert names == {"source": ["decode", "detect"], "other": ["decode"], "several2.3": ["decode", "detect"]}
+    mapping["sources"]["other"]["columns"] = ["bxo"]
+    with pytest.raises(
+        InputError, match="source 'other': no stage reads or gives its column 'bxo'; did you mean 'box'"
+    ):
+        Pipeline.from_mapping(mapping)
+
+
 @pytest.mark.parametrize(
     ("uses", "says"),
     [

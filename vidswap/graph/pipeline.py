@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from .columns import STANDARD_COLUMNS
 from .errors import InputError
-from .operator import Operator
+from .operator import Operator, person_and_picture
 from .registry import find_operator, find_pipeline, nearest, operator_names
 from .specification import PipelineSpecification, SourceSpecification, explain, load_specification
 
@@ -94,6 +94,13 @@ class Pipeline:
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Pipeline:
         """Make a pipeline from plain dicts and lists of the same form as the YAML. Raises InputError."""
         return cls(PipelineSpecification.checked(mapping, "pipeline"))
+
+    def stages_of_source(self, bound: str) -> tuple[Stage, ...]:
+        """The stages that the source bound under this name goes through: `source_stages`, or those it declares."""
+        for name, declared in self.sources.items():
+            if bound == name or person_and_picture(bound, name) is not None:
+                return self.source_stages if declared.columns is None else _source_stages(self.stages, declared.columns)
+        return self.source_stages
 
     @property
     def decoder(self) -> Stage:
@@ -172,8 +179,9 @@ def _reads(operator: type[Operator[Any]]) -> set[str]:
     return {*operator.needs, *operator.uses}
 
 
-def _source_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    wanted = {name for s in stages for name in s.operator.needs_source}
+def _source_stages(stages: tuple[Stage, ...], columns: Iterable[str] | None = None) -> tuple[Stage, ...]:
+    """The stages that lead to `columns`; without, to all columns that stages read of sources."""
+    wanted = {name for s in stages for name in s.operator.needs_source} if columns is None else set(columns)
     if not wanted:
         return ()
     chosen: list[Stage] = []
@@ -210,6 +218,12 @@ def _check_columns(
         for column in stage.operator.needs_source:
             if column not in given:
                 raise InputError(_missing(stage, column, "of the source"))
+    for name, declared in sources.items():
+        for column in declared.columns or ():
+            if column not in given:
+                raise InputError(
+                    f"source {name!r}: no stage reads or gives its column {column!r}; {nearest(column, given)}"
+                )
 
 
 def _walk_columns(stages: tuple[Stage, ...]) -> set[str]:

@@ -24,12 +24,14 @@ class SourceSpecification(_Strict):
     """A source to be bound by name at the command line: `--source NAME=PATH`, or `--source PATH` for the only one.
 
     With `several`, more may be bound: further pictures of one person as NAME.2, NAME.3 ..., further people as NAME2,
-    NAME3 ..., with pictures NAME2.2 and so on.
+    NAME3 ..., with pictures NAME2.2 and so on. `columns` says which columns stages read of this source, where several
+    sources are read for different things; it then goes through those stages alone that lead to them.
     """
 
     about: str = ""
     required: bool = True
     several: bool = False
+    columns: tuple[str, ...] | None = None
 
 
 class StageSpecification(_Strict):

@@ -128,7 +128,7 @@ class SegmentWorker:
         return self._operators[key]
 
     def _run_source(self, task: SourceTask) -> Done:
-        stages = self.pipeline.source_stages
+        stages = self.pipeline.stages_of_source(task.source)
         decoder = self.operator(stages[0], for_source=True)
         callers = [(s, lambda batch, s=s: self._call_for_source(s, batch)) for s in stages[1:]]
         path = self.order.sources[task.source]
