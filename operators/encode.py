@@ -19,6 +19,7 @@ from vidswap.media.image_writing import write_images
 from vidswap.media.losses import losses
 from vidswap.media.picture_losses import picture_losses
 from vidswap.media.webp_writing import LARGEST_SIDE
+from vidswap.storage import place
 
 from .segment_encoder import QualityOptions, SegmentEncoder
 
@@ -60,14 +61,14 @@ class EncodePyAV(SegmentEncoder[EncodeOptions]):
 
     def choices(self, output: Path) -> dict[str, Any]:
         """Options that the output decides where the user left them open. Raises InputError for what is not written."""
-        return {"codec": self.options.codec or outputs.output_of(Path(output)).codec}
+        return {"codec": self.options.codec or outputs.output_of(place(output)).codec}
 
     def check(self, index: media.VideoIndex, output: Path) -> list[str]:
         """Warnings of what the written video cannot keep of the input.
 
         Raises InputError when the output's container, the codec and the video do not go together.
         """
-        output = Path(output)
+        output = place(output)
         if output.exists() and index.path.exists() and output.samefile(index.path):
             raise InputError(f"{output} is the input itself; choose another output")
         wanted = outputs.output_of(output)
@@ -118,7 +119,7 @@ class EncodePyAV(SegmentEncoder[EncodeOptions]):
         """Why no stretch of this video can be copied into this output, in a few words; None when some can."""
         if not self.options.smart_copy:
             return "smart copy is turned off"
-        if outputs.output_of(Path(output)).kind is not outputs.OutputKind.CONTAINER:
+        if outputs.output_of(place(output)).kind is not outputs.OutputKind.CONTAINER:
             return "pictures are made anew"
         codec = codecs.encoder(self.codec).codec
         pixel_format = writer.output_pixel_format(index, self._settings)
@@ -143,7 +144,7 @@ class EncodePyAV(SegmentEncoder[EncodeOptions]):
         copied: Sequence[tuple[int, int]] = (),
     ) -> list[str]:
         """Join segments and copied stretches with the input's other streams into `output`; returns warnings."""
-        wanted, quality = outputs.output_of(Path(output)), self.options.quality
+        wanted, quality = outputs.output_of(place(output)), self.options.quality
         if wanted.kind is outputs.OutputKind.ANIMATION:
             write_animation(index, segments, wanted.path, quality=quality, notes=metadata)
         elif wanted.kind is outputs.OutputKind.IMAGES:

@@ -13,6 +13,7 @@ from vidswap import media
 from vidswap.graph.errors import InputError
 from vidswap.media import containers, ffmpeg_writer, outputs
 from vidswap.media.losses import losses
+from vidswap.storage import place
 
 from .segment_encoder import QualityOptions, SegmentEncoder
 
@@ -50,14 +51,14 @@ class EncodeFFmpeg(SegmentEncoder[EncodeFFmpegOptions]):
     def choices(self, output: Path) -> dict[str, Any]:
         """Options that the output decides where the user left them open. Raises InputError for what is not written."""
         named = self.options.codec if self.options.codec != "auto" else None
-        return {"codec": named or outputs.output_of(Path(output)).codec}
+        return {"codec": named or outputs.output_of(place(output)).codec}
 
     def check(self, index: media.VideoIndex, output: Path) -> list[str]:
         """Warnings of what the written video cannot keep of the input.
 
         Raises InputError when binary, container, codec and video do not go together; one frame is encoded for trial.
         """
-        output = Path(output)
+        output = place(output)
         if output.exists() and index.path.exists() and output.samefile(index.path):
             raise InputError(f"{output} is the input itself; choose another output")
         if outputs.output_of(output).kind is not outputs.OutputKind.CONTAINER:

@@ -13,6 +13,7 @@ from vidswap import media
 from vidswap.graph.operator import Operator, Options
 from vidswap.media import outputs
 from vidswap.media.verifying import verify_segment
+from vidswap.storage import local_file, place
 
 _BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)$")
 _UNITS = {"": 1, "k": 1000, "m": 1_000_000}
@@ -127,10 +128,10 @@ class SegmentEncoder(Operator[QualityT]):
     def can_copy(self, index: media.VideoIndex, output: Path) -> bool:
         """True when the input file itself can be the output: the whole of it as it is, and both are named alike."""
         as_it_is = index.whole is None and index.deinterlace is None and not index.images
-        alike = Path(output).suffix.lower() == index.path.suffix.lower()
-        return as_it_is and alike and not outputs.is_image_output(Path(output))
+        alike = place(output).suffix.lower() == index.path.suffix.lower()
+        return as_it_is and alike and not outputs.is_image_output(place(output))
 
     def copy(self, index: media.VideoIndex, output: Path) -> list[str]:
         """Copy the input to `output`, byte by byte; returns warnings."""
-        shutil.copyfile(index.path, output)
+        shutil.copyfile(local_file(index.path), output)
         return []

@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
+from stores import bucket, cache, memory, s3_server
 
 from vidswap.demo import portrait
 from vidswap.faces.models import FaceModel
+
+__all__ = ["bucket", "cache", "memory", "s3_server"]
 
 # Machines that run tests are shared: how long an example takes says nothing.
 settings.register_profile("vidswap", deadline=None)

@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all, and their digests: for results, job folders and the store of weights."""
+"""Files that appear whole or not at all, and their digests: for results, job folders and the store of weights.
+
+Objects of a store are made on this machine and uploaded when they are whole.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from vidswap.storage.fetching import scratch_file
+from vidswap.storage.remote import RemotePath
+
 
 @contextlib.contextmanager
 def written_whole(path: Path, tag: str | None = None) -> Iterator[Path]:
     """A temporary path beside `path` that is synced and renamed to it on success and removed on failure.
 
-    The temporary name has the process's number in it, or `tag` where a later process shall know it again.
+    The temporary name has the process's number in it, or `tag` where a later process shall know it again. Of an object
+    it is one on this machine.
     """
+    if isinstance(path, RemotePath):
+        with scratch_file(path.name) as made:
+            yield made
+            path.upload(made)
+        return
     temporary = temporary_path(path, tag or str(os.getpid()))
     try:
         yield temporary

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from vidswap.graph.errors import InputError
+from vidswap.storage import local_file
 
 from .colour import Colour
 from .geometry import Orientation
@@ -59,7 +60,7 @@ def index_of_webp(path: Path, content_hash: str) -> VideoIndex:
     """The index of an animated WebP. Raises InputError for one without a whole frame."""
     found = _parse(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(local_file(path)) as image:
             image.load()
             shown = int(getattr(image, "n_frames", 1))
     except (OSError, ValueError, EOFError, Image.DecompressionBombError) as error:
@@ -98,7 +99,7 @@ class WebPFrames:
 
     def __init__(self, index: VideoIndex) -> None:
         self._index = index
-        self._image: Any = Image.open(index.path)
+        self._image: Any = Image.open(local_file(index.path))
 
     def frames(self, complain: Callable[[int | None], None] | None) -> Generator[av.VideoFrame, None, None]:
         """The frames, up to the end or to what does not decode; then `complain` is called with its pts."""

@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from vidswap.graph.errors import InputError
+from vidswap.storage import local_file
 
 from .index import VideoIndex
 from .picture import Picture, PictureKind
@@ -60,7 +61,7 @@ def check(index: VideoIndex, threads: int) -> None:
 def _opened(index: VideoIndex, threads: int) -> Any:
     decord = decord_module()
     try:
-        return decord.VideoReader(str(index.path), num_threads=threads)
+        return decord.VideoReader(str(local_file(index.path)), num_threads=threads)
     except (RuntimeError, OSError) as error:
         raise InputError(f"{index.path.name}: decord cannot open it ({_told(error)}): use decode.pyav") from error
 

@@ -22,6 +22,7 @@ from av.codec.context import ThreadType
 from PIL import Image
 
 from vidswap.graph.errors import InputError
+from vidswap.storage import local_file, place
 
 from .colour import Colour
 from .complaints import complaints
@@ -190,7 +191,7 @@ class SequenceFrames:
             pts = int(self._index.pts[number])
             said: list[str] = []
             with complaints(said):
-                frame = decode_image(Path(self._index.images[number]), self._threads)
+                frame = decode_image(place(self._index.images[number]), self._threads)
             if complain is not None and (said or frame is None):
                 complain(pts)
             if frame is not None:
@@ -246,7 +247,7 @@ def _formats(path: Path, first: VideoIndex, files: Sequence[Path]) -> set[str]:
 def _header(path: Path) -> tuple[tuple[int, int, int], Any] | None:
     """((width, height, EXIF orientation), what decides the pixel format), or None for what is no picture."""
     try:
-        with Image.open(path) as image:
+        with Image.open(local_file(path)) as image:
             turn = int(image.getexif().get(0x0112, 1)) if image.format == "JPEG" else 1
             raw = str(image.tile[0][3]) if image.tile else ""
             kind = (image.format, image.mode, raw, "transparency" in image.info, str(getattr(image, "layer", "")))

@@ -49,7 +49,8 @@ class VideoIndex:
     Attributes:
         path: absolute path of the file.
         content_hash: "sha256:..." of the whole file up to 64 MiB, "sampled-sha256:..." above: SHA-256 of the length in
-            bytes (decimal, ASCII) and of 64 blocks of 1 MiB at offsets round(i * (length - 1 MiB) / 63).
+            bytes (decimal, ASCII) and of 64 blocks of 1 MiB at offsets round(i * (length - 1 MiB) / 63). Of an object
+            of a store "object:..." and what the store tells of its content.
         container: FFmpeg's name of the demuxer.
         stream_index: which of the file's streams is the video.
         codec: FFmpeg's name of the codec.

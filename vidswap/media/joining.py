@@ -13,6 +13,8 @@ import av
 import av.container
 
 from vidswap.graph.errors import VidswapError
+from vidswap.storage import place
+from vidswap.storage.ranges import check_reading
 
 from . import mp4_cover, other_streams, video_packets
 from .containers import Container, container_of, muxer_options
@@ -20,7 +22,7 @@ from .copying import Span
 from .decoders import says_alpha
 from .headers import picture_template, reserve_aspect_ratio, write_aspect_ratio
 from .index import VideoIndex
-from .opening import address, open_video, reason
+from .opening import address, open_medium, open_video, reason
 from .other_streams import kept_tags, stream_tags
 from .video_packets import JoinedVideo
 from .writer import field_order, output_colour, output_range
@@ -60,8 +62,9 @@ def join(
     warnings: list[str] = []
     try:
         with contextlib.ExitStack() as stack:
-            video = video_packets.plan(index, [Path(s) for s in segments], copied)
+            video = video_packets.plan(index, [place(s) for s in segments], copied)
             _join(video, output, target, dict(metadata or {}), warnings, stack)
+        check_reading()
     except (av.error.FFmpegError, OSError, ValueError) as error:
         output.unlink(missing_ok=True)
         raise VidswapError(f"joining segments into {output.name} failed: {reason(error)}") from error
@@ -87,7 +90,7 @@ def _join(
     result = av.open(address(output), mode="w", format=target.muxer, container_options=options)
     stack.callback(_close_quietly, result)
     if video.template is not None:
-        segment = av.open(address(video.template), mode="r")
+        segment = open_medium(video.template)
         stack.callback(segment.close)
         encoded = segment.streams.video[0]
         with picture_template(segment, index, target) as template:

@@ -10,9 +10,13 @@ import av
 import av.container
 
 from vidswap.graph.errors import InputError
+from vidswap.storage import RemotePath, readable
+from vidswap.storage.ranges import RangedFile, check_reading
 
 # FFmpeg takes any text for one of these "pictures made of letters".
 _TEXT_FORMATS = frozenset({"tty", "bin", "adf", "idf", "xbin", "aqtitle", "ass", "srt", "webvtt", "subviewer"})
+# How much PyAV asks for at a time of what is read by ranges; blocks are larger.
+_RANGED_BUFFER_BYTES = 1 << 17
 # What PyAV raises when a damaged file cannot be read on; IndexError where a stream appears out of nowhere.
 UNREADABLE = (av.error.FFmpegError, OSError, ValueError, IndexError)
 
@@ -22,18 +26,33 @@ def address(path: Path) -> str:
     return f"file:{path}"
 
 
+def open_medium(path: Path) -> av.container.InputContainer:
+    """Open a file or an object for reading, through PyAV; an object of a store from this machine's copy or by ranges of
+    bytes. Raises what PyAV raises, FileNotFoundError, and StorageError."""
+    source = readable(path) if isinstance(path, RemotePath) else path
+    if isinstance(source, RangedFile):
+        try:
+            return av.open(source, mode="r", metadata_errors="replace", buffer_size=_RANGED_BUFFER_BYTES)
+        except (av.error.FFmpegError, ValueError, OSError):
+            check_reading()
+            raise
+    return av.open(address(source), mode="r", metadata_errors="replace")
+
+
 def open_video(path: Path) -> av.container.InputContainer:
     """Open a file that exists for reading. Raises InputError, in one line, for what is no medium."""
-    if not path.exists():
+    if isinstance(path, RemotePath):
+        _check_object(path)
+    elif not path.exists():
         raise InputError(f"no such file: {path}")
-    if path.is_dir():
+    elif path.is_dir():
         raise InputError(f"{path} is a folder; give a video file")
-    if not path.is_file():
+    elif not path.is_file():
         raise InputError(f"{path} is not a regular file; give a video file")
-    if path.stat().st_size == 0:
+    elif path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes)")
     try:
-        container = av.open(address(path), mode="r", metadata_errors="replace")
+        container = open_medium(path)
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied") from error
     except (av.error.FFmpegError, ValueError, OSError) as error:
@@ -57,6 +76,16 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         yield container
     finally:
         container.close()
+
+
+def _check_object(path: RemotePath) -> None:
+    found = path.facts()
+    if found is None:
+        raise InputError(path.missing())
+    if found.is_folder:
+        raise InputError(f"{path} is a folder; give a video file")
+    if found.size == 0:
+        raise InputError(f"{path} is empty (0 bytes)")
 
 
 def _lacks_its_index(path: Path) -> bool:

@@ -15,6 +15,9 @@ import av.container
 import av.logging
 
 from vidswap.graph.errors import InputError
+from vidswap.storage import RemotePath, place
+from vidswap.storage.fetching import bring
+from vidswap.storage.ranges import check_reading
 
 from .animated_webp import index_of_webp, is_animated_webp
 from .colour import Colour
@@ -43,7 +46,15 @@ def probe(path: str | Path, *, image_rate: Fraction = DEFAULT_RATE, video_stream
     Raises InputError, in one line, when there is no such file, when it is no video, has no such video stream, or not
     one frame of it can be decoded.
     """
-    path = Path(path).absolute()
+    path = place(path).absolute()
+    if not is_sequence(path):
+        bring(path)
+    index = _probe(path, image_rate, video_stream)
+    check_reading()
+    return index
+
+
+def _probe(path: Path, image_rate: Fraction, video_stream: int | None) -> VideoIndex:
     if is_sequence(path):
         files = sequence_files(path)
         return index_of_sequence(path, _probe_file(readable_image(files)), files, image_rate)
@@ -100,6 +111,8 @@ def _probe_file(path: Path, video_stream: int | None = None) -> VideoIndex:
 
 def content_hash(path: Path) -> str:
     """The digest of a file as VideoIndex.content_hash defines it."""
+    if isinstance(path, RemotePath):
+        return f"object:{path.fingerprint()}"
     length = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -7,12 +7,13 @@ so that pictures may differ a little from those of the reader. Which frames are 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import av
 import av.container
 import numpy as np
+
+from vidswap.storage import place
 
 from .cursor import Unreliable, frame_number, frames_of, opened_at
 from .image_sequences import decode_image
@@ -39,7 +40,7 @@ class Glancer:
         if file.images:
             numbers = {*range(start + first, stop + first, every)}
             for number in sorted(numbers if last is None else numbers | {last + first}):
-                image = decode_image(Path(file.images[number]))
+                image = decode_image(place(file.images[number]))
                 if image is not None:
                     yield self._kind.picture(image, number - first)
             return

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
@@ -14,7 +13,7 @@ from vidswap.graph.errors import VidswapError
 
 from .colour import FULL_RANGE, LIMITED_RANGE, SCALER_MATRIX
 from .index import VideoIndex
-from .opening import address
+from .opening import open_medium
 from .picture import CONVERT
 from .planes import layout
 
@@ -54,7 +53,7 @@ def shown_frames(index: VideoIndex, segments: Sequence[Path], form: FrameFormat)
     full = index.full_range if yuv else index.colour.range != LIMITED_RANGE
     count = 0
     for segment in segments:
-        with av.open(address(segment), mode="r") as container:
+        with open_medium(segment) as container:
             for frame in container.decode(video=0):
                 rgb = reformatter.reformat(
                     frame,
