@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidswap.nets import stylegan2, stylegan3, stylegan3_fast
+from vidswap.nets.devices import relative_rms
 from vidswap.nets.layers import seeded, upfirdn
-from vidswap.nets.stylegan2_fast import FastSynthesis, relative_rms
+from vidswap.nets.stylegan2_fast import FastSynthesis
 
 ROOFLINE_SG2 = 4600  # images/s of one H200, 1024 px, fp16
 UNFUSED_SG3 = {"T": 243, "R": 122}  # the same, where maps at the temporary rate go through memory

@@ -7,8 +7,9 @@ import torch
 from golden_nets import filled, largest_gap, manifest_of, tensors_of
 
 from vidswap.nets import stylegan2, stylegan2_fast, stylegan2_keys
+from vidswap.nets.devices import relative_rms
 from vidswap.nets.layers import assembled, seeded
-from vidswap.nets.stylegan2_fast import FastSynthesis, fastest_exact_enough, relative_rms
+from vidswap.nets.stylegan2_fast import FastSynthesis, fastest_exact_enough
 
 CONFIG = stylegan2.Config((16, 16, 12, 12, 8, 8), w_dim=32, z_dim=32, mapping_layers=2)  # 128 px: one block in strips
 

@@ -86,6 +86,14 @@ def matrix_of_axes(axes: np.ndarray, size: int, scale: float = 1.0) -> np.ndarra
     )
 
 
+def resized(matrix: np.ndarray, size: int, side: int) -> np.ndarray:
+    """(2, 3): from frame pixels to a crop of the same square with `side` pixels a side instead of `size`."""
+    scale = side / size
+    made = matrix * scale
+    made[:, 2] += (scale - 1) / 2
+    return made
+
+
 def inverse(matrix: np.ndarray) -> np.ndarray:
     """(2, 3) float64: the similarity from crop pixels back to frame pixels."""
     turn = np.linalg.inv(matrix[:, :2])

@@ -8,6 +8,7 @@ import numpy as np
 from .matching import smoothstep, spread
 
 _MARGIN, _BLOCK = 16, 32  # pixels
+_SQUARE_RISE, _MASK_RISE = 0.04, 0.03  # of the side
 _FINE = 96  # pixels a side: the pyramid is not begun at a smaller size than this
 
 
@@ -83,3 +84,17 @@ def join(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray, mode: str) -> t
     result[box] = multiband(crop[box], image[box], np.ascontiguousarray(alpha[box]))
     cover[box] = smoothstep(alpha[box], 0, 0.3)
     return result, cover
+
+
+def soft_cover(inside: np.ndarray | None, size: int) -> np.ndarray:
+    """(size, size) float32, 0..1: a mask (size, size) bool that is left behind softly, inwards; None is the square.
+
+    It is 0 on the border of the square and at the border of the mask, and rises over 4 and 3 in a hundred of the side.
+    """
+    ramp = np.minimum(np.arange(size), np.arange(size)[::-1]).astype(np.float32)
+    edge = smoothstep(ramp, 0, max(1.0, _SQUARE_RISE * size)).astype(np.float32)
+    square = np.minimum(edge[:, None], edge[None, :])
+    if inside is None:
+        return square
+    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
+    return np.minimum(smoothstep(distance, 0, max(1.0, _MASK_RISE * size)).astype(np.float32), square)

@@ -64,7 +64,7 @@ class Setting:
 
     `sources` holds one batch per bound source (`--source`), with the columns that the operator's `needs_source` names;
     `video` is the index of the target (vidswap.media.VideoIndex; None while a source is prepared); `threads` is the
-    number of threads that a model may use; `device` is "cpu" or a torch device.
+    number of threads that a model may use; `device` is "cpu", a torch device, or "auto": CUDA where there is one.
     """
 
     sources: Mapping[str, Batch] = field(default_factory=dict)
@@ -143,6 +143,17 @@ class Operator(Generic[OptionsT]):
 
     def files(self) -> Sequence[Path]:
         """Files beside the sources that decide the result; a job knows them by their content."""
+        return ()
+
+    def ready(self, device: str, sizes: dict[str, tuple[int, ...]]) -> None:
+        """Look, before any work, for what `setup` will need: weights, a device. Raises InputError, one line.
+
+        `device` is the run's; `sizes` holds the shapes of rows that stages before this one have fixed, by column: hold
+        them against what is needed, and add those that this stage fixes.
+        """
+
+    def take_warnings(self) -> Sequence[str]:
+        """What the user should know of the work since the last call; asked for after every piece of work."""
         return ()
 
     def canvas(self, video: Any) -> Any:

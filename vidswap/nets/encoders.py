@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
-from vidswap.nets.ir_se50 import Trunk
+from vidswap.nets.ir_se50 import FIRSTS, WIDTHS, Trunk
 from vidswap.nets.layers import FullyConnected
 
 Family = Literal["pyramid", "backbone", "w", "wplus"]
@@ -32,11 +32,14 @@ class Config:
     """Shape of an encoder. pyramid: pSp and e4e; backbone: both kinds of ReStyle; w, wplus: pSp's plain heads.
 
     Encoders of one family have equal keys: what is to be done with the heads' results is not in the weights.
+    `widths` are those of the trunk, the last one also that of the heads' convolutions; codes have `w_dim` values.
     """
 
     family: Family = "pyramid"
     n_styles: int = 18
     input_channels: int = 3
+    widths: tuple[int, ...] = WIDTHS
+    w_dim: int = _WIDTH
 
 
 def config_of(state: Mapping[str, Tensor]) -> Config:
@@ -44,26 +47,34 @@ def config_of(state: Mapping[str, Tensor]) -> Config:
     stem = state.get("input_layer.0.weight")
     if stem is None or stem.ndim != 4 or "body.23.res_layer.5.fc2.weight" not in state:
         raise InputError("not an IR-SE50 encoder: input_layer.0.weight or body.23.res_layer.5.fc2.weight is missing")
+    widths = (stem.shape[0], *(_width_of(state, f"body.{unit}.res_layer.1.weight") for unit in FIRSTS))
     heads = sum(bool(re.match(r"styles\.\d+\.linear\.weight$", name)) for name in state)
     if heads:
-        return Config("pyramid" if "latlayer1.weight" in state else "backbone", heads, stem.shape[1])
+        family: Family = "pyramid" if "latlayer1.weight" in state else "backbone"
+        return Config(family, heads, stem.shape[1], widths, _width_of(state, "styles.0.linear.weight"))
     if "output_layer_2.3.weight" in state and "linear.weight" in state:
-        return Config("wplus", state["linear.weight"].shape[0] // _WIDTH, stem.shape[1])
+        return Config("wplus", state["linear.weight"].shape[0] // _WIDTH, stem.shape[1], widths)
     if "linear.weight" in state:
-        return Config("w", 1, stem.shape[1])
+        return Config("w", 1, stem.shape[1], widths, _width_of(state, "linear.weight"))
     raise InputError("not an encoder to W+: styles.0.linear.weight and linear.weight are missing")
+
+
+def _width_of(state: Mapping[str, Tensor], name: str) -> int:
+    if name not in state or not state[name].ndim:
+        raise InputError(f"not an IR-SE50 encoder: {name} is missing or misshaped")
+    return state[name].shape[0]
 
 
 class StyleHead(nn.Module):
     """A map of `size` px to one code: convolutions of stride 2 down to 1 px, then an equalised linear layer."""
 
-    def __init__(self, size: int, inward: int = _WIDTH, outward: int = _WIDTH) -> None:
+    def __init__(self, size: int, inward: int = _WIDTH, outward: int = _WIDTH, w_dim: int | None = None) -> None:
         super().__init__()
         parts: list[nn.Module] = []
         for i in range(size.bit_length() - 1):
             parts += [nn.Conv2d(outward if i else inward, outward, 3, 2, 1), nn.LeakyReLU()]
         self.convs = nn.Sequential(*parts)
-        self.linear = FullyConnected(outward, outward)
+        self.linear = FullyConnected(outward, w_dim or outward)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, I, size, size) -> (N, O)."""
@@ -81,20 +92,21 @@ class _Heads(Trunk):
     family: Family
 
     def __init__(self, config: Config, sizes: list[int]) -> None:
-        super().__init__(config.input_channels)
+        super().__init__(config.input_channels, config.widths)
         if config.family != self.family:
             raise InputError(
                 f"{type(self).__name__} takes a configuration of family {self.family}, not {config.family}"
             )
         self.config = config
-        self.styles = nn.ModuleList(StyleHead(size) for size in sizes)
+        width = config.widths[-1]
+        self.styles = nn.ModuleList(StyleHead(size, width, width, config.w_dim) for size in sizes)
 
     def maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coarse, middle and fine maps of an image."""
         raise NotImplementedError
 
     def rows(self, x: Tensor, count: int) -> list[Tensor]:
-        """Results of the first `count` heads, (N, 512) each."""
+        """Results of the first `count` heads, (N, w_dim) each."""
         maps = self.maps(x)
         return [self.styles[i](maps[(i >= _MIDDLE) + (i >= _FINE)]) for i in range(count)]
 
@@ -116,11 +128,12 @@ class _Pyramid(_Heads):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, [16 << ((i >= _MIDDLE) + (i >= _FINE)) for i in range(config.n_styles)])
-        self.latlayer1 = nn.Conv2d(256, _WIDTH, 1)
-        self.latlayer2 = nn.Conv2d(128, _WIDTH, 1)
+        fine, middle, coarse = config.widths[-3:]
+        self.latlayer1 = nn.Conv2d(middle, coarse, 1)
+        self.latlayer2 = nn.Conv2d(fine, coarse, 1)
 
     def maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """512 channels at 16, 32 and 64 px."""
+        """Maps of equal width at 16, 32 and 64 px."""
         fine, middle, coarse = self.features(x)
         middle = upsampled_sum(coarse, self.latlayer1(middle))
         return coarse, middle, upsampled_sum(middle, self.latlayer2(fine))
@@ -174,9 +187,9 @@ class WEncoder(Trunk):
     """pSp's head to a single code: (N, 3, 256, 256) -> (N, 512)."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config.input_channels)
+        super().__init__(config.input_channels, config.widths)
         self.config = config
-        self.linear = FullyConnected(_WIDTH, _WIDTH)
+        self.linear = FullyConnected(config.widths[-1], config.w_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to offsets in W."""
@@ -187,10 +200,11 @@ class WPlusEncoder(Trunk):
     """pSp's pooled head: (N, 3, 256, 256) -> (N, n_styles, 512)."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config.input_channels)
+        super().__init__(config.input_channels, config.widths)
         self.config = config
+        width = config.widths[-1]
         self.output_layer_2 = nn.Sequential(
-            nn.BatchNorm2d(_WIDTH), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(_WIDTH * 7 * 7, _WIDTH)
+            nn.BatchNorm2d(width), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(width * 7 * 7, _WIDTH)
         )
         self.linear = FullyConnected(_WIDTH, _WIDTH * config.n_styles)
 

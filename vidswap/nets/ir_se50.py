@@ -14,13 +14,10 @@ from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
 
-_WIDTHS, COUNTS = (64, 128, 256, 512), (3, 4, 14, 3)  # channels and units of the four groups
-# (in, out, stride) of the 24 units: every group begins by halving the map.
-UNITS = tuple(
-    (_WIDTHS[max(g - 1, 0)] if i == 0 else _WIDTHS[g], _WIDTHS[g], 2 if i == 0 else 1)
-    for g in range(4)
-    for i in range(COUNTS[g])
-)
+WIDTHS = (64, 64, 128, 256, 512)
+"""Channels of the stem and of the four groups of units, as released."""
+COUNTS = (3, 4, 14, 3)  # units of the four groups
+FIRSTS = (0, 3, 7, 21)  # units that groups begin with
 TAPS = (6, 20, 23)  # units after which maps are tapped: 1/4, 1/8 and 1/16 of the input's size
 
 
@@ -75,17 +72,22 @@ class Unit(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Stem and 24 units; the encoders and the embedder add their heads."""
+    """Stem and 24 units in four groups; the encoders and the embedder add their heads."""
 
-    def __init__(self, input_channels: int = 3) -> None:
+    def __init__(self, input_channels: int = 3, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
+        stem = widths[0]
         self.input_layer = nn.Sequential(
-            nn.Conv2d(input_channels, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64)
+            nn.Conv2d(input_channels, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem)
         )
-        self.body = nn.Sequential(*(Unit(*unit) for unit in UNITS))
+        units = []
+        for below, width, count in zip(widths, widths[1:], COUNTS, strict=False):
+            # Every group begins by halving the map.
+            units += [Unit(below, width, 2), *(Unit(width, width, 1) for _ in range(count - 1))]
+        self.body = nn.Sequential(*units)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, C, S, S) -> maps of 128, 256 and 512 channels at S/4, S/8 and S/16."""
+        """(N, C, S, S) -> maps of the last three widths at S/4, S/8 and S/16."""
         x = self.input_layer(x)
         tapped = []
         for i, unit in enumerate(self.body):

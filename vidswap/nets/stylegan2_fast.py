@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vidswap.nets.devices import relative_rms
 from vidswap.nets.layers import SLOPE, SQRT2, doubled
 from vidswap.nets.stylegan2 import Config, Layer, Synthesis
 
@@ -319,11 +320,6 @@ def fastest_exact_enough(
         if error <= bound:  # false for nan
             return made, error
     return FastSynthesis(synthesis, device=device), 0.0
-
-
-def relative_rms(images: Tensor, expected: Tensor) -> float:
-    """Root mean square of the difference over that of `expected`; nan where an image is not finite."""
-    return float((images - expected).square().mean().sqrt() / expected.square().mean().sqrt())
 
 
 def _finish(

@@ -33,6 +33,16 @@ def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
             raise InputError(f"{name}: {path} cannot be read: permission denied")
 
 
+def check_ready(pipeline: Pipeline, device: str) -> None:
+    """Ask every stage whether it has what it will need. Raises InputError for the first that has not."""
+    sizes: dict[str, tuple[int, ...]] = {}
+    for stage in pipeline.stages:
+        try:
+            stage.make().ready(device, sizes)
+        except InputError as error:
+            raise InputError(f"stage {stage.name!r} ({stage.use}): {error}") from None
+
+
 def is_name_of_source(bound: str, sources: Mapping[str, SourceSpecification]) -> bool:
     """Whether something may be bound under this name, given what the pipeline declares."""
     return bound in sources or any(s.several and person_and_picture(bound, n) for n, s in sources.items())

@@ -20,7 +20,7 @@ from vidswap.graph import InputError, Interrupted, Pipeline, StageError, Vidswap
 from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
 
-from .checks import JOB_SUFFIX, check_output, check_place, check_sources
+from .checks import JOB_SUFFIX, check_output, check_place, check_ready, check_sources
 from .interrupt import Interruption, interruptible
 from .job import MARKER, Analysis, Job, digest, remove_emptied
 from .journal import JOURNAL, Journal
@@ -135,6 +135,7 @@ class _Run:
         self._warn(*(self.encoder.check(self.canvas, self.output) or ()))
         self.report.not_copied = self._why_not_copied()
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
+        check_ready(self.pipeline, self.settings.device)
 
     def _check_output(self, overwrite: bool) -> None:
         check_output(self.output, self.target, overwrite, pictures=self._writes_pictures)

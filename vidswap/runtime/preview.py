@@ -14,7 +14,7 @@ from typing import Any
 
 from vidswap.graph import Batch, Pipeline, Segment
 
-from .checks import check_sources
+from .checks import check_ready, check_sources
 from .order import PartTask, SourceTask, WorkOrder
 from .scans import Scans
 from .settings import RunSettings, available_cores
@@ -39,6 +39,7 @@ def render_frames(
     Frames beyond the end are left out. Raises what a run raises.
     """
     check_sources(pipeline, sources)
+    check_ready(pipeline, settings.device)
     decoder: Any = pipeline.decoder.make()
     video = decoder.probe(target)
     wanted = sorted({f for f in frames if 0 <= f < video.frame_count})

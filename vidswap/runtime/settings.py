@@ -27,7 +27,7 @@ class RunSettings(BaseModel):
         source_face: which face of a source with several: largest, left, right, or an index from the left, from 0.
         trace: a timeline of the run to write, in Chrome's trace format: a .json or .json.gz.
         report: a page about the run to write: a .html.
-        device: device of learned stages, such as "cpu" or "cuda:0".
+        device: of learned stages: "cpu", "cuda:0" or the like, or "auto": CUDA where there is one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,7 +46,7 @@ class RunSettings(BaseModel):
     source_face: str | None = None
     trace: Path | None = None
     report: Path | None = None
-    device: str = "cpu"
+    device: str = "auto"
 
     def worker_count(self, tasks: int) -> int:
         """Workers to start for that many tasks."""

@@ -89,7 +89,7 @@ class SegmentWorker:
         seconds, spans = self._watch.untold()
         return replace(
             done,
-            warnings=(*done.warnings, *self._told_by_decoders()),
+            warnings=(*done.warnings, *self._told_by_operators()),
             process=self._process,
             node=self._node,
             began_s=began_s,
@@ -102,10 +102,9 @@ class SegmentWorker:
         seconds, spans = self._watch.untold()
         self._report(Progress(task, frames, faces, seconds, spans, self._process, self._node))
 
-    def _told_by_decoders(self) -> list[str]:
-        """What decoders have to say of the frames that they read."""
-        decoders: list[Any] = [o for o in self._operators.values() if o.kind == "decode"]
-        return [warning for decoder in decoders for warning in decoder.take_warnings()]
+    def _told_by_operators(self) -> list[str]:
+        """What operators have to say of the work just done: of damaged frames, of memory that was short."""
+        return [warning for operator in self._operators.values() for warning in operator.take_warnings()]
 
     def close(self) -> None:
         """Tear down all operators."""

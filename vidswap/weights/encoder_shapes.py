@@ -64,33 +64,43 @@ def trunk(inputs: int, widths: Sequence[int] = _IR_WIDTHS, *, has_norms: bool = 
     return made
 
 
-def _heads(convolutions: Sequence[int], width: int = 512) -> Shapes:
+def _heads(convolutions: Sequence[int], width: int, w_dim: int) -> Shapes:
     """One head for each row of W+: so many stride-2 convolutions, then a linear map."""
     made: Shapes = {}
     for row, count in enumerate(convolutions):
         for i in range(count):
             made |= convolution(f"styles.{row}.convs.{2 * i}", width, width)
-        made |= linear(f"styles.{row}.linear", width, width)
+        made |= linear(f"styles.{row}.linear", width, w_dim)
     return made
 
 
 def gradual_encoder(config: Config) -> Shapes:
-    """GradualStyleEncoder (pSp) and Encoder4Editing (e4e): the same names. config: rows, inputs."""
-    made = trunk(config["inputs"])
-    made |= _heads([4 if row < 3 else 5 if row < 7 else 6 for row in range(config["rows"])])
-    return made | convolution("latlayer1", 256, 512, 1) | convolution("latlayer2", 128, 512, 1)
+    """GradualStyleEncoder (pSp) and Encoder4Editing (e4e): the same names. config: rows, inputs, widths, w_dim."""
+    fine, middle, width = _widths(config)[-3:]
+    made = trunk(config["inputs"], _widths(config))
+    convolutions = [4 if row < 3 else 5 if row < 7 else 6 for row in range(config["rows"])]
+    made |= _heads(convolutions, width, config.get("w_dim", 512))
+    return made | convolution("latlayer1", middle, width, 1) | convolution("latlayer2", fine, width, 1)
 
 
 def backbone_encoder(config: Config) -> Shapes:
-    """BackboneEncoder and ProgressiveBackboneEncoder (ReStyle): all heads on the 16 px map. config: rows, inputs."""
-    return trunk(config["inputs"]) | _heads([4] * config["rows"])
+    """BackboneEncoder and ProgressiveBackboneEncoder (ReStyle): all heads on the 16 px map. config as above."""
+    widths = _widths(config)
+    return trunk(config["inputs"], widths) | _heads([4] * config["rows"], widths[-1], config.get("w_dim", 512))
+
+
+def _widths(config: Config) -> Sequence[int]:
+    return config.get("widths", _IR_WIDTHS)
 
 
 def rows_config(shapes: Mapping[str, Shape]) -> Config:
     """The configuration of an encoder with heads."""
+    firsts = ["input_layer.0.weight", *(f"body.{unit}.res_layer.1.weight" for unit in (0, 3, 7, 21))]
     return {
         "rows": len(indices(shapes, r"styles\.(\d+)\.linear\.weight")),
         "inputs": dim(shapes, "input_layer.0.weight", 1),
+        "widths": [dim(shapes, name, 0, usual) for name, usual in zip(firsts, _IR_WIDTHS, strict=True)],
+        "w_dim": dim(shapes, "styles.0.linear.weight", 0, 512),
     }
 
 

@@ -255,9 +255,10 @@ def load(
     """
     from vidswap.weights.checkpoint import in_layout, open_checkpoint
 
-    if isinstance(name, Path) or os.sep in name or "/" in name or Path(name).suffix in _SUFFIXES:
+    if is_file_name(name):
         checkpoint = open_checkpoint(name, is_ema=is_ema, wanted=needs)
     else:
+        name = str(name)
         card = card_of(name)
         if card is None:
             raise InputError(missing(name))
@@ -268,6 +269,11 @@ def load(
         checkpoint = open_checkpoint(path, wanted=needs, are_numbers_checked=True)
         checkpoint.options = card.options
     return in_layout(checkpoint, layout) if layout else checkpoint
+
+
+def is_file_name(name: str | Path) -> bool:
+    """Whether this names a file and no weights of the store: it has a folder, or the suffix of such a file."""
+    return isinstance(name, Path) or os.sep in name or "/" in name or Path(name).suffix in _SUFFIXES
 
 
 _SUFFIXES = {".pt", ".pth", ".pkl", ".safetensors", ".bin", ".ckpt", ".tar"}

@@ -1,0 +1,115 @@
+"""Invert by encoders: from the aligned face to its code in W+. e4e, pSp and ReStyle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from vidswap.faces import alignment
+from vidswap.graph.batch import Batch
+
+from .learned import Learned, LearnedOptions, LearnedT
+
+if TYPE_CHECKING:
+    import torch
+
+    from vidswap.latents.inversion import Inverter, LoadedEncoder
+
+
+class InvertE4EOptions(LearnedOptions):
+    """Weights of e4e, and how it runs."""
+
+    weights: str = Field("e4e-ffhq", description="a name of `vidswap weights list`, a file, or random, random:256")
+
+
+class InvertPSPOptions(LearnedOptions):
+    """Weights of pSp, and how it runs."""
+
+    weights: str = Field("psp-ffhq", description="a name of `vidswap weights list`, a file, or random, random:256")
+
+
+class InvertReStyleOptions(LearnedOptions):
+    """Weights of ReStyle, how it runs, and how often it looks."""
+
+    weights: str = Field(
+        "restyle-e4e-ffhq", description="a name of `vidswap weights list`, a file, or random, random:256"
+    )
+    steps: int = Field(5, ge=1, le=20, description="passes; the first one starts from the mean face")
+    kind: Literal["auto", "psp", "e4e"] = Field("auto", description="what it is built on; auto asks the checkpoint")
+
+
+class _Encoding(Learned[LearnedT]):
+    """Adds `wplus` to each row. The face is sampled from the frame at 256 px, whatever the crop's size."""
+
+    needs = ("picture", "matrix", "crop")
+    gives = ("wplus",)
+    method: ClassVar[Literal["e4e", "psp", "restyle"]]
+
+    def load(self) -> LoadedEncoder:
+        """The encoder, with its mean code and, for ReStyle, its decoder."""
+        from vidswap.latents.inversion import load_encoder
+
+        return load_encoder(self.options.weights, self.method, getattr(self.options, "kind", "auto"))
+
+    def fits(self, loaded: LoadedEncoder, sizes: dict[str, tuple[int, ...]]) -> None:
+        """Say of which shape the codes will be."""
+        sizes["wplus"] = tuple(loaded.mean.shape)
+
+    def start(self, loaded: LoadedEncoder, device: torch.device) -> None:
+        """Bring the encoder to the device."""
+        from vidswap.latents.inversion import Inverter
+
+        options = self.options
+        self._inverter: Inverter = Inverter(
+            loaded,
+            device=device,
+            precision=options.precision,
+            batch=options.batch,
+            steps=getattr(options, "steps", 1),
+        )
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds wplus (L, 512) float32 to each row."""
+        from vidswap.nets.devices import threads
+
+        rows = zip(batch["picture"], batch["matrix"], batch["crop"], strict=True)
+        crops = np.stack([sampled(*row) for row in rows])
+        with threads(self._threads):
+            codes = self._inverter(crops)
+        self.told += self._inverter.warnings
+        self._inverter.warnings = []
+        return batch.with_columns(wplus=codes)
+
+
+class InvertE4E(_Encoding[InvertE4EOptions]):
+    """e4e (Tov et al. 2021): codes near W, which can be edited."""
+
+    kind, method = "invert", "e4e"
+    Options = InvertE4EOptions
+
+
+class InvertPSP(_Encoding[InvertPSPOptions]):
+    """pSp (Richardson et al. 2021): codes in W+, or in W where the weights say so."""
+
+    kind, method = "invert", "psp"
+    Options = InvertPSPOptions
+
+
+class InvertReStyle(_Encoding[InvertReStyleOptions]):
+    """ReStyle (Alaluf et al. 2021): codes that are mended in a few passes by comparing the face with its render."""
+
+    kind, method = "invert", "restyle"
+    Options = InvertReStyleOptions
+
+
+def sampled(picture: object, matrix: np.ndarray, crop: np.ndarray, side: int = 256) -> np.ndarray:
+    """The square of a crop (S, S, 3), cut out of the frame at `side` px: (side, side, 3) uint8 RGB.
+
+    matrix: frame pixels to the crop's. A crop of that size is itself.
+    """
+    size = crop.shape[0]
+    if size == side:
+        return crop
+    return picture.crop(alignment.resized(matrix, size, side), (side, side))  # type: ignore[attr-defined]

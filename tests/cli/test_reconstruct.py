@@ -1,0 +1,46 @@
+"""`vidswap run reconstruct-e4e`: learned stages through the engine, with a tiny checkpoint."""
+
+import numpy as np
+import pytest
+from cli_media import decoded
+from learned_files import checkpoint
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """e4e for 64 px: ten rows."""
+    return checkpoint(tmp_path_factory.mktemp("weights") / "e4e_tiny.pt", "e4e", rows=10, size=64)
+
+
+def reconstruct(vidswap, clip, out, *more):
+    return vidswap("run", "reconstruct-e4e", "-t", clip, "-o", out, "--codec", "ffv1", "--end", "11f", *more)
+
+
+def test_any_cut_and_batch_and_number_of_workers_gives_the_same_frames(vidswap, clip, weights, tmp_path):
+    both = (f"invert.weights={weights}", f"generate.weights={weights}")
+    code, out, err = reconstruct(vidswap, clip, tmp_path / "a.mkv", "--workers", "0", *both)
+    assert (code, err) == (0, "") and "11 faces changed in 11 of 11 frames" in out
+    cut = ("--workers", "2", "--segment-frames", "5", "generate.batch=1", "invert.batch=3")
+    assert reconstruct(vidswap, clip, tmp_path / "b.mkv", *cut, *both)[0] == 0
+    first, _ = decoded(tmp_path / "a.mkv")
+    second, _ = decoded(tmp_path / "b.mkv")
+    assert len(first) == 11 and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    before, _ = decoded(clip)
+    assert all((a != b).any() for a, b in zip(first, before, strict=False))
+
+
+def test_random_weights_run_and_are_named_in_a_warning(vidswap, clip, tmp_path):
+    more = ("--workers", "0", "invert.weights=random:32", "generate.weights=random:32")
+    code, _, err = reconstruct(vidswap, clip, tmp_path / "a.mkv", *more)
+    assert code == 0 and "warning: the weights are random" in err and err.count("\n") == 1
+    code, _, err = reconstruct(vidswap, clip, tmp_path / "b.mkv", "--strict", *more)
+    assert code != 0 and "weights are random" in err and not (tmp_path / "b.mkv").exists()
+
+
+def test_missing_weights_are_one_line_with_the_remedy_before_anything_starts(vidswap, clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDSWAP_WEIGHTS", str(tmp_path / "none"))
+    code, _, err = reconstruct(vidswap, clip, tmp_path / "a.mkv")
+    assert code == 2 and err.count("\n") == 1
+    assert err.startswith("error: stage 'invert' (invert.e4e): the weights e4e-ffhq are not installed: get ")
+    assert "vidswap weights add e4e-ffhq" in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,57 @@
+"""Checkpoints of learned methods as their authors publish them, but tiny: what operators with weights are tested on."""
+
+from __future__ import annotations
+
+import torch
+
+from vidswap.latents.generators import RandomWeights, random_generator
+from vidswap.nets import encoders, stylegan2_keys
+from vidswap.nets.layers import seeded
+
+WIDTHS = (16, 16, 16, 16, 32)
+
+
+def generator(size=32, family="stylegan2", seed=3):
+    """A narrow generator with codes of 512 values; its noise has some strength."""
+    net = random_generator(RandomWeights(size, seed), family).net
+    if family == "stylegan2":
+        for name, value in net.synthesis.named_parameters():
+            if name.endswith("noise_strength"):
+                value.fill_(0.1)
+    return net
+
+
+def encoder(kind, rows=8, inputs=3, seed=4):
+    """A narrow encoder: e4e, psp, restyle-e4e, restyle-psp or w. Norms have seen some data."""
+    family = {"e4e": "pyramid", "psp": "pyramid", "w": "w"}.get(kind, "backbone")
+    config = encoders.Config(family, rows, inputs, WIDTHS if kind != "w" else encoders.WIDTHS)
+    classes = {
+        "e4e": encoders.Encoder4Editing,
+        "psp": encoders.GradualStyleEncoder,
+        "restyle-e4e": encoders.ProgressiveEncoder,
+        "restyle-psp": encoders.BackboneEncoder,
+        "w": encoders.WEncoder,
+    }
+    return seeded(lambda: classes[kind](config), seed)
+
+
+def checkpoint(path, kind, *, rows=8, size=32, seed=4, options=None, **changed):
+    """A `.pt` as the pSp family publishes it: encoder and rosinality decoder, mean code of all rows, options."""
+    net = generator(size)
+    decoder, mean = stylegan2_keys.into_rosinality(net.state_dict())
+    inputs = 6 if kind.startswith("restyle") else 3
+    state = {f"encoder.{k}": v for k, v in encoder(kind, rows, inputs, seed).state_dict().items()}
+    state |= {f"decoder.{k}": v for k, v in decoder.items()}
+    types = {"e4e": "Encoder4Editing", "psp": "GradualStyleEncoder", "restyle-e4e": "ProgressiveBackboneEncoder"}
+    told = {"encoder_type": types.get(kind, "BackboneEncoder"), "start_from_latent_avg": True, **(options or {})}
+    held = {"state_dict": state, "latent_avg": mean.expand(rows, 512).clone(), "opts": told, **changed}
+    torch.save({name: value for name, value in held.items() if value is not None}, path)
+    return path
+
+
+def generator_file(path, size=32, family="stylegan2"):
+    """A bare generator in NVlabs' layout as safetensors."""
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in generator(size, family).state_dict().items()}, path)
+    return path
