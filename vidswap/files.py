@@ -20,15 +20,15 @@ from vidswap.storage.remote import RemotePath
 def written_whole(path: Path, tag: str | None = None) -> Iterator[Path]:
     """A temporary path beside `path` that is synced and renamed to it on success and removed on failure.
 
-    The temporary name has the process's number in it, or `tag` where a later process shall know it again. Of an object
-    it is one on this machine.
+    The temporary name is nobody else's, also where machines share the folder, or has `tag` in it where a later process
+    shall know it again. Of an object it is one on this machine.
     """
     if isinstance(path, RemotePath):
         with scratch_file(path.name) as made:
             yield made
             path.upload(made)
         return
-    temporary = temporary_path(path, tag or str(os.getpid()))
+    temporary = temporary_path(path, tag or f"{os.getpid()}-{os.urandom(4).hex()}")
     try:
         yield temporary
         with temporary.open("rb+") as file:

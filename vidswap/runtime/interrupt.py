@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,25 @@ IMPATIENT_SIGNALS = 4
 
 @dataclass
 class Interruption:
-    """Whether the user wants to stop: for loops that must not miss it where an interrupt was swallowed."""
+    """Whether the user wants to stop: for loops that must not miss it where an interrupt was swallowed.
+
+    With `drain_s` the first SIGTERM, by which machines are taken back with notice, interrupts nothing: it sets
+    `draining`, and what runs may be finished for so many seconds.
+    """
 
     signals: int = 0
+    drain_s: float = 0.0
+    drain_until: float | None = None
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new may be begun."""
+        return self.drain_until is not None
+
+    @property
+    def drained(self) -> bool:
+        """Whether the time to finish is over."""
+        return self.drain_until is not None and time.monotonic() >= self.drain_until
 
     def check(self) -> None:
         """Raise KeyboardInterrupt when a signal has come."""
@@ -32,7 +49,10 @@ def interruptible() -> Iterator[Interruption]:
     """
     state = Interruption()
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
+        if number == signal.SIGTERM and state.drain_s and state.drain_until is None and not state.signals:
+            state.drain_until = time.monotonic() + state.drain_s
+            return
         state.signals += 1
         if state.signals == 1 or state.signals >= IMPATIENT_SIGNALS:
             raise KeyboardInterrupt

@@ -97,9 +97,9 @@ class Job:
                 temporary.write_text(json.dumps(wanted, indent=1, sort_keys=True))
         self.journal = Journal(self.folder)
 
-    def note_error(self, detail: str) -> Path | None:
+    def note_error(self, detail: str, name: str = ERROR) -> Path | None:
         """Keep a traceback in the folder; returns its path, or None where not even that can be written."""
-        path = self.folder / ERROR
+        path = self.folder / name
         try:
             path.write_text(detail)
         except OSError:

@@ -1,7 +1,7 @@
-"""The local executor: one driver, a pool of segment workers, one job folder. Needs no service.
+"""A run: one driver, a pool of segment workers, one job folder.
 
-The driver hands out tasks, runs the ordered scans itself (they are small), keeps the journal, and at the end joins the
-segments under a temporary name that is renamed to the output.
+The driver checks, has the tasks done (`driving.Drive`; ordered scans it runs itself, they are small), and at the end
+joins the segments under a temporary name that is renamed to the output. Where the workers live is up to the executor.
 """
 
 from __future__ import annotations
@@ -21,25 +21,21 @@ from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
 
 from .checks import JOB_SUFFIX, check_output, check_place, check_ready, check_sources
+from .driving import Drive
+from .executors import Executor, MakeExecutor, Needs, executor_of
 from .interrupt import Interruption, interruptible
 from .job import MARKER, Analysis, Job, digest, remove_emptied
 from .journal import JOURNAL, Journal
-from .order import Done, PartTask, Progress, SourceTask, Task, WorkOrder
+from .order import WorkOrder
 from .placing import clear_temporary, written_output
-from .pool import MakePool, Pool, WorkerDied, make_pool
 from .recording import Recording
-from .report import Event, Given, Listener, Lost, Report, Started, told_memory
+from .report import Event, Listener, Lost, Report, Started, told_memory
 from .resuming import order_data, versions
 from .scans import Scans
-from .schedule import Schedule
-from .settings import RunSettings, available_cores
-from .spans import span
+from .settings import RunSettings
 from .store import trouble
 
 __all__ = ["Event", "Listener", "Lost", "Report", "Started", "check_output", "check_sources", "run"]
-
-TRIES_PER_TASK = 3
-IN_FLIGHT_PER_WORKER = 2
 
 
 def run(
@@ -51,7 +47,7 @@ def run(
     *,
     listener: Listener | None = None,
     metadata: Mapping[str, str] | None = None,
-    pool_maker: MakePool = make_pool,
+    make_executor: MakeExecutor = executor_of,
 ) -> Report:
     """Run a pipeline on one video.
 
@@ -59,7 +55,7 @@ def run(
     input, StageError when a stage fails, Interrupted on SIGINT or SIGTERM; the job folder then holds what is done and
     the same call goes on from there. The output appears whole or not at all.
     """
-    return _Run(pipeline, target, output, sources, settings, listener, metadata, pool_maker).go()
+    return _Run(pipeline, target, output, sources, settings, listener, metadata, make_executor).go()
 
 
 class _Run:
@@ -72,20 +68,18 @@ class _Run:
         settings: RunSettings,
         listener: Listener | None,
         metadata: Mapping[str, str] | None,
-        pool_maker: MakePool,
+        make_executor: MakeExecutor,
     ) -> None:
         self.pipeline, self.target, self.output, self.settings = pipeline, target, output, settings
         self.sources = dict(sources)
         self.listener = self.recording = Recording(settings, listener)
         self.metadata = dict(metadata or {})
-        self.pool_maker = pool_maker
+        self.make_executor = make_executor
         self.report = Report(pipeline.name, str(target), str(output))
         check_place(output)
         self.folder = settings.job or output.with_name(f"{output.name}{JOB_SUFFIX}")
         self.interruption = Interruption()
-        self._memory_mb: dict[int, float] = {}
-        self._segment_done = False
-        self._copied: list[tuple[int, int]] = []
+        self.drive: Drive | None = None
 
     def go(self) -> Report:
         began = time.monotonic()
@@ -98,15 +92,18 @@ class _Run:
 
     def _go(self) -> None:
         try:
-            with interruptible() as self.interruption:
+            with contextlib.ExitStack() as ending, interruptible() as self.interruption:
                 self._check()
+                executor = ending.enter_context(contextlib.closing(self.make_executor(self.settings)))
+                self._warn(*executor.check(self.pipeline, self._needs()))
+                self.interruption.drain_s = executor.drain_s
                 identity = self._identity()
                 self._identity_digest = digest(identity)
                 analysis = self._analysis(identity)
                 job = Job(self.folder, identity, self._order(), fresh=self.settings.fresh, analysis=analysis)
                 with contextlib.closing(job):
-                    self._complete(job)
-                    if self.settings.job is None:
+                    self._complete(job, executor)
+                    if self.settings.job is None and not self.report.skipped:
                         job.remove()
         except (KeyboardInterrupt, Interrupted):
             there = (self.folder / MARKER).exists()
@@ -114,7 +111,7 @@ class _Run:
             raise Interrupted(f"interrupted{told}") from None
         except OSError as error:
             raise VidswapError(trouble(error)) from error
-        if self.settings.job is not None:
+        if self.settings.job is not None or self.report.skipped:
             self.report.job = str(self.folder)
 
     def _check(self) -> None:
@@ -134,6 +131,8 @@ class _Run:
         self.canvas = self.pipeline.canvas(self.video)
         self._warn(*(self.encoder.check(self.canvas, self.output) or ()))
         self.report.not_copied = self._why_not_copied()
+        if self.settings.on_error == "skip-copy" and self.canvas is not self.video:
+            raise InputError(f"--on-error skip-copy: {self.pipeline.name} makes other pictures than those of its input")
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
         check_ready(self.pipeline, self.settings.device)
 
@@ -164,6 +163,10 @@ class _Run:
             "segments": [s.start for s in self.segments],
         }
 
+    def _needs(self) -> Needs:
+        files = {s.name: tuple(s.make().files()) for s in self.pipeline.stages}
+        return Needs(self.target, self.sources, {name: found for name, found in files.items() if found})
+
     def _analysis(self, identity: dict[str, Any]) -> Analysis | None:
         """The first part, where no source has a say: what it stores serves another portrait or blend as well."""
         first = self.pipeline.parts[0]
@@ -181,7 +184,7 @@ class _Run:
     def _order(self) -> dict[str, Any]:
         return order_data(self.pipeline, self.target, self.output, self.sources, self.settings)
 
-    def _complete(self, job: Job) -> None:
+    def _complete(self, job: Job, executor: Executor) -> None:
         """Do what is left to do, and tell what goes wrong in one line; tracebacks go to the job folder."""
         try:
             self._tag = f"vidswap-{hashlib.sha256(str(job.folder.absolute()).encode()).hexdigest()[:8]}"
@@ -193,11 +196,11 @@ class _Run:
                 resumed = {"segments_resumed": written["segments"], "frames_resumed": written["frames"]}
                 self.report = Report(**{**written, **resumed})
                 return
-            self._work(job)
-            self._join(job)
+            drive = self._work(job, executor)
+            self._join(job, drive.copied)
         except InputError:
             # Found out only with a model's help (no face in the portrait): still before any result.
-            if job.is_new and not self._segment_done:
+            if job.is_new and not (self.drive and self.drive.segment_done):
                 job.remove(keep_folder=not job.made_folder)
             raise
         except StageError as error:
@@ -210,8 +213,8 @@ class _Run:
             job.note_error(traceback.format_exc())
             raise VidswapError(f"{trouble(error)}; what is done is kept in {job.folder}") from error
 
-    def _work(self, job: Job) -> None:
-        workers = self.settings.worker_count(len(self.segments))
+    def _work(self, job: Job, executor: Executor) -> Drive:
+        workers = executor.workers(len(self.segments))
         order = WorkOrder(
             pipeline=self.pipeline.specification.model_dump(mode="json"),
             video=self.video,
@@ -219,136 +222,28 @@ class _Run:
             folder=job.folder,
             sources=self.sources,
             source_face=self.settings.source_face,
-            threads=max(1, available_cores() // max(1, workers)),
+            threads=executor.threads(workers),
             device=self.settings.device,
             copies=self.report.not_copied is None,
             stall_timeout_s=self.settings.stall_timeout_s,
             timed=self.recording.wanted,
+            segment_timeout_s=self.settings.segment_timeout_s,
         )
-        schedule = Schedule(
-            self.pipeline.parts, self.segments, self.sources, window=IN_FLIGHT_PER_WORKER * max(1, workers)
+        drive = self.drive = Drive(
+            *(self.pipeline, self.segments, self.sources, self.settings, executor.retry, job, self.report),
+            *(self.listener, self._warn, self.interruption),
         )
-        done = self._take_up(job, schedule)
+        done = drive.take_up()
         stages = tuple(s.name for s in (self.pipeline.decoder, *(s for p in self.pipeline.parts for s in p.stages)))
         self.recording.begin(self.report, self.sources, self.pipeline, self.video, self.segments)
         self.listener(Started(self.video, len(self.segments), stages, self.report.segments_resumed, done))
-        scans = Scans(order)
-        pool: Pool | None = None
-        try:
-            pool = self.pool_maker(order, workers)
-            self._drive(job, schedule, scans, pool)
-        finally:
-            if pool is not None:
-                pool.close()
-            scans.close()
-        largest = sorted(self._memory_mb.values(), reverse=True)[: max(1, workers)]
+        largest: list[float] = []
+        if not drive.schedule.finished:
+            with contextlib.closing(Scans(order)) as scans, contextlib.closing(executor.pool(order, workers)) as pool:
+                drive.go(order, pool, scans)
+                largest = sorted(drive.memory_mb.values(), reverse=True)[: max(1, pool.size)]
         self.report.peak_memory_mb = told_memory(largest)
-
-    def _take_up(self, job: Job, schedule: Schedule) -> dict[int, int]:
-        """Mark what an interrupted run has done, and return its frames by part.
-
-        Scans are run again, from their stored input, to have their carry.
-        """
-        for name in self.sources:
-            entry = job.journal.finished(SourceTask(name).key)
-            if entry:
-                schedule.finish(SourceTask(name))
-                self._warn(*entry.get("warnings", ()))
-        frames: dict[int, int] = {}
-        last = len(self.pipeline.parts) - 1
-        for part in self.pipeline.parts:
-            if part.ordered:
-                continue
-            for segment in self.segments:
-                self.interruption.check()
-                task = PartTask(part.index, segment.index)
-                entry = job.journal.finished(task.key)
-                if entry:
-                    schedule.finish(task)
-                    self._count(task, entry)
-                    self._warn(*entry.get("warnings", ()))
-                    frames[part.index] = frames.get(part.index, 0) + segment.frames
-                    if part.index == last:
-                        self.report.segments_resumed += 1
-                        self.report.frames_resumed += segment.frames
-        return frames
-
-    def _drive(self, job: Job, schedule: Schedule, scans: Scans, pool: Pool) -> None:
-        running: set[Task] = set()
-        tries: dict[Task, int] = {}
-        while not schedule.finished:
-            while pool.idle and (task := schedule.next()) is not None:
-                self.interruption.check()
-                if isinstance(task, PartTask) and self.pipeline.parts[task.part].ordered:
-                    self._scan(task, scans)
-                    schedule.finish(task)
-                    continue
-                tries[task] = tries.get(task, 0) + 1
-                running.add(task)
-                self.listener(Given(task, time.time()))
-                pool.submit(task)
-            if not running and not schedule.finished:
-                raise RuntimeError("nothing runs and nothing may run: the schedule is stuck")
-            for task, reply in pool.replies() if running else ():
-                self.interruption.check()
-                if isinstance(reply, Progress):
-                    self._progress(reply)
-                    continue
-                running.discard(task)
-                if isinstance(reply, Done):
-                    self._accept(job, reply)
-                    schedule.finish(task)
-                    tries.pop(task)
-                elif isinstance(reply, WorkerDied):
-                    if tries[task] == TRIES_PER_TASK:
-                        raise self._lost(task, reply)
-                    schedule.put_back(task)
-                    self.listener(Lost(task, str(reply)))
-                else:
-                    raise reply
-
-    def _scan(self, task: PartTask, scans: Scans) -> None:
-        part = self.pipeline.parts[task.part]
-        began = time.perf_counter()
-        faces = scans.run(part, task)
-        frames = self.segments[task.segment].frames
-        seconds = time.perf_counter() - began
-        name = part.stages[0].name
-        spans = (span(name, seconds),) if self.recording.wanted else ()
-        self._progress(Progress(task, frames, faces, {name: seconds}, spans))
-
-    def _accept(self, job: Job, done: Done) -> None:
-        job.journal.record(done.task.key, done.file, **done.facts, warnings=list(done.warnings))
-        self._segment_done |= isinstance(done.task, PartTask) and done.task.part == len(self.pipeline.parts) - 1
-        if done.process:
-            self._memory_mb[done.process] = done.memory_mb
-        self._count(done.task, done.facts)
-        self._warn(*done.warnings)
-        if isinstance(done.task, PartTask):
-            self._take_time(done.seconds)
-        self.listener(done)
-
-    def _lost(self, task: Task, died: WorkerDied) -> StageError:
-        segment = task.segment if isinstance(task, PartTask) else None
-        stage = self.pipeline.parts[task.part].stages[-1].name if isinstance(task, PartTask) else "source"
-        reason = f"the worker {died.how}, {TRIES_PER_TASK} times; its output is in {died.log}"
-        return StageError(reason, stage=stage, segment=segment)
-
-    def _progress(self, step: Progress) -> None:
-        self._take_time(step.seconds)
-        self.listener(step)
-
-    def _take_time(self, taken: Mapping[str, float]) -> None:
-        for stage, seconds in taken.items():
-            self.report.stage_s[stage] = self.report.stage_s.get(stage, 0.0) + seconds
-
-    def _count(self, task: Task, facts: Mapping[str, Any]) -> None:
-        if isinstance(task, PartTask) and task.part == len(self.pipeline.parts) - 1:
-            self.report.frames += facts["frames"]
-            self.report.faces += facts["faces"]
-            self.report.segments += 1
-            self.report.frames_with_faces += facts.get("frames_with_faces", 0)
-            self._copied.extend((start, stop) for start, stop in facts.get("copied", ()))
+        return drive
 
     def _warn(self, *warnings: str) -> None:
         for warning in warnings:
@@ -357,11 +252,11 @@ class _Run:
                     raise InputError(f"{warning} (an error because of --strict)")
                 self.report.warnings.append(warning)
 
-    def _join(self, job: Job) -> None:
+    def _join(self, job: Job, copied: list[tuple[int, int]]) -> None:
         makes_faces = any(s.operator.yields == "face" for s in self.pipeline.stages)
         untouched = makes_faces and self.report.faces == 0
         as_it_is = untouched and self.canvas is self.video and self.encoder.can_copy(self.video, self.output)
-        self.report.copied = [(0, self.video.frame_count)] if as_it_is else joined_spans(self._copied)
+        self.report.copied = [(0, self.video.frame_count)] if as_it_is else joined_spans(copied)
         self.report.frames_copied = sum(stop - start for start, stop in self.report.copied)
         if untouched:
             self._warn(f"{self.target}: no face to change was found; the picture is that of the input")

@@ -18,7 +18,8 @@ class WorkOrder:
     `pipeline` is the plain data of a PipelineSpecification; `video` is the target's index; `sources` maps names to
     paths; `segments` is the cut; `folder` is the job folder; `threads` is per worker; `copies` says
     that stretches which nothing changes are left out of the encoded segments, because they will be copied;
-    `stall_timeout_s` is how long a worker process may be silent, 0 for ever; `timed` asks for spans.
+    `stall_timeout_s` is how long a worker may be silent, `segment_timeout_s` how long it may take for one task, 0 for
+    ever; `timed` asks for spans.
     """
 
     pipeline: dict[str, Any]
@@ -31,6 +32,7 @@ class WorkOrder:
     device: str = "cpu"
     copies: bool = False
     stall_timeout_s: float = 0.0
+    segment_timeout_s: float = 0.0
     timed: bool = False
 
     def sidecar(self, part: int, segment: int) -> Path:
@@ -57,6 +59,11 @@ class PartTask:
     def key(self) -> str:
         """Name in the journal."""
         return f"{self.part}/{self.segment}"
+
+
+@dataclass(frozen=True)
+class CopyTask(PartTask):
+    """Encode a segment as it came in, in the place of a last part whose segment failed every time."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +20,9 @@ from typing import Any, Protocol
 from vidswap.graph import VidswapError
 
 from .blame import failure
-from .order import Done, Progress, Task, WorkOrder
+from .order import Done, PartTask, Progress, Task, WorkOrder
 from .process import OUT_OF_MEMORY, READY
+from .store import Tables
 from .worker import SegmentWorker
 
 Reply = Done | Progress | VidswapError
@@ -43,11 +45,39 @@ main(descriptor=int(sys.argv[1]), parent=int(sys.argv[3]))
 
 
 class WorkerDied(VidswapError):
-    """A worker process ended without an answer; carries the task that it held."""
+    """A worker process ended without an answer; carries the task that it held, and the file with its output if any."""
 
-    def __init__(self, task: Task, how: str, log: Path) -> None:
+    def __init__(self, task: Task, how: str, log: Path | None = None) -> None:
         self.task, self.how, self.log = task, how, log
-        super().__init__(f"the worker for {task} {how}; its output is in {log}")
+        super().__init__(f"the worker for {task} {how}" + (f"; its output is in {log}" if log else ""))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a worker may be silent, and how long a task may take in all, in seconds; 0 is without a limit."""
+
+    silence_s: float
+    task_s: float
+
+    @classmethod
+    def of(cls, order: WorkOrder) -> Limits:
+        """Those of a work order."""
+        return cls(order.stall_timeout_s, order.segment_timeout_s)
+
+    def end_s(self, heard_s: float, began_s: float) -> float:
+        """When the first limit is passed by a task begun and a worker last heard then, on the monotonic clock."""
+        return min(
+            heard_s + self.silence_s if self.silence_s else math.inf, began_s + self.task_s if self.task_s else math.inf
+        )
+
+    def passed(self, heard_s: float, began_s: float) -> str | None:
+        """Which limit is passed, in words that follow `the worker`; None while none is."""
+        now = time.monotonic()
+        if self.silence_s and now - heard_s >= self.silence_s:
+            return f"made no progress for {self.silence_s:g} s (--stall-timeout)"
+        if self.task_s and now - began_s >= self.task_s:
+            return f"was not done after {self.task_s:g} s (--segment-timeout)"
+        return None
 
 
 class Pool(Protocol):
@@ -58,12 +88,21 @@ class Pool(Protocol):
         """Whether another task may be submitted now."""
         ...
 
+    @property
+    def size(self) -> int:
+        """Workers that there are, or may be."""
+        ...
+
     def submit(self, task: Task) -> None:
         """Start a task."""
         ...
 
+    def offer(self, task: PartTask, tables: Tables) -> None:
+        """What the driver itself has made and stored, for pools that hand tables on."""
+        ...
+
     def replies(self) -> list[tuple[Task, Reply]]:
-        """Wait for at least one reply; each with the task that it is about."""
+        """Wait for replies, each with the task that it is about, or for a worker; may return none."""
         ...
 
     def close(self) -> None:
@@ -83,6 +122,14 @@ class InlinePool:
     def idle(self) -> bool:
         """Whether another task may be submitted now."""
         return not self._tasks
+
+    @property
+    def size(self) -> int:
+        """One: this process."""
+        return 1
+
+    def offer(self, task: PartTask, tables: Tables) -> None:
+        """Workers read what is stored."""
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -118,18 +165,18 @@ class _Process:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=_environment(),
+                    env={**os.environ, **worker_environment()},
                     start_new_session=True,
                 )
             self.connection: Any = Connection(ours.detach())
         self.order = order
         self.ready = False
         self.task: Task | None = None
-        self.heard_s = time.monotonic()
+        self.heard_s = self.began_s = time.monotonic()
 
     def give(self, task: Task) -> None:
         self.task = task
-        self.heard_s = time.monotonic()
+        self.heard_s = self.began_s = time.monotonic()
         if self.ready:
             self._send(task)
 
@@ -158,8 +205,8 @@ class ProcessPool:
     """Segment workers in processes of their own.
 
     A process that dies is replaced and its task comes back as WorkerDied; but where memory was short, or may have been,
-    the pool goes on with one process fewer, down to one. One that says nothing for the order's `stall_timeout_s`
-    (native code can wait for itself for ever) is killed and counts as dead.
+    the pool goes on with one process fewer, down to one. One that passes a limit of the order (native code can wait
+    for itself for ever) is killed and counts as dead.
     """
 
     def __init__(self, order: WorkOrder, workers: int) -> None:
@@ -172,6 +219,14 @@ class ProcessPool:
     def idle(self) -> bool:
         """Whether another task may be submitted now."""
         return len(self._processes) < self._workers or any(p.task is None for p in self._processes)
+
+    @property
+    def size(self) -> int:
+        """Processes that may run at a time."""
+        return self._workers
+
+    def offer(self, task: PartTask, tables: Tables) -> None:
+        """Workers read what is stored."""
 
     def submit(self, task: Task) -> None:
         """Hand a task to an idle process; processes start as they are needed."""
@@ -190,14 +245,18 @@ class ProcessPool:
     def replies(self) -> list[tuple[Task, Reply]]:
         """Wait for any process; what it said may be of no concern, and the list empty."""
         busy = [p for p in self._processes if p.task is not None]
-        limit = self._order.stall_timeout_s
-        patience = max(0.0, min(p.heard_s for p in busy) + limit - time.monotonic()) if limit else None
-        ready = set(wait([p.connection for p in busy], patience))
+        limits = Limits.of(self._order)
+        patience = max(0.0, min(limits.end_s(p.heard_s, p.began_s) for p in busy) - time.monotonic())
+        ready = set(wait([p.connection for p in busy], None if patience == math.inf else patience))
         told: list[tuple[Task, Reply]] = []
-        # Only when nobody has anything to say is silence judged: this process itself may have been stopped for a while.
-        for process in [] if ready or not limit else [p for p in busy if time.monotonic() - p.heard_s >= limit]:
-            assert process.task is not None
-            told.append((process.task, self._give_up(process, process.task, limit)))
+        for process in list(busy):
+            # Only when nobody has anything to say is silence judged: this process itself may have been stopped for a
+            # while.
+            how = limits.passed(time.monotonic() if ready else process.heard_s, process.began_s)
+            if how is not None:
+                assert process.task is not None
+                told.append((process.task, self._kill(process, process.task, how)))
+                busy.remove(process)
         for process in [p for p in busy if p.connection in ready]:
             assert process.task is not None
             process.heard_s = time.monotonic()
@@ -214,11 +273,11 @@ class ProcessPool:
                 process.task = None
         return told
 
-    def _give_up(self, process: _Process, task: Task, limit_s: float) -> WorkerDied:
+    def _kill(self, process: _Process, task: Task, how: str) -> WorkerDied:
         self._processes.remove(process)
         process.popen.kill()
         process.end()
-        return WorkerDied(task, f"made no progress for {limit_s:g} s (--stall-timeout)", process.log)
+        return WorkerDied(task, how, process.log)
 
     def _bury(self, process: _Process, task: Task) -> WorkerDied:
         self._processes.remove(process)
@@ -241,15 +300,14 @@ def make_pool(order: WorkOrder, workers: int) -> Pool:
     return ProcessPool(order, workers) if workers else InlinePool(order)
 
 
-MakePool = Callable[[WorkOrder, int], Pool]
-
-
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
+    """Variables of the environment that a worker's process shall have."""
     # Workers already fill the cores; libraries that start a thread per core in each would only fight.
     alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
     # By its defaults glibc gives blocks back at once, and the kernel clears them anew for the next frame.
     kept = {"MALLOC_MMAP_THRESHOLD_": str(2 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
-    return {**kept, **os.environ, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    kept = {name: os.environ.get(name, value) for name, value in kept.items()}
+    return {**kept, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _how_it_died(code: int) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vidswap.graph.ends import Video
 
@@ -37,7 +38,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Lost:
-    """Told when a task's worker died, and how: it starts again from the beginning."""
+    """Told when a task has failed: it starts again from the beginning, or its segment is given up."""
 
     task: Task
     reason: str = ""
@@ -48,7 +49,8 @@ class Report:
     """What came of a run: paths, counts, seconds by stage (summed over workers), warnings in order of appearance.
 
     `copied` are stretches of frames [start, stop) whose packets are the input's own, `frames_copied` their number;
-    `not_copied` says why there can be none.
+    `not_copied` says why there can be none. `retries` lists tasks that failed and were tried again, `skipped` the
+    segments that failed every time and are as they came in (index, start, stop, reason).
 
     `peak_memory_mb` is in MiB: of the driver, of the largest worker, and the sum of the driver and all workers.
     """
@@ -69,6 +71,8 @@ class Report:
     stage_s: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    retries: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
     job: str | None = None
 
     @property

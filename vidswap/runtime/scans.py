@@ -9,7 +9,7 @@ from vidswap.graph import Batch, Operator, Part, Setting, Stage, StageError, Vid
 
 from .blame import contract_broken
 from .order import PartTask, WorkOrder
-from .store import load_tables, save_tables
+from .store import Tables, load_tables, save_tables
 from .worker import frames_of, stored
 
 
@@ -21,8 +21,8 @@ class Scans:
         self._operators: dict[str, Operator[Any]] = {}
         self._carries: dict[str, Any] = {}
 
-    def run(self, part: Part, task: PartTask) -> int:
-        """Run the part on one segment, store what it gives, and return the number of faces. Segments come in order."""
+    def run(self, part: Part, task: PartTask) -> Tables:
+        """Run the part on one segment, store what it gives, and return that. Segments come in order."""
         (stage,) = part.stages
         order = self.order
         if task.part:
@@ -43,8 +43,9 @@ class Scans:
                 raise StageError(problem, stage=stage.name, segment=task.segment)
             self._carries[stage.name] = carry
             tables = {**tables, operator.each: result}
-        save_tables(order.sidecar(task.part, task.segment), {t: stored(b, part.stores) for t, b in tables.items()})
-        return len(tables["face"])
+        kept = {t: stored(b, part.stores) for t, b in tables.items()}
+        save_tables(order.sidecar(task.part, task.segment), kept)
+        return kept
 
     def close(self) -> None:
         """Tear down the operators."""

@@ -17,7 +17,8 @@ from .order import PartTask, SourceTask, Task
 class Schedule:
     """The tasks of one run.
 
-    `window` is how many segments may be in flight beyond the first unfinished one, at least what the contexts need.
+    `window` is how many unfinished segments may be in flight, beside those that the contexts need. One that takes long
+    counts as one of them, and does not hold the others back.
     """
 
     def __init__(
@@ -26,13 +27,12 @@ class Schedule:
         self.parts, self.segments = parts, segments
         self._sources_left = {SourceTask(s) for s in sources}
         self._sources_pending = sorted(self._sources_left, key=lambda t: t.source)
-        reach = 0
-        for part in parts:
-            reach += _segments_ahead(segments, part.context)
-        self.window = window + reach
+        self._reach = sum(_segments_ahead(segments, part.context) for part in parts)
+        self.window = window + self._reach
         self._done: list[set[int]] = [set() for _ in parts]
         self._taken: list[set[int]] = [set() for _ in parts]
-        self._first_unfinished = 0
+        # Segments below `_stop` may be worked on; `_open` of them are unfinished.
+        self._stop = self._open = 0
         # Below this segment everything of a part has been taken or done: keeps the search for the next task short.
         self._floor = [0 for _ in parts]
 
@@ -40,6 +40,10 @@ class Schedule:
     def finished(self) -> bool:
         """Whether all is done."""
         return not self._sources_left and all(len(done) == len(self.segments) for done in self._done)
+
+    def widen(self, window: int) -> None:
+        """Let so many unfinished segments be in flight, beside those that the contexts need, if that is more."""
+        self.window = max(self.window, window + self._reach)
 
     def next(self) -> Task | None:
         """Take the next task that may run, or None when none may at present."""
@@ -60,7 +64,10 @@ class Schedule:
                 self._sources_pending.remove(task)
             return
         self._taken[task.part].add(task.segment)
-        self._done[task.part].add(task.segment)
+        done = self._done[task.part]
+        if task.part == len(self.parts) - 1 and task.segment < self._stop and task.segment not in done:
+            self._open -= 1
+        done.add(task.segment)
 
     def put_back(self, task: Task) -> None:
         """Note that a task that was taken has failed and may be tried again."""
@@ -76,10 +83,10 @@ class Schedule:
         taken = self._taken[part.index]
         while self._floor[part.index] in taken:
             self._floor[part.index] += 1
-        while self._first_unfinished in self._done[-1]:
-            self._first_unfinished += 1
-        stop = min(len(self.segments), self._first_unfinished + self.window)
-        for segment in range(self._floor[part.index], stop):
+        while self._open < self.window and self._stop < len(self.segments):
+            self._open += self._stop not in self._done[-1]
+            self._stop += 1
+        for segment in range(self._floor[part.index], self._stop):
             if segment not in taken and self._ready(part, segment):
                 return segment
             if part.ordered and segment not in taken:

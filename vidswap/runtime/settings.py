@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RunSettings(BaseModel):
     """Settings of a run, from the command line, a profile or Python.
 
     Attributes:
-        executor: where it runs.
+        executor: where it runs: local or ray. A profile may give a mapping, `{kind: ray, address: ...}`, with the names
+            below that begin with `ray_`, less that.
+        ray_address: of the Ray cluster, "auto" or HOST:PORT; None takes $RAY_ADDRESS, or starts Ray on this machine.
+        ray_worker_cpus: CPU cores that a segment worker takes on Ray.
+        ray_owners: copies of each model that is served to all workers; None takes what the cluster's GPUs hold.
         workers: segment workers; 0 runs everything in this process; None takes one per core.
         segment_frames: frames per segment; None cuts at keyframes, 48 to 240 frames.
         stall_timeout_s: a worker process that tells of no progress for so many seconds is killed, and its task tried
             again; 0 waits for ever. A stage that takes longer for a few frames needs more.
+        segment_timeout_s: so long a part of a segment may take in all before the same happens; 0 is without a limit.
+        tries: how often a task whose worker died is tried; on Ray one that failed in any way.
+        on_error: what becomes of a segment that fails every time: `stop` ends the run, `skip-copy` goes on and leaves
+            the segment as it came in.
+        drain_s: after SIGTERM what runs may be finished for so many seconds; None takes 20 on Ray, 0 else.
         job: the job folder; None puts it beside the output and removes it after success.
         overwrite: replace an output that exists.
         fresh: forget what an interrupted run of the same job has done.
@@ -32,10 +41,17 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    executor: Literal["local"] = "local"
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    ray_worker_cpus: float = Field(default=1.0, gt=0)
+    ray_owners: int | None = Field(default=None, ge=1)
     workers: int | None = Field(default=None, ge=0, le=1024)
     segment_frames: int | None = Field(default=None, ge=5)
     stall_timeout_s: float = Field(default=600.0, ge=0)
+    segment_timeout_s: float = Field(default=14400.0, ge=0)
+    tries: int = Field(default=3, ge=1, le=100)
+    on_error: Literal["stop", "skip-copy"] = "stop"
+    drain_s: float | None = Field(default=None, ge=0)
     job: Path | None = None
     overwrite: bool = False
     fresh: bool = False
@@ -47,6 +63,15 @@ class RunSettings(BaseModel):
     trace: Path | None = None
     report: Path | None = None
     device: str = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _executor_as_a_mapping(cls, given: Any) -> Any:
+        if not (isinstance(given, dict) and isinstance(given.get("executor"), dict)):
+            return given
+        mapping = dict(given["executor"])
+        kind = mapping.pop("kind", "local")
+        return {**{f"ray_{name}": value for name, value in mapping.items()}, **given, "executor": kind}
 
     def worker_count(self, tasks: int) -> int:
         """Workers to start for that many tasks."""

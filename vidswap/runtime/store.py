@@ -15,6 +15,8 @@ import numpy as np
 from vidswap.files import written_whole
 from vidswap.graph import Batch
 
+from .order import WorkOrder
+
 Tables = dict[str, Batch]
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -43,7 +45,24 @@ def load_tables(path: Path) -> Tables:
     return {table: Batch(given) for table, given in columns.items()}
 
 
-def load_joined(paths: Iterable[Path]) -> Tables:
+class Sidecars:
+    """The stored tables of one run, by part and segment."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        self.order = order
+
+    def load(self, part: int, segment: int) -> Tables:
+        """The tables that a part has stored of a segment."""
+        return load_tables(self.order.sidecar(part, segment))
+
+    def save(self, part: int, segment: int, tables: Tables) -> str:
+        """Store the tables of a part of a segment, atomically; returns the file's name in the job folder."""
+        path = self.order.sidecar(part, segment)
+        save_tables(path, tables)
+        return path.name
+
+
+def joined(tables: Iterable[Tables]) -> Tables:
     """The tables of neighbouring segments, joined in the order given."""
-    loaded = [load_tables(p) for p in paths]
+    loaded = list(tables)
     return {table: Batch.concat([t[table] for t in loaded]) for table in ("frame", "face")}

@@ -34,10 +34,10 @@ from vidswap.graph.columns import STANDARD_COLUMNS
 from vidswap.graph.specification import PipelineSpecification
 
 from .blame import Blame, contract_broken, failing_frame, stage_error
-from .order import Done, PartTask, Progress, SourceTask, WorkOrder
+from .order import CopyTask, Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
 from .spans import Stopwatch
-from .store import Tables, load_joined, load_tables, save_tables
+from .store import Sidecars, Tables, joined, load_tables, save_tables
 
 LARGEST_BATCH_BYTES = 8 << 20
 Observer = Callable[[str, Batch], None]
@@ -60,8 +60,9 @@ class SegmentWorker:
     """Runs tasks of one work order; keeps set-up operators between tasks.
 
     `report` is called every few frames with a Progress; `observe` (for previews) with the name of every stage and the
-    batch that it returned. `process` and `node` say in replies who works. Raises StageError with stage, segment and
-    frame for failures inside operators, and VidswapError as operators raise it.
+    batch that it returned; `sidecars` keeps the tables between parts; `process` and `node` say in replies who works.
+    Raises StageError with stage, segment and frame for failures inside operators, and VidswapError as operators raise
+    it.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class SegmentWorker:
         *,
         process: int = 0,
         node: str = "",
+        sidecars: Sidecars | None = None,
     ) -> None:
         self.order = order
+        self._sidecars = sidecars or Sidecars(order)
         self.pipeline = Pipeline(PipelineSpecification.checked(order.pipeline, "pipeline"))
         self._report = report or (lambda _: None)
         self._observe = observe
@@ -206,8 +209,11 @@ class SegmentWorker:
     def _plan(self, task: PartTask) -> _Plan:
         segment, part = self.order.segments[task.segment], self.pipeline.parts[task.part]
         stages = [s for s in part.stages if s.operator.kind != "encode"]
-        tables = self._inputs(task)
-        if part.context:
+        if isinstance(task, CopyTask):
+            stages, tables = [], {"frame": frames_of(self.order.video, segment), "face": Batch()}
+        else:
+            tables = self._inputs(task)
+        if part.context and stages:
             tables = self._apply(stages.pop(0), tables, segment)
         # What needs no pictures of a frame may say which frames need not be read.
         while stages and _goes_before_reading(stages[0]):
@@ -237,7 +243,7 @@ class SegmentWorker:
             return {"frame": frames_of(self.order.video, segment), "face": Batch()}
         context = self.pipeline.parts[task.part].context
         neighbours = halo(self.order.segments, task.segment, context)
-        tables = load_joined(self.order.sidecar(task.part - 1, s) for s in neighbours)
+        tables = joined(self._sidecars.load(task.part - 1, s) for s in neighbours)
         low, high = max(0, segment.start - context), segment.stop + context
         return {t: b.frames_between(low, high) if "frame" in b else b for t, b in tables.items()}
 
@@ -316,13 +322,12 @@ class SegmentWorker:
     def _finish(self, task: PartTask, tables: Tables) -> Done:
         part = self.pipeline.parts[task.part]
         kept = _shed(tables, part.stores)
-        sidecar = self.order.sidecar(task.part, task.segment)
-        save_tables(sidecar, kept)
+        sidecar = self._sidecars.save(task.part, task.segment, kept)
         faces = kept["face"]
         frames_with_faces = len(np.unique(faces["frame"])) if len(faces) else 0
         frames = self.order.segments[task.segment].frames
         facts = {"frames": frames, "faces": len(faces), "frames_with_faces": frames_with_faces}
-        return Done(task, sidecar.name, facts)
+        return Done(task, sidecar, facts)
 
     def _blame(self, stage: Stage, segment: int | None, frame: int | None = None) -> Blame:
         return Blame(stage, segment, frame)

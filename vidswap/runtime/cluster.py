@@ -1,0 +1,158 @@
+"""The Ray executor: the local one's schedule, journal and workers, with the workers on the nodes of a Ray cluster.
+
+Nothing of the repository is sent: nodes import the vidswap that is installed there. Videos, portraits, weights and the
+job folder go by path, and must lie where every node sees them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from typing import Any
+
+from vidswap.graph import InputError, Pipeline
+
+from .executors import Needs
+from .order import WorkOrder
+from .pool import Pool, worker_environment
+from .retries import RetryPolicy
+from .settings import RunSettings, available_cores
+
+BACKOFF_S = 0.5
+DRAIN_S = 20.0
+REACH_S = 5.0
+STORE_BYTES = 1 << 30
+
+
+class RayExecutor:
+    """Connects to a cluster, or starts Ray on this machine; what it has started it stops.
+
+    Raises InputError when Ray is not installed, the cluster cannot be reached or is of other versions.
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+        self.retry = RetryPolicy(settings.tries, BACKOFF_S, errors=True)
+        self.drain_s = DRAIN_S if settings.drain_s is None else settings.drain_s
+        self._folder: str | None = None
+        self._ray = _imported()
+        self._ours = not self._ray.is_initialized()
+        self.address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
+        self.grows = self.address is not None or not self._ours
+        if self._ours:
+            self._connect()
+
+    def check(self, pipeline: Pipeline, needs: Needs) -> list[str]:
+        """Raise InputError for what the cluster lacks or its nodes do not see."""
+        from .cluster_checks import check_resources
+
+        check_resources(self._settings)
+        return []
+
+    def workers(self, tasks: int) -> int:
+        """As many as the cluster's CPUs hold, no more than tasks, or as the settings say."""
+        most = self._settings.workers or tasks
+        return max(1, min(most, tasks, self._capacity()))
+
+    def threads(self, workers: int) -> int:
+        """The cores of a worker."""
+        return max(1, int(self._settings.ray_worker_cpus))
+
+    def pool(self, order: WorkOrder, workers: int) -> Pool:
+        """The pool of actors."""
+        from .cluster_pool import RayPool, Size
+
+        most = min(self._settings.workers or len(order.segments), max(1, len(order.segments)))
+        size = Size(most, self._settings.ray_worker_cpus, 0.0, self.grows, self._capacity)
+        return RayPool(order, size, worker_environment())
+
+    def close(self) -> None:
+        """Leave the cluster; stop it, if it was started here."""
+        if self._ours:
+            self._ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _capacity(self) -> int:
+        nodes = [n["Resources"].get("CPU", 0.0) for n in self._ray.nodes() if n["Alive"]]
+        return max(1, sum(int(cpus // self._settings.ray_worker_cpus) for cpus in nodes))
+
+    def _connect(self) -> None:
+        given: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        if self.address is not None:
+            _check_reachable(self.address)
+            given = {"address": self.address, "log_to_driver": False, "logging_level": logging.ERROR}
+        else:
+            # Paths of its sockets have a length that they must not pass: hence not beside the job.
+            self._folder = tempfile.mkdtemp(prefix="vidswap-ray-", dir="/tmp")
+            cpus = max(available_cores(), int((self._settings.workers or 0) * self._settings.ray_worker_cpus + 0.999))
+            given |= {"num_cpus": cpus, "_temp_dir": self._folder, "object_store_memory": _store_bytes()}
+        # Ray takes the signals that end a run for itself.
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._ray.init(**given)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+            self.close()
+            where = f"the Ray cluster at {self.address}" if self.address else "Ray on this machine"
+            raise InputError(f"cannot use {where}: {_in_a_line(error)}") from None
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            for number, handler in before.items():
+                _set_handler(number, handler)
+
+
+def _imported() -> Any:
+    try:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+    except ImportError:
+        raise InputError("--executor ray needs Ray, which is not installed: pip install 'vidswap[ray]'") from None
+    return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Raise InputError where nobody listens; Ray itself would try for minutes."""
+    if address.startswith("ray://"):
+        raise InputError(
+            f"{address}: vidswap runs on a node of the cluster, not through Ray Client; use vidswap submit, or give "
+            "--ray-address auto on a node"
+        )
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        raise InputError(f"--ray-address {address!r} is neither auto nor HOST:PORT, such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+    except OSError as error:
+        told = error.strerror or str(error) or type(error).__name__
+        raise InputError(f"no Ray cluster at {address}: {told.lower()}; is `ray start --head` running there?") from None
+
+
+def _store_bytes() -> int:
+    """A small store: frames do not travel."""
+    try:
+        free = shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return STORE_BYTES
+    return max(80 << 20, min(STORE_BYTES, free // 2))
+
+
+def _set_handler(number: int, handler: Any) -> None:
+    try:
+        signal.signal(number, handler)
+    except (ValueError, TypeError):
+        # Off the main thread nothing was changed, and a handler that is not Python's cannot be set.
+        return
+
+
+def _in_a_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:400] or type(error).__name__

@@ -1,0 +1,327 @@
+"""RayPool: segment workers as actors of a Ray cluster, behind the interface that all pools have.
+
+An actor is never restarted by Ray: a lost one is replaced by a new one, and its task comes back as WorkerDied, so that
+tries are counted and reasons kept in one place. Where the cluster may grow, actors that wait for a place ask its
+autoscaler for nodes; they work as soon as they have one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from vidswap.graph import Pipeline, VidswapError, halo
+from vidswap.graph.specification import PipelineSpecification
+
+from .cluster_actors import Answer, ClusterWorker, Home, Place
+from .order import PartTask, Task, WorkOrder
+from .pool import Limits, Reply, WorkerDied
+from .store import Tables
+
+POLL_S = 0.5
+LOOK_AROUND_S = 2.0
+ENDING_S = 10.0
+STARTS_THAT_FAIL = 5
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a pool may be: workers at most, what one takes, and whether nodes may join.
+
+    `capacity` says how many workers the cluster's nodes hold at present.
+    """
+
+    most: int
+    cpus: float
+    gpus: float
+    grows: bool
+    capacity: Callable[[], int]
+
+
+@dataclass
+class _Worker:
+    number: int
+    actor: Any
+    starting: Any
+    place: Place | None = None
+    task: Task | None = None
+    answer: Any = None
+    made: Any = None
+    asked: Any = None
+    asked_s: float = 0.0
+    heard_s: float = 0.0
+    began_s: float = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return self.place is not None and self.task is None
+
+    @property
+    def host(self) -> str:
+        return self.place.host if self.place else "a node"
+
+
+@dataclass
+class _Seam:
+    """Tables that a segment's part has stored: a reference, where it was made, and the segments that will read it."""
+
+    reference: Any
+    maker: int
+    readers: set[int] = field(default_factory=set)
+
+
+class RayPool:
+    """A pool of actors. `environment` are variables for the workers' processes.
+
+    Raises VidswapError when workers do not start, whatever is tried.
+    """
+
+    def __init__(self, order: WorkOrder, size: Size, environment: dict[str, str]) -> None:
+        self._order, self._size, self._environment = order, size, environment
+        self._reference, self._home = ray.put(order), Home.of_driver()
+        self._parts = Pipeline(PipelineSpecification.checked(order.pipeline, "pipeline")).parts
+        self._limits = Limits.of(order)
+        self._workers: list[_Worker] = []
+        self._seams: dict[tuple[int, int], _Seam] = {}
+        self._failed_on: dict[Task, set[str]] = {}
+        self._leaving: set[str] = set()
+        self._numbers = 0
+        self._failed_starts = 0
+        self._looked_s = self._waited_s = -float("inf")
+        self._capacity = 0
+        self._grow()
+
+    @property
+    def idle(self) -> bool:
+        """Whether another task may be submitted now."""
+        return any(self._may_work(w) for w in self._workers)
+
+    @property
+    def size(self) -> int:
+        """Workers that have a place."""
+        return sum(w.place is not None for w in self._workers)
+
+    def offer(self, task: PartTask, tables: Tables) -> None:
+        """Hand tables that the driver has made to the workers that will need them."""
+        self._remember(task, ray.put(tables), maker=-1)
+
+    def submit(self, task: Task) -> None:
+        """Give a task to an idle worker: where it has not failed, and where what it needs lies."""
+        given = self._given(task)
+        worker = min((w for w in self._workers if self._may_work(w)), key=lambda w: self._aversion(w, task))
+        worker.task = task
+        worker.began_s = worker.heard_s = worker.asked_s = time.monotonic()
+        worker.answer, worker.made = worker.actor.run.remote(task, {k: s.reference for k, s in given.items()})
+
+    def replies(self) -> list[tuple[Task, Reply]]:
+        """Wait a little for answers, progress and workers; what comes of it may be nothing."""
+        self._grow()
+        self._ask()
+        waited: dict[Any, tuple[_Worker, str]] = {}
+        for worker in self._workers:
+            for kind in ("starting", "answer", "asked"):
+                reference = getattr(worker, kind)
+                if reference is not None:
+                    waited[reference] = (worker, kind)
+        if not waited:
+            time.sleep(POLL_S)
+            return []
+        ready, _ = ray.wait(list(waited), num_returns=1, timeout=POLL_S)
+        if ready and len(waited) > 1:
+            ready, _ = ray.wait(list(waited), num_returns=len(waited), timeout=0)
+        told: list[tuple[Task, Reply]] = []
+        for reference in ready:
+            worker, kind = waited[reference]
+            if worker in self._workers and getattr(worker, kind) is reference:
+                told += self._hear(worker, kind, reference)
+        if not ready:
+            told += self._judge_silence()
+        return told
+
+    def close(self) -> None:
+        """Kill all actors, and wait until nothing of them can write any more."""
+        running = [w.answer for w in self._workers if w.answer is not None]
+        for worker in self._workers:
+            self._kill(worker)
+        self._workers.clear()
+        self._seams.clear()
+        if running:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.wait(running, num_returns=len(running), timeout=ENDING_S)
+
+    def _may_work(self, worker: _Worker) -> bool:
+        return worker.is_idle and worker.place is not None and worker.place.node not in self._leaving
+
+    def _aversion(self, worker: _Worker, task: Task) -> tuple[bool, bool, bool]:
+        """What speaks against giving a task to a worker, the gravest first."""
+        assert worker.place is not None
+        failed_here = worker.place.node in self._failed_on.get(task, ())
+        if not isinstance(task, PartTask):
+            return failed_here, False, False
+        seam = self._seams.get((task.part - 1, task.segment))
+        near = {w.number: w.place.node for w in self._workers if w.place}
+        elsewhere = seam is not None and near.get(seam.maker) != worker.place.node
+        return failed_here, elsewhere, seam is not None and seam.maker != worker.number
+
+    def _given(self, task: Task) -> dict[tuple[int, int], _Seam]:
+        if not isinstance(task, PartTask) or not task.part:
+            return {}
+        neighbours = halo(self._order.segments, task.segment, self._parts[task.part].context)
+        keys = ((task.part - 1, s) for s in neighbours)
+        return {key: self._seams[key] for key in keys if key in self._seams}
+
+    def _remember(self, task: PartTask, reference: Any, maker: int) -> None:
+        """Keep the reference to what a task has stored until those who read it are done."""
+        after = task.part + 1
+        if after < len(self._parts) and not self._parts[after].ordered:
+            readers = set(_readers(self._order, task.segment, self._parts[after].context))
+            self._seams[(task.part, task.segment)] = _Seam(reference, maker, readers)
+
+    def _forget_read(self, task: PartTask) -> None:
+        for key in self._given(task):
+            readers = self._seams[key].readers
+            readers.discard(task.segment)
+            if not readers:
+                del self._seams[key]
+
+    def _hear(self, worker: _Worker, kind: str, reference: Any) -> list[tuple[Task, Reply]]:
+        setattr(worker, kind, None)
+        try:
+            said = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            return self._bury(worker, f"on {worker.host} was lost ({_in_a_line(error)})")
+        if kind == "starting":
+            worker.place, self._failed_starts = said, 0
+            return []
+        worker.heard_s = time.monotonic() if kind == "answer" or said else worker.heard_s
+        task = worker.task
+        if task is None:
+            return []
+        if kind == "asked":
+            return [(task, step) for step in said]
+        return self._take(worker, task, said)
+
+    def _take(self, worker: _Worker, task: Task, answer: Answer) -> list[tuple[Task, Reply]]:
+        told: list[tuple[Task, Reply]] = [(task, step) for step in answer.progress]
+        if isinstance(answer.reply, str):
+            return [*told, *self._bury(worker, answer.reply)]
+        if isinstance(answer.reply, VidswapError):
+            assert worker.place is not None
+            self._failed_on.setdefault(task, set()).add(worker.place.node)
+        else:
+            self._failed_on.pop(task, None)
+            if isinstance(task, PartTask):
+                self._remember(task, worker.made, worker.number)
+                self._forget_read(task)
+        worker.task = worker.made = None
+        return [*told, (task, answer.reply)]
+
+    def _judge_silence(self) -> list[tuple[Task, Reply]]:
+        told: list[tuple[Task, Reply]] = []
+        for worker in [w for w in self._workers if w.task is not None]:
+            how = self._limits.passed(worker.heard_s, worker.began_s)
+            if how is not None:
+                told += self._bury(worker, f"on {worker.host} {how}")
+        return told
+
+    def _bury(self, worker: _Worker, how: str) -> list[tuple[Task, Reply]]:
+        """Replace a worker; returns what is to be said of its task."""
+        self._workers.remove(worker)
+        self._kill(worker)
+        self._looked_s = -float("inf")
+        if worker.place is None:
+            self._failed_starts += 1
+            if self._failed_starts >= STARTS_THAT_FAIL:
+                raise VidswapError(f"no worker starts on the Ray cluster: the worker {how}")
+            return []
+        if worker.task is None:
+            return []
+        self._failed_on.setdefault(worker.task, set()).add(worker.place.node)
+        return [(worker.task, WorkerDied(worker.task, how))]
+
+    def _kill(self, worker: _Worker) -> None:
+        with contextlib.suppress(Exception):
+            ray.kill(worker.actor, no_restart=True)
+
+    def _ask(self) -> None:
+        """Ask those who are at work for their progress."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.task is not None and worker.asked is None and now - worker.asked_s >= POLL_S:
+                worker.asked_s = now
+                worker.asked = worker.actor.poll.remote()
+
+    def _grow(self) -> None:
+        """Start the workers that are lacking: as many as nodes hold, and where nodes may join, some to ask for them."""
+        now = time.monotonic()
+        if now - self._looked_s < LOOK_AROUND_S:
+            return
+        self._looked_s = now
+        capacity = self._size.capacity()
+        if self._size.grows:
+            self._leaving = _leaving_nodes()
+            capacity += max(1, capacity // 2)
+        for _ in range(min(self._size.most, capacity) - len(self._workers)):
+            self._start()
+        self._fail_without_workers(now)
+
+    def _fail_without_workers(self, now: float) -> None:
+        if self.size or self._waited_s == -float("inf"):
+            self._waited_s = now
+        elif self._limits.silence_s and now - self._waited_s > self._limits.silence_s:
+            free = ray.available_resources().get("CPU", 0.0)
+            raise VidswapError(
+                f"no worker has started for {self._limits.silence_s:g} s: each takes {self._size.cpus:g} CPUs, and the "
+                f"cluster has {free:g} free"
+            )
+
+    def _start(self) -> None:
+        self._numbers += 1
+        actor = _ACTOR.options(
+            num_cpus=self._size.cpus,
+            num_gpus=self._size.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+            runtime_env={"env_vars": self._environment},
+        ).remote(self._numbers, self._home, [self._reference])
+        self._workers.append(_Worker(self._numbers, actor, actor.where.remote()))
+
+
+_ACTOR = ray.remote(concurrency_groups={"watch": 1})(ClusterWorker)
+
+
+def _readers(order: WorkOrder, segment: int, context: int) -> Iterable[int]:
+    """The segments whose halo holds `segment`, itself included."""
+    yield segment
+    for step in (-1, 1):
+        other = segment + step
+        while 0 <= other < len(order.segments) and segment in halo(order.segments, other, context):
+            yield other
+            other += step
+
+
+def _leaving_nodes() -> set[str]:
+    """Nodes that are being drained: what they do they may finish."""
+    try:
+        from ray._private import state
+
+        return set(state.state.get_draining_nodes())
+    except Exception:
+        # Not part of Ray's public interface: without it a node that leaves is one that is lost.
+        return set()
+
+
+def _in_a_line(error: Exception) -> str:
+    """What Ray says, without colours: of a failed start the exception, else the first line."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1 if "creation task" in lines[0] else 0][:200]

@@ -1,0 +1,98 @@
+"""Executors: where the workers of a run live. The schedule, the journal and the frames are the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vidswap.graph import Pipeline
+
+from .order import WorkOrder
+from .pool import Pool, make_pool
+from .retries import RetryPolicy
+from .settings import RunSettings, available_cores
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What workers must be able to open, wherever they are: the target, the sources and the files of stages."""
+
+    target: Path
+    sources: Mapping[str, Path]
+    files: Mapping[str, tuple[Path, ...]]
+
+
+class Executor(Protocol):
+    """Makes the pool of one run. Made before any work, closed when the run has ended, however it has."""
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How failures are met."""
+        ...
+
+    @property
+    def drain_s(self) -> float:
+        """How long running tasks may still be finished after SIGTERM, in seconds."""
+        ...
+
+    def check(self, pipeline: Pipeline, needs: Needs) -> list[str]:
+        """Raise InputError for what can be found wrong with the workers' places before any work; returns warnings."""
+        ...
+
+    def workers(self, tasks: int) -> int:
+        """Workers to begin with for that many tasks."""
+        ...
+
+    def threads(self, workers: int) -> int:
+        """Threads for each of so many workers."""
+        ...
+
+    def pool(self, order: WorkOrder, workers: int) -> Pool:
+        """The pool, which starts its workers. Raises InputError where they cannot work."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is left after the pool is closed."""
+        ...
+
+
+class LocalExecutor:
+    """Processes of this machine, or this very process."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+        self.retry = RetryPolicy(settings.tries)
+        self.drain_s = settings.drain_s or 0.0
+
+    def check(self, pipeline: Pipeline, needs: Needs) -> list[str]:
+        """Nothing is elsewhere."""
+        return []
+
+    def workers(self, tasks: int) -> int:
+        """One per core, no more than tasks, or as many as the settings say."""
+        return self._settings.worker_count(tasks)
+
+    def threads(self, workers: int) -> int:
+        """The cores, divided."""
+        return max(1, available_cores() // max(1, workers))
+
+    def pool(self, order: WorkOrder, workers: int) -> Pool:
+        """A pool of processes; for 0 workers, of none."""
+        return make_pool(order, workers)
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+MakeExecutor = Callable[[RunSettings], Executor]
+
+
+def executor_of(settings: RunSettings) -> Executor:
+    """The executor that the settings name. Raises InputError where it is not installed or cannot be reached."""
+    if settings.executor == "ray":
+        from .cluster import RayExecutor
+
+        return RayExecutor(settings)
+    return LocalExecutor(settings)
