@@ -8,6 +8,7 @@ import pytest
 from toy import toy_pipeline
 
 from vidswap.graph import InputError, Part, Pipeline, StageError
+from vidswap.runtime.executors import LocalExecutor
 from vidswap.runtime.local import run
 from vidswap.runtime.order import Done, PartTask, Progress
 from vidswap.runtime.page import sheet_frames
@@ -27,13 +28,21 @@ def go(tmp_path):
     (tmp_path / "one.toy").write_text("1")
 
     def go(options=None, pool_maker=None, **settings):
-        more = {"pool_maker": pool_maker} if pool_maker else {}
+        more = {"make_executor": lambda settings: WithPool(settings, pool_maker)} if pool_maker else {}
         pipeline = Pipeline.from_mapping(toy_pipeline(**(options or {})))
         chosen = RunSettings(**{"workers": 0, "segment_frames": 10, **settings})
         sources = {"source": tmp_path / "one.toy"}
         return run(pipeline, tmp_path / "clip.toy", tmp_path / "out.toy", sources, chosen, **more)
 
     return go
+
+
+class WithPool(LocalExecutor):
+    """Runs here, with a pool of the test's own."""
+
+    def __init__(self, settings, pool_maker):
+        super().__init__(settings)
+        self.pool = pool_maker
 
 
 def events(path):

@@ -101,7 +101,22 @@ End = Annotated[str | None, typer.Option("--end", help="End before this time or 
 SegmentFrames = Annotated[
     int | None, typer.Option("--segment-frames", help="Frames per segment, 5 or more. Default: cut at keyframes.")
 ]
-Executor = Annotated[str | None, typer.Option("--executor", help="Where it runs: local (default).")]
+Executor = Annotated[
+    str | None, typer.Option("--executor", help="Where it runs: local (default), or ray, on one machine or a cluster.")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", help="The Ray cluster: auto or HOST:PORT. Default: $RAY_ADDRESS, else Ray is started here."
+    ),
+]
+OnError = Annotated[
+    str | None,
+    typer.Option(
+        "--on-error",
+        help="Of a segment that fails every time: stop (default), or skip-copy: leave it as it was.",
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", "-j", help="Segment workers; 0 runs in this process. Default: one per core.")
 ]
@@ -111,6 +126,12 @@ StallTimeout = Annotated[
     float | None,
     typer.Option(
         "--stall-timeout", help="Replace a worker that tells of no progress for this many seconds; 0: never. [600]"
+    ),
+]
+SegmentTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--segment-timeout", help="Try a part of a segment anew that is not done after this many seconds. [14400]"
     ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an interrupted run has done.")]

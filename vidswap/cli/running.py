@@ -116,23 +116,14 @@ def execute(ready: Pipeline, target: Path, output: Path, sources: dict[str, Path
         return ready.run(target, output, sources=dict(sources), listener=listen, **settings)
 
 
-def resume(
-    *, job: Path, workers: int | None, overwrite: bool, fresh: bool, trace: Path | None, report: Path | None
-) -> None:
-    """Go on from a job folder, and tell the result."""
+def resume(*, job: Path, **given: Any) -> None:
+    """Go on from a job folder, and tell the result. `given` are settings of the run that replace those it had."""
     from vidswap import api
     from vidswap.graph import Pipeline
     from vidswap.graph.specification import PipelineSpecification
     from vidswap.runtime.resuming import resumable
 
-    given = {
-        "workers": workers,
-        "overwrite": overwrite or None,
-        "fresh": fresh or None,
-        "trace": trace,
-        "report": report,
-    }
-    changed = {name: value for name, value in given.items() if value is not None}
+    changed = {name: value for name, value in given.items() if value is not None and value is not False}
     listener: Any = contextlib.nullcontext()
     if VOICE.shows_progress:
         from .progress import StageProgress
