@@ -51,6 +51,13 @@ class DetectMediaPipe(Operator[DetectOptions]):
     gives = ("box", "score", "landmarks", "signature", "track")
     Options = DetectOptions
 
+    @classmethod
+    def preload(cls) -> None:
+        """Import mediapipe."""
+        from vidswap.faces.mediapipe_models import preload
+
+        preload()
+
     def setup(self, setting: Setting) -> None:
         """Load the models."""
         from vidswap.faces.mediapipe_models import load_face_model

@@ -30,6 +30,13 @@ class ParseMediaPipe(Operator[ParseOptions]):
     gives = ("regions", "person")
     Options = ParseOptions
 
+    @classmethod
+    def preload(cls) -> None:
+        """Import mediapipe."""
+        from vidswap.faces.mediapipe_models import preload
+
+        preload()
+
     def setup(self, setting: Setting) -> None:
         """Load the segmenter."""
         from vidswap.faces.mediapipe_models import load_face_model

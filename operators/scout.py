@@ -37,6 +37,13 @@ class DetectScout(Operator[ScoutOptions]):
     gives = ("look",)
     Options = ScoutOptions
 
+    @classmethod
+    def preload(cls) -> None:
+        """Import mediapipe."""
+        from vidswap.faces.mediapipe_models import preload
+
+        preload()
+
     def setup(self, setting: Setting) -> None:
         """Load the models."""
         from vidswap.faces.mediapipe_models import load_face_model

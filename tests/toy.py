@@ -7,6 +7,7 @@ that leave 3 when divided by 7 have no face. The encoder writes numbers as text;
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,6 +144,14 @@ class Blend(Operator[BlendOptions]):
                 time.sleep(self.options.pause_s)
             row["picture"].value += float(row["weight"]) + 1000 * float(row["track"]) + self.source
         return batch
+
+
+class BlendWithThread(Blend):
+    """Its packages start a thread when they are loaded."""
+
+    @classmethod
+    def preload(cls):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 
 
 class Encode(Operator[NoOptions]):

@@ -7,8 +7,9 @@ machine compiles (about a second per function); the result is kept beside the so
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numba
 
@@ -23,4 +24,21 @@ def compiled(function: F) -> F:
     let go of while it runs. Division by zero gives inf or nan, as in numpy.
     """
     made: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    _made.append(made)
     return made
+
+
+_made: list[Any] = []
+
+
+def load_cached() -> None:
+    """Load what an earlier process has compiled of the functions that are imported by now, instead of at first calls.
+
+    For a process of which copies are then made. Compiles nothing, and never raises.
+    """
+    for function in _made:
+        with contextlib.suppress(Exception):
+            # The index of the cache is no public interface: without it, functions are loaded at their first call.
+            index = function._cache._cache_file._load_index()
+            for signature in {key[0] for key in index}:
+                function.compile(signature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from .streams import enduring
@@ -16,10 +17,11 @@ def main() -> None:
     try:
         sys.stderr, _ = enduring(sys.stderr, 2)
         sys.stdout, written = enduring(sys.stdout, 1)
-        # Imported here, so that Ctrl-C while Python still imports is answered in one line too.
-        from .app import main as run
+        with _worker_started_early(sys.argv[1:]):
+            # Imported here, so that Ctrl-C while Python still imports is answered in one line too.
+            from .app import main as run
 
-        run()
+            run()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
@@ -30,3 +32,19 @@ def main() -> None:
         sys.stderr.write(f"error: standard output cannot be written: {written.error.strerror}\n")
         code = 1
     sys.exit(code)  # type: ignore[arg-type]
+
+
+_RUNS = {"swap": "swap-mesh", "reenact": "reenact-mesh", "run": None, "resume": None, "batch": None}
+
+
+def _worker_started_early(arguments: list[str]) -> contextlib.AbstractContextManager[None]:
+    """A worker that loads while this process reads its options and looks at the video, if the command will run one."""
+    command, *rest = arguments or [""]
+    if command not in _RUNS or not rest or "--help" in rest or not sys.platform.startswith("linux"):
+        return contextlib.nullcontext()
+    from vidswap.runtime.child import started_early
+
+    pipeline = _RUNS[command]
+    if command == "run" and not rest[0].startswith("-"):
+        pipeline = rest[0]
+    return started_early(pipeline)

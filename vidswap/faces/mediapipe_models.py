@@ -8,6 +8,7 @@ one thread.
 
 from __future__ import annotations
 
+import importlib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -253,6 +254,13 @@ class TaskModel:
         except RuntimeError as error:
             raise InputError(f"{self._path} does not work as a FaceLandmarker bundle: {_line(error)}") from error
         return [_points(face, rgb.shape[1], rgb.shape[0]) for face in found]
+
+
+def preload() -> None:
+    """Import what models are made with, and make none: for a process of which copies are then made."""
+    import_mediapipe()
+    importlib.import_module("mediapipe.python.packet_creator")
+    importlib.import_module("mediapipe.python.packet_getter")
 
 
 class _Graph:

@@ -141,6 +141,14 @@ class Operator(Generic[OptionsT]):
     def __init__(self, options: OptionsT) -> None:
         self.options = options
 
+    @classmethod
+    def preload(cls) -> None:
+        """Import what `setup` and `__call__` import late, where that costs time.
+
+        Called in a process that is then copied, so that it is done once for all workers: no thread may be started here,
+        no file left open, no device touched. Need not do anything; what it leaves undone is done later.
+        """
+
     def files(self) -> Sequence[Path]:
         """Files beside the sources that decide the result; a job knows them by their content."""
         return ()

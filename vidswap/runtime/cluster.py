@@ -16,9 +16,10 @@ from typing import Any
 
 from vidswap.graph import InputError, Pipeline
 
+from .child import worker_environment
 from .executors import Needs
 from .order import WorkOrder
-from .pool import Pool, worker_environment
+from .pool import Pool
 from .retries import RetryPolicy
 from .settings import RunSettings, available_cores
 

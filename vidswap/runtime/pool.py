@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from vidswap.graph import VidswapError
 
 from .blame import failure
+from .child import Child, adopt_orphans, first_child
 from .order import Done, PartTask, Progress, Task, WorkOrder
-from .process import OUT_OF_MEMORY, READY
+from .process import LOADED, OUT_OF_MEMORY, Ready
 from .store import Tables
 from .worker import SegmentWorker
 
 Reply = Done | Progress | VidswapError
-ENDING_S = 10.0
-
-# The package comes from where the driver has it: the working folder may hold a checkout of another vidswap, which `-m`,
-# or an editable install's late import hook, would prefer.
-START = """
-import json, os, sys
-path = json.loads(sys.argv[2])
-sys.path[:] = [p for p in path if p not in ("", os.getcwd())]
-try:
-    import vidswap
-except ImportError:
-    pass
-sys.path[:] = path
-from vidswap.runtime.process import main
-main(descriptor=int(sys.argv[1]), parent=int(sys.argv[3]))
-"""
 
 
 class WorkerDied(VidswapError):
@@ -152,68 +131,22 @@ class InlinePool:
         self._worker.close()
 
 
-class _Process:
-    def __init__(self, number: int, order: WorkOrder) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self.log = order.folder / f"worker-{number}.log"
-            told = [str(theirs.fileno()), json.dumps(sys.path), str(os.getpid())]
-            with self.log.open("ab") as log:
-                self.popen = subprocess.Popen(
-                    [sys.executable, "-c", START, *told],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env={**os.environ, **worker_environment()},
-                    start_new_session=True,
-                )
-            self.connection: Any = Connection(ours.detach())
-        self.order = order
-        self.ready = False
-        self.task: Task | None = None
-        self.heard_s = self.began_s = time.monotonic()
-
-    def give(self, task: Task) -> None:
-        self.task = task
-        self.heard_s = self.began_s = time.monotonic()
-        if self.ready:
-            self._send(task)
-
-    def begin(self) -> None:
-        """The process is up and listens: only now does it get what may be too large for a pipe that nobody reads."""
-        self.ready = True
-        self._send(self.order, self.task)
-
-    def _send(self, *messages: object) -> None:
-        # A process that has died is found when its answer is waited for; its task is then reported as lost.
-        with contextlib.suppress(OSError):
-            for message in messages:
-                self.connection.send(message)
-
-    def end(self) -> int:
-        """Wait until it has ended, and see to it that it does; returns the exit code."""
-        self.connection.close()
-        try:
-            return self.popen.wait(ENDING_S)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            return self.popen.wait()
-
-
 class ProcessPool:
     """Segment workers in processes of their own.
 
     A process that dies is replaced and its task comes back as WorkerDied; but where memory was short, or may have been,
     the pool goes on with one process fewer, down to one. One that passes a limit of the order (native code can wait
-    for itself for ever) is killed and counts as dead.
+    for itself for ever) is killed and counts as dead. On Linux the first process loads what all need and makes the
+    others as copies of itself.
     """
 
     def __init__(self, order: WorkOrder, workers: int) -> None:
         self._order = order
         self._workers = workers
         self._started = 0
-        self._processes: list[_Process] = []
+        self._processes: list[Child] = []
+        self._copies: list[Child] = []
+        self._adopts = workers > 1 and adopt_orphans(True)
 
     @property
     def idle(self) -> bool:
@@ -236,23 +169,35 @@ class ProcessPool:
         process = next((p for p in self._processes if p.task is None), None) or self._start()
         process.give(task)
 
-    def _start(self) -> _Process:
-        process = _Process(self._started, self._order)
-        self._started += 1
+    def _start(self) -> Child:
+        if self._copies:
+            process = self._copies.pop(0)
+        elif self._started:
+            process = Child.start(self._next_log())
+        else:
+            process = first_child(self._next_log())
+            if self._adopts:
+                self._copies = [process.copy(self._next_log()) for _ in range(1, self._workers)]
+        process.order = self._order
         self._processes.append(process)
         return process
+
+    def _next_log(self) -> Path:
+        self._started += 1
+        return self._order.folder / f"worker-{self._started - 1}.log"
 
     def replies(self) -> list[tuple[Task, Reply]]:
         """Wait for any process; what it said may be of no concern, and the list empty."""
         busy = [p for p in self._processes if p.task is not None]
         limits = Limits.of(self._order)
-        patience = max(0.0, min(limits.end_s(p.heard_s, p.began_s) for p in busy) - time.monotonic())
+        patience = max(0.0, min(limits.end_s(*p.since) for p in busy) - time.monotonic())
         ready = set(wait([p.connection for p in busy], None if patience == math.inf else patience))
         told: list[tuple[Task, Reply]] = []
         for process in list(busy):
             # Only when nobody has anything to say is silence judged: this process itself may have been stopped for a
             # while.
-            how = limits.passed(time.monotonic() if ready else process.heard_s, process.began_s)
+            heard_s, began_s = process.since
+            how = limits.passed(time.monotonic() if ready else heard_s, began_s)
             if how is not None:
                 assert process.task is not None
                 told.append((process.task, self._kill(process, process.task, how)))
@@ -263,23 +208,35 @@ class ProcessPool:
             try:
                 message = process.connection.recv()
             except (EOFError, OSError):
-                told.append((process.task, self._bury(process, process.task)))
+                if process.is_unborn:
+                    self._replace(process, process.task)
+                else:
+                    told.append((process.task, self._bury(process, process.task)))
                 continue
-            if message == READY:
-                process.begin()
+            if isinstance(message, Ready):
+                process.begin(message.pid)
+                continue
+            if message == LOADED:
+                process.loaded = True
                 continue
             told.append((process.task, message))
             if not isinstance(message, Progress):
                 process.task = None
         return told
 
-    def _kill(self, process: _Process, task: Task, how: str) -> WorkerDied:
+    def _replace(self, unborn: Child, task: Task) -> None:
+        """The first process could not be copied, or is gone: a process of its own takes the place."""
+        self._processes.remove(unborn)
+        unborn.end()
+        self._start().give(task)
+
+    def _kill(self, process: Child, task: Task, how: str) -> WorkerDied:
         self._processes.remove(process)
         process.popen.kill()
         process.end()
         return WorkerDied(task, how, process.log)
 
-    def _bury(self, process: _Process, task: Task) -> WorkerDied:
+    def _bury(self, process: Child, task: Task) -> WorkerDied:
         self._processes.remove(process)
         code = process.end()
         if code in (-signal.SIGKILL, OUT_OF_MEMORY):
@@ -290,24 +247,17 @@ class ProcessPool:
         """Kill all processes; files that they were writing are temporary ones."""
         for process in self._processes:
             process.popen.kill()
-        for process in self._processes:
+        for process in [*self._processes, *self._copies]:
             process.end()
         self._processes.clear()
+        self._copies.clear()
+        if self._adopts:
+            adopt_orphans(False)
 
 
 def make_pool(order: WorkOrder, workers: int) -> Pool:
     """A pool of that many processes, or an in-process one for 0."""
     return ProcessPool(order, workers) if workers else InlinePool(order)
-
-
-def worker_environment() -> dict[str, str]:
-    """Variables of the environment that a worker's process shall have."""
-    # Workers already fill the cores; libraries that start a thread per core in each would only fight.
-    alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
-    # By its defaults glibc gives blocks back at once, and the kernel clears them anew for the next frame.
-    kept = {"MALLOC_MMAP_THRESHOLD_": str(2 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
-    kept = {name: os.environ.get(name, value) for name, value in kept.items()}
-    return {**kept, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _how_it_died(code: int) -> str:
