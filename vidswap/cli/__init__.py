@@ -40,11 +40,11 @@ _RUNS = {"swap": "swap-mesh", "reenact": "reenact-mesh", "run": None, "resume": 
 def _worker_started_early(arguments: list[str]) -> contextlib.AbstractContextManager[None]:
     """A worker that loads while this process reads its options and looks at the video, if the command will run one."""
     command, *rest = arguments or [""]
-    if command not in _RUNS or not rest or "--help" in rest or not sys.platform.startswith("linux"):
+    if command not in _RUNS or not rest or {"--help", "ray"} & {*rest} or not sys.platform.startswith("linux"):
         return contextlib.nullcontext()
     from vidswap.runtime.child import started_early
 
-    pipeline = _RUNS[command]
+    pipeline = None if "--method" in rest else _RUNS[command]
     if command == "run" and not rest[0].startswith("-"):
         pipeline = rest[0]
     return started_early(pipeline)

@@ -2,8 +2,8 @@
 
 Loading Python's packages, mediapipe and compiled loops takes a worker more than a second of processor time. So the
 first worker of a pool loads them and then, on Linux, forks the others; and a command that knows that it will run
-something starts that first worker before it has looked at its own options. Copies are forked twice: as orphans they fall
-to the driver, which waits for them and with which they die, as with those that it has started itself.
+something starts that first worker before it has looked at its own options. Copies are forked twice: as orphans they
+fall to the driver, which waits for them and with which they die, as with those that it has started itself.
 """
 
 from __future__ import annotations
