@@ -98,14 +98,20 @@ def starting(generator: Generator, settings: Settings, count: int, spread: Sprea
             )
         codes = start.mean(dim=1, keepdim=True) if wanted == 1 else start.expand(-1, rows, -1)
     values: Values = {"code": codes.clone()}
+    check_noise(generator, settings.noise)
     if settings.noise:
-        if not isinstance(generator, stylegan2.Generator):
-            raise InputError("noise maps are a matter of StyleGAN2; leave the noise out for StyleGAN3")
+        assert isinstance(generator, stylegan2.Generator)
         for layer in generator.config.layers:
             if layer.kind != "rgb":
                 drawn = torch.randn(1, layer.resolution, layer.resolution, generator=_seeded(settings.seed, 0))
                 values[f"noise {layer.name}"] = drawn.to(codes).expand(count, -1, -1, -1).clone()
     return Rows.starting(values)
+
+
+def check_noise(generator: Generator, noise: float) -> None:
+    """Raises InputError where noise maps are to be optimised of a generator that has none."""
+    if noise and not isinstance(generator, stylegan2.Generator):
+        raise InputError("noise maps are a matter of StyleGAN2; leave the noise out for StyleGAN3")
 
 
 def invert(

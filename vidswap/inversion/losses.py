@@ -117,6 +117,12 @@ class ImageLoss:
         self._arcface = networks.arcface if "identity" in self.weights else None
         self._sizes, self._depths = tuple(lpips_sizes), identity_depths
 
+    def to(self, device: torch.device | str) -> None:
+        """Move its networks."""
+        for net in (self._lpips, self._arcface):
+            if net is not None:
+                net.to(device)
+
     @torch.no_grad()
     def target(self, images: Tensor) -> Target:
         """What `__call__` compares with."""

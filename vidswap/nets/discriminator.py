@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +106,7 @@ class Discriminator(nn.Module):
         self.config = config
         widths = config.channels[::-1]
         first: nn.Module = nn.Sequential(_Convolution(3, widths[0], 1), _Activation(widths[0]))
-        blocks = [_Block(inward, outward) for inward, outward in zip(widths, widths[1:], strict=False)]
+        blocks = [_Block(inward, outward) for inward, outward in pairwise(widths)]
         self.convs = nn.Sequential(first, *blocks)
         last = widths[-1]
         self.final_conv = nn.Sequential(_Convolution(last + 1, last, 3), _Activation(last))
