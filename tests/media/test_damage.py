@@ -169,7 +169,8 @@ HUGE = 1 << 62
 )
 def test_absurd_timestamps_become_an_increasing_series(given, expected, wrong):
     times, found = increasing(given, 10)
-    assert (times.tolist(), found) == (expected, wrong)
+    assert (times.tolist(), len(found)) == (expected, wrong)
+    assert all(given[frame] != expected[frame] or given.count(given[frame]) > 1 for frame in found)
 
 
 @pytest.mark.parametrize(

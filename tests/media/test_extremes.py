@@ -100,7 +100,7 @@ def test_frames_at_equal_times_are_all_kept_and_told(tmp_path, extension):
     clip = make(tmp_path / "clip.mkv", [0, 40, 80, 80, 120, 160])
     warnings = rewritten(clip, tmp_path / f"out{extension}")
     (warning,) = warnings
-    assert "timestamps of 1 of 6 frames are missing or do not follow those before" in warning
+    assert "timestamps of 1 of 6 frames, from frame 3 (0.100 s) on, are missing or do not follow" in warning
     found = times(tmp_path / f"out{extension}", "video")
     assert len(found) == 6 and found == sorted(set(found))
     assert (found[0], found[-1]) == (0.0, 0.16)

@@ -108,8 +108,9 @@ def timeline(path: Path, container: av.container.InputContainer, stream: Any) ->
             other.discard = av.stream.Discard.all
     packets = _Packets(path, container, stream)
     step = _usual_step(stream, packets.durations)
-    found = _by_packets(path, container, stream, packets, step) or _by_decoding(path, container, stream, step)
     base = stream.time_base or Fraction(1, 1000)
+    found = _by_packets(path, container, stream, packets, step)
+    found = found or _by_decoding(path, container, stream, step, base)
     found = _sane(path, found, step, base) if base <= LONGEST_GAP_S else _at_usual_rate(path, found)
     short = _shortfall(path, container, stream, packets, found, step * base)
     return found if short is None else _warned(found, short)
@@ -166,7 +167,9 @@ def _by_packets(
     )
 
 
-def _by_decoding(path: Path, container: av.container.InputContainer, stream: Any, step: int) -> Timeline:
+def _by_decoding(
+    path: Path, container: av.container.InputContainer, stream: Any, step: int, base: Fraction
+) -> Timeline:
     """Count frames by decoding them, as the reader does: for codecs that hide frames, and for files without usable
     timestamps. Such frames are told by their number alone."""
     even = container.format.name in _NO_PTS and stream.codec_context.codec.canonical_name in _REORDERED
@@ -176,14 +179,15 @@ def _by_decoding(path: Path, container: av.container.InputContainer, stream: Any
         given = [frame.pts for frame in frames_of(again, video)]
     if not given:
         raise InputError(f"no frame of {path} can be decoded")
-    times, wrong = (step * np.arange(len(given), dtype=np.int64), 0) if even else increasing(given, step)
+    times, wrong = (step * np.arange(len(given), dtype=np.int64), []) if even else increasing(given, step)
     made = Timeline(times, _durations(times, step, step), _ints([0]), times[:1].copy(), 0, False, _NO_GROUPS)
     if not wrong:
         return made
     return _warned(
         made,
-        f"{path.name}: timestamps of {wrong} of {len(given)} frames are missing or do not follow those before; "
-        "they are set between their neighbours, or at equal distances where too few are left",
+        f"{path.name}: timestamps of {len(wrong)} of {len(given)} frames, from frame {wrong[0]} "
+        f"({float(int(times[wrong[0]]) * base):.3f} s) on, are missing or do not follow those before; they are set "
+        "between their neighbours, or at equal distances where too few are left",
     )
 
 

@@ -17,8 +17,8 @@ _LARGEST = 1 << 53
 _FEWEST_BELIEVED = 0.5
 
 
-def increasing(given: Sequence[int | None], step: int) -> tuple[np.ndarray, int]:
-    """A strictly increasing timestamp for each frame, and how many of those given were not taken.
+def increasing(given: Sequence[int | None], step: int) -> tuple[np.ndarray, list[int]]:
+    """A strictly increasing timestamp for each frame, and the frames of which the given one was not taken.
 
     Args:
         given: timestamps of frames in the order of presentation; None where there is none.
@@ -29,12 +29,12 @@ def increasing(given: Sequence[int | None], step: int) -> tuple[np.ndarray, int]
     """
     believed = _longest_increasing(given)
     count = len(given)
-    wrong = count - len(believed)
+    wrong = sorted({*range(count)} - {*believed})
     stamps = [int(given[i] or 0) for i in believed]
     if len(believed) < max(1, _FEWEST_BELIEVED * count):
         return step * np.arange(count, dtype=np.int64), wrong
     if not wrong:
-        return np.array(stamps, dtype=np.int64), 0
+        return np.array(stamps, dtype=np.int64), wrong
     if any(b - a < j - i for (i, a), (j, b) in _pairs(believed, stamps)):
         return step * np.arange(count, dtype=np.int64) + (stamps[0] if abs(stamps[0]) < _LARGEST else 0), wrong
     made = [0] * count
