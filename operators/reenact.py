@@ -114,13 +114,13 @@ class GenerateReenact(Operator[CanvasOptions]):
                 continue
             done.add(int(row["frame"]))
             picture: Any = row["picture"]
-            mouth = _mouth(picture, row["landmarks"])
+            mouth = mouth_of(picture, row["landmarks"])
             image = self._reenactor.perform(row["landmarks"], float(row["presence"]), mouth)
             picture.repaint(self._kind, image)
         return batch
 
 
-def _mouth(picture: Any, landmarks: np.ndarray) -> reenactment.Mouth:
+def mouth_of(picture: Any, landmarks: np.ndarray) -> reenactment.Mouth:
     """The driver's mouth, cut out of the frame."""
     lips = landmarks[list(reenactment.topology.LIPS_OUTER), :2].astype(np.float64)
     middle = (lips.min(0) + lips.max(0)) / 2

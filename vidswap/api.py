@@ -80,6 +80,7 @@ def swap(
     face: str | None = None,
     regions: str | None = None,
     strength: float | None = None,
+    skin: str | None = None,
     blend: str | None = None,
     disclose: str | None = None,
     codec: str | None = None,
@@ -108,6 +109,7 @@ def swap(
             like:PORTRAIT, the one nearest to it in shape; or a list of these.
         regions: regions of the face that change, separated by commas (default: all).
         strength: how far they change, 0..1 (default 1).
+        skin: of pipeline swap-e4s, whose colour the skin has: source (default), target or mix.
         blend: how the edges are joined: multiband (default), gradient or feather.
         disclose: a text drawn into a corner of every frame, such as "AI-altered".
         codec, crf, preset: of the encoder.
@@ -127,6 +129,7 @@ def swap(
         "face": face,
         "regions": regions,
         "strength": strength,
+        "skin": skin,
         "blend": blend,
         "codec": codec,
         "crf": crf,
@@ -165,7 +168,7 @@ def resume(job: PathLike, *, listener: Listener | None = None, **changed: Any) -
 
 _MEANS: dict[str, dict[str, str | None]] = {
     "blend": {"mode": "blend"},
-    "strength": {"strength": None, "strength_shape": None},
+    "strength": {"strength": None, "strength_shape": None, "strength_texture": None},
 }
 """Shared options that stand for others: their names, and the kind of the stages that are meant (None: all)."""
 

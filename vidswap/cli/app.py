@@ -42,6 +42,7 @@ from .options import (
     ReportPage,
     SegmentFrames,
     SegmentTimeout,
+    Skin,
     SmartCopy,
     Source,
     SourceFace,
@@ -49,6 +50,7 @@ from .options import (
     Start,
     Strength,
     Strict,
+    SwapMethod,
     Target,
     Trace,
     VideoStream,
@@ -73,13 +75,15 @@ def swap(
     target: Target = ...,  # type: ignore[assignment]
     output: Output = ...,  # type: ignore[assignment]
     options: Options = None,
-    pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
+    method: SwapMethod = None,
+    pipeline: Annotated[str | None, typer.Option(help="Pipeline by name or YAML file. [swap-mesh]")] = None,
     face: Face = None,
     face_like: FaceLike = None,
     face_map: Map = None,
     source_face: SourceFace = None,
     regions: Regions = None,
     strength: Strength = None,
+    skin: Skin = None,
     blend: Blend = None,
     disclose: Disclose = None,
     codec: Codec = None,
@@ -113,7 +117,8 @@ def swap(
     as_json: Json = False,
 ) -> None:
     """Put the face of a portrait onto the faces of a video."""
-    running.run_pipeline(**_all(locals()))
+    given = _all(locals())
+    running.run_pipeline(pipeline=running.swap_pipeline(given.pop("method"), given.pop("pipeline")), **given)
 
 
 @app.command()

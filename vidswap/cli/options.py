@@ -9,6 +9,10 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")]
+SwapMethod = Annotated[
+    str | None,
+    typer.Option("--method", help="How: mesh (default, needs no weights) or e4s; the same as --pipeline swap-METHOD."),
+]
 Output = Annotated[
     Path,
     typer.Option("-o", "--output", help="What to write: .mp4 .mov .mkv .webm .gif .apng .webp, a folder or %05d.png."),
@@ -49,6 +53,10 @@ Map = Annotated[
 Regions = Annotated[
     str | None,
     typer.Option("--regions", help="Regions that change, with commas: brows,eyes,nose,mouth,skin. Default: all."),
+]
+Skin = Annotated[
+    str | None,
+    typer.Option("--skin", help="Whose colour the skin has, with --method e4s: source (default), target or mix."),
 ]
 Strength = Annotated[float | None, typer.Option("--strength", help="How far they change, from 0 to 1. Default: 1.")]
 Blend = Annotated[

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vidswap.runtime.local import Report
 
 SHARED = (
-    *("face", "regions", "strength", "blend"),
+    *("face", "regions", "strength", "skin", "blend"),
     *("codec", "crf", "quality", "preset", "bitrate", "pixel_format", "smart_copy"),
     *("deinterlace", "input_rate", "video_stream"),
 )
@@ -41,6 +41,21 @@ def run_pipeline(
     given["face"], source = chosen_faces(given["face"], face_like, face_map or [], source or [])
     ready, settings = prepare(pipeline, options or [], disclose, profile, given)
     tell(execute(ready, target, output, bind_sources(source, ready.sources), settings))
+
+
+def swap_pipeline(method: str | None, pipeline: str | None) -> str:
+    """The pipeline that `--method` or `--pipeline` names. Raises InputError for both, and for an unknown method."""
+    from vidswap.graph import InputError
+    from vidswap.graph.registry import pipeline_files
+
+    if method is None:
+        return pipeline or "swap-mesh"
+    if pipeline is not None:
+        raise InputError("--method and --pipeline both say how faces are swapped; give one of them")
+    known = sorted(name.removeprefix("swap-") for name in pipeline_files() if name.startswith("swap-"))
+    if method not in known:
+        raise InputError(f"--method {method!r} is none of {', '.join(known)}")
+    return f"swap-{method}"
 
 
 def reenact(*, source: str, driver: Path, size: int, sound: bool, options: list[str] | None, **given: Any) -> None:
@@ -99,7 +114,7 @@ def prepare(
     from .profiles import run_settings
 
     rest = dict(given)
-    shared = {n: rest.pop(n) for n in SHARED}
+    shared = {n: rest.pop(n, None) for n in SHARED}
     profile_options, settings = run_settings(profile, rest)
     overrides = [*profile_options, *options]
     return Pipeline.prepared(pipeline, overrides=overrides, shared=shared, disclose=disclose), settings

@@ -133,13 +133,12 @@ def checked(labels: np.ndarray, size: int | None = None) -> np.ndarray:
     return labels
 
 
-_HOLE = 12  # a pixel of skin that nobody's label map showed as skin
 _END = b"\x01"
 
 
 def packed(labels: np.ndarray, hole: np.ndarray) -> bytes:
     """A label map (S, S) and its holes (S, S) bool as a few kilobytes, for keeping; never ends in a zero byte."""
-    marked = np.where(hole, np.uint8(_HOLE), labels)
+    marked = labels + hole * np.uint8(len(REGIONS))
     return np.uint16(len(labels)).tobytes() + zlib.compress(np.ascontiguousarray(marked).tobytes(), 1) + _END
 
 
@@ -147,5 +146,5 @@ def unpacked(kept: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Label map (S, S) uint8 and holes (S, S) bool of `packed`."""
     size = int(np.frombuffer(kept[:2], np.uint16)[0])
     marked = np.frombuffer(zlib.decompress(kept[2:-1]), np.uint8).reshape(size, size)
-    hole = marked == _HOLE
-    return np.where(hole, np.uint8(REGIONS.index("skin")), marked), hole
+    hole = marked >= len(REGIONS)
+    return np.where(hole, marked - np.uint8(len(REGIONS)), marked), hole

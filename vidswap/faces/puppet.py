@@ -86,6 +86,13 @@ class Puppet:
         """(h, w, 2) float32 backward field of the head's turn; zero displacement along the picture's border."""
         return self._relief.backward(pose, self.unit)
 
+    def carried(self, points: np.ndarray, pose: Pose) -> np.ndarray:
+        """(N, 2) float64: where the head's turn takes points (N, 2) of the photograph."""
+        forward = self._relief.forward(pose, self.unit).astype(np.float32)
+        at = (np.asarray(points, np.float64) / self._relief.grid).astype(np.float32)
+        moved = cv2.remap(forward, at[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+        return np.asarray(points + moved.astype(np.float64))
+
     def _moved(self, image: np.ndarray, part: _Lid | _Mouth, amount: float) -> np.ndarray:
         x0, y0, x1, y1 = self._pixel_box(part.box)
         y, x = np.mgrid[y0:y1, x0:x1].astype(np.float64)
@@ -125,7 +132,7 @@ class _Relief:
     """Depth of the head over the picture, and how far each pixel goes along with the head."""
 
     def __init__(self, puppet: Puppet, points: np.ndarray, grid: int) -> None:
-        self._grid = grid
+        self.grid = grid
         own = puppet.own
         height, width = self._shape = puppet.image.shape[0], puppet.image.shape[1]
         ears = points[[234, 454]]
@@ -148,7 +155,7 @@ class _Relief:
         self, points: np.ndarray, back: float, reach: np.ndarray, places: tuple[np.ndarray, np.ndarray]
     ) -> np.ndarray:
         """Depth in front of the ears, pixels: the mesh's inside the face, harmonic between it and the outline."""
-        step = _DEPTH_GRID // self._grid
+        step = _DEPTH_GRID // self.grid
         inside = np.zeros(reach[::step, ::step].shape)
         known = np.zeros(inside.shape, bool)
         scaled = points[:, :2] / _DEPTH_GRID
@@ -200,11 +207,11 @@ class _Relief:
         there = forward
         grid_y, grid_x = np.mgrid[0 : forward.shape[0], 0 : forward.shape[1]].astype(np.float32)
         for _ in range(24):
-            at = grid_x - there[..., 0] / self._grid, grid_y - there[..., 1] / self._grid
+            at = grid_x - there[..., 0] / self.grid, grid_y - there[..., 1] / self.grid
             there = 0.2 * there + 0.8 * cv2.remap(forward, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         height, width = self._shape
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        full = cv2.remap(there, x / self._grid, y / self._grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        full = cv2.remap(there, x / self.grid, y / self.grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.stack([x - full[..., 0], y - full[..., 1]], -1)
 
 

@@ -96,11 +96,19 @@ class Reenactor:
         sway = share * 0.5 * _LARGEST_SWAY * np.tanh(moved / _LARGEST_SWAY)
         return Pose(yaw, pitch, roll, (float(sway[0]), float(sway[1])))
 
+    def _change(self, shape: np.ndarray) -> np.ndarray:
+        """(478, 3) in the mean frame: how the driver's shape (478, 3) there has changed its expression."""
+        return shape - self._neutral_shape
+
+    def _placed(self, shape: np.ndarray, share: float) -> np.ndarray:
+        """(478, 2) where the portrait's points go by the driver's expression, in the portrait's own pose."""
+        change = share * self._change(shape)
+        return np.asarray(self._points[:, :2] + self._pose.scale * (change @ self._pose.rotation.T)[:, :2])
+
     def _expressed(self, landmarks: np.ndarray, share: float, mouth: Mouth | None) -> np.ndarray:
         """The portrait in its own pose with the driver's change of expression."""
         shape = in_mean_frame(landmarks)
-        change = share * (shape - self._neutral_shape)
-        placed = self._points[:, :2] + self._pose.scale * (change @ self._pose.rotation.T)[:, :2]
+        placed = self._placed(shape, share)
         before = np.concatenate([self._points[:, :2], self._ring])
         after = np.concatenate([placed, self._ring])
         low = np.floor(np.minimum(after.min(0), before.min(0))).astype(int).clip(0)

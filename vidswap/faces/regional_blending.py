@@ -18,6 +18,7 @@ RADIUS = 5
 """Pixels of the label map by which the released program widens and narrows the face."""
 
 _BANDS = 10
+_BLUR = 5  # pixels of a crop of 1024: half of the Gaussian's window
 
 
 def foreground(labels: np.ndarray, hole: np.ndarray, kind: Kind = "picture") -> np.ndarray:
@@ -47,11 +48,17 @@ def ring(mask: np.ndarray, radius: int) -> np.ndarray:
 def soft_alpha(face: np.ndarray, size: int, radius: int = RADIUS) -> np.ndarray:
     """(size, size) float32 0..1 of a foreground (S, S): how far the swapped face is laid over the target's crop.
 
-    Widened, enlarged (only what is wholly within counts), narrowed at the larger size and blurred.
+    Widened, enlarged (only what is wholly within counts), narrowed at the larger size and blurred. The radius is that
+    of maps of 512 px and crops of 1024 px; for others it grows and shrinks with them.
     """
-    large = _enlarged(widened(face, radius).astype(np.float32), size) >= 1.0
-    inner = narrowed(large.astype(np.uint8) * 255, radius)
-    return np.asarray(cv2.GaussianBlur(inner, (11, 11), 0), np.float32) / np.float32(255)
+    large = _enlarged(widened(face, _scaled(radius, len(face), 512)).astype(np.float32), size) >= 1.0
+    inner = narrowed(large.astype(np.uint8) * 255, _scaled(radius, size, 1024))
+    side = 2 * _scaled(_BLUR, size, 1024) + 1
+    return np.asarray(cv2.GaussianBlur(inner, (side, side), 0), np.float32) / np.float32(255)
+
+
+def _scaled(radius: int, size: int, usual: int) -> int:
+    return max(1, round(radius * size / usual))
 
 
 def laplacian(target: np.ndarray, image: np.ndarray, face: np.ndarray, radius: int = RADIUS) -> np.ndarray:

@@ -82,6 +82,13 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column(
             "shape", (478, 3), "float32", "landmarks of the face as it will be rendered, pixels of the displayed frame"
         ),
+        Column(
+            "driven", ("S", "S", 3), "uint8", "the source's face in the target's place", transient=True, ragged=True
+        ),
+        Column("driven_regions", ("S", "S"), "uint8", "region labels of the driven face", transient=True, ragged=True),
+        Column("vectors", (12, "D"), "float16", "style vectors of the regions; absent regions are zero"),
+        Column("driven_vectors", (12, "D"), "float16", "those of the driven face"),
+        Column("style_vectors", (12, "D"), "float32", "those of the face that will be generated"),
         Column("wplus", ("L", 512), "float32", "latent codes in W+"),
         Column("style", (9088,), "float32", "latent codes in S"),
         Column("regional", (12, 18, 512), "float32", "one W+ code per region"),

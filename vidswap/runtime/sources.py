@@ -66,6 +66,8 @@ def _prepared(picture: Any, stages: Sequence[Caller], choice: str | None, where:
             if not len(batch):
                 return Batch()
             batch = choose_face(batch, choice, where)
+        if not len(batch):
+            return Batch()
     # Pictures are given up one by one; what is made of them is kept.
     return Batch({n: v for n, v in batch.to_dict().items() if v.dtype != object})
 

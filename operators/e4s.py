@@ -1,0 +1,197 @@
+"""E4S, face swapping by regional GAN inversion: the stages with its networks, and how results are laid into frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field, field_validator
+
+from vidswap.faces import blending, label_maps, regional_blending
+from vidswap.graph.batch import Batch, object_column
+from vidswap.graph.errors import InputError
+from vidswap.graph.operator import Operator, Options, Setting
+
+from .learned import Learned, LearnedOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from vidswap.latents.region_networks import RegionPainter, VectorReader
+    from vidswap.nets.rgi import RGI
+
+_LOUD = "{}: RANDOM weights of E4S: the pictures are noise, for trials alone"
+
+
+class E4SOptions(LearnedOptions):
+    """Weights of E4S, and how the network runs."""
+
+    weights: str = Field("e4s", description="a name of `vidswap weights list`, a file, or random, random:64 for trials")
+
+
+class _E4S(Learned[E4SOptions]):
+    """What both stages with E4S's networks have in common."""
+
+    Options = E4SOptions
+
+    def load(self) -> RGI:
+        """The networks. Raises InputError."""
+        from vidswap.latents.region_networks import load_networks
+
+        if self.options.weights.split(":")[0] == "random":
+            self.told.append(_LOUD.format(self.kind))
+        return load_networks(self.options.weights)
+
+
+class InvertE4S(_E4S):
+    """Style vectors of the regions of target and driven face, both in one batch of the encoder.
+
+    Where there is no driven face, as for a source, its vectors are the face's own.
+    """
+
+    kind = "invert"
+    needs = ("crop", "regions")
+    uses = ("driven", "driven_regions")
+    gives = ("vectors", "driven_vectors")
+    gpu_memory_gib = 4.0
+
+    def fits(self, loaded: RGI, sizes: dict[str, tuple[int, ...]]) -> None:
+        """Say of which shape the vectors will be."""
+        from vidswap.latents.region_networks import vector_shape
+
+        sizes["vectors"] = vector_shape(loaded)
+
+    def start(self, loaded: RGI, device: torch.device) -> None:
+        """Bring the encoder to the device."""
+        from vidswap.latents.region_networks import VectorReader
+
+        self._reader: VectorReader = VectorReader(loaded, device, self.options.batch)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds vectors and driven_vectors (12, 1280) float16 to each row."""
+        from vidswap.nets.devices import threads
+
+        crops, labels = list(batch["crop"]), list(batch["regions"])
+        is_driven = "driven" in batch
+        if is_driven:
+            crops, labels = crops + list(batch["driven"]), labels + list(batch["driven_regions"])
+        with threads(self._threads):
+            found = self._reader(crops, labels).astype(np.float16)
+        self.told += self._reader.take_warnings()
+        own, driven = found[: len(batch)], found[len(batch) :] if is_driven else found
+        return batch.with_columns(vectors=own, driven_vectors=driven)
+
+
+class GenerateE4S(_E4S):
+    """The picture that vectors and label map stand for, and its cover as E4S has it."""
+
+    kind = "generate"
+    needs = ("style_vectors", "label_map", "crop")
+    gives = ("image",)
+    gpu_memory_gib = 8.0
+
+    def fits(self, loaded: RGI, sizes: dict[str, tuple[int, ...]]) -> None:
+        """Hold the shape of the vectors that come against the networks'. Raises InputError."""
+        from vidswap.latents.region_networks import vector_shape
+
+        own = vector_shape(loaded)
+        if sizes.get("vectors", own) != own:
+            raise InputError(
+                f"generate: {self.options.weights} takes vectors of {own}, but those of invert are {sizes['vectors']}; "
+                "give both stages the same weights"
+            )
+
+    def start(self, loaded: RGI, device: torch.device) -> None:
+        """Bring the generator to the device."""
+        from vidswap.latents.region_networks import RegionPainter
+
+        self._painter: RegionPainter = RegionPainter(loaded, device, self.options.batch)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Adds image (S, S, 3) uint8 to each row, in the size of the crop."""
+        from vidswap.nets.devices import threads
+
+        labels = [label_maps.unpacked(bytes(kept))[0] for kept in batch["label_map"]]
+        with threads(self._threads):
+            pictures = self._painter(batch["style_vectors"], labels)
+        self.told += self._painter.take_warnings()
+        images = [_brought(image, len(crop)) for image, crop in zip(pictures, batch["crop"], strict=True)]
+        return batch.with_columns(image=object_column(images))
+
+
+def _brought(image: np.ndarray, size: int) -> np.ndarray:
+    """An image (R, R, 3) at `size` px a side."""
+    if len(image) == size:
+        return image
+    how = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (size, size), interpolation=how))
+
+
+class BlendE4SOptions(Options):
+    """How the generated face is joined to the frame, and what of it is shown."""
+
+    mode: Literal["multiband", "gradient", "feather", "soft", "laplacian"] = Field(
+        "multiband",
+        description="how edges are joined: as elsewhere in vidswap, or soft and laplacian as E4S has them",
+    )
+    cover: str = Field(
+        "auto",
+        description="what is shown: picture (with ears and neck), video (without), auto (as the target is), or "
+        "regions, with commas",
+    )
+
+    @field_validator("cover")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ("auto", "picture", "video"):
+            from vidswap.latents.regions import named
+
+            try:
+                named(value)
+            except InputError as error:
+                raise ValueError(
+                    str(error).replace("regions is", "cover is auto, picture, video or regions, not")
+                ) from None
+        return value
+
+
+class BlendE4S(Operator[BlendE4SOptions]):
+    """Writes the generated face into the frame's planes where the label map has its regions or a hole was filled."""
+
+    kind = "blend"
+    needs = ("picture", "matrix", "crop", "image", "label_map")
+    gives = ("picture",)
+    Options = BlendE4SOptions
+
+    def setup(self, setting: Setting) -> None:
+        """See whether the target is a picture or a video."""
+        self._kind = self.options.cover
+        if self._kind == "auto":
+            self._kind = "picture" if setting.video is not None and setting.video.frame_count == 1 else "video"
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Changes each row's picture in place."""
+        columns = (batch[name] for name in self.needs)
+        for picture, matrix, crop, generated, kept in zip(*columns, strict=True):
+            picture.composite(matrix, *self._joined(crop, generated, bytes(kept)))
+        return batch
+
+    def _joined(self, crop: np.ndarray, image: np.ndarray, kept: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """What is laid over the frame, and its cover, (S, S, 3) and (S, S)."""
+        labels, hole = label_maps.unpacked(kept)
+        face = self._shown(labels, hole)
+        alpha = regional_blending.soft_alpha(face, len(crop))
+        mode = self.options.mode
+        if mode == "laplacian":
+            reach = 2 * regional_blending.RADIUS
+            cover = regional_blending.soft_alpha(regional_blending.widened(face, reach), len(crop))
+            return regional_blending.laplacian(crop, image, face), cover
+        return blending.join(crop, image, alpha, "feather" if mode == "soft" else mode)
+
+    def _shown(self, labels: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        if self._kind == "picture" or self._kind == "video":
+            return regional_blending.foreground(labels, hole, self._kind)  # type: ignore[arg-type]
+        from vidswap.latents.regions import named
+
+        return (np.isin(labels, named(self._kind)) | hole).astype(np.uint8)

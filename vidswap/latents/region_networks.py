@@ -1,0 +1,111 @@
+"""E4S's networks, ready to be used: loaded, on a device, a few rows at a time; from crops to vectors to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vidswap.faces.label_maps import resized
+from vidswap.faces.regions import REGIONS
+from vidswap.graph.errors import InputError
+from vidswap.nets import rgi, rgi_keys, stylegan2
+from vidswap.nets.devices import InBatches
+from vidswap.nets.layers import seeded
+from vidswap.nets.rgi_encoder import INPUT_SIDE
+
+LABEL_SIDE = 512
+"""Pixels a side of the label maps that the networks are given."""
+
+_NEEDS = {"": {"network": "e4s"}}
+
+
+def load_networks(weights: str) -> rgi.RGI:
+    """E4S's networks, on the CPU, from a name of the store, a file, or `random`, `random:256` (px) for trials.
+
+    Raises InputError, one line: not installed (with the remedy), damaged, another network, other regions than twelve.
+    """
+    from vidswap.weights.store import load
+
+    kind, _, size = weights.partition(":")
+    if kind == "random":
+        return seeded(lambda: rgi.RGI(_random_config(size or "256")), 0)
+    checkpoint = load(weights, needs=_NEEDS)
+    net = rgi_keys.network_of(checkpoint.part(""), checkpoint.latent_avg)
+    if net.config.regions != len(REGIONS):
+        raise InputError(f"{weights}: has {net.config.regions} regions; vidswap parses {len(REGIONS)}")
+    return net
+
+
+def _random_config(size: str) -> rgi.Config:
+    if size not in ("64", "128", "256", "512", "1024"):
+        raise InputError(f"weights random:{size}: write random:64, 128, 256, 512 or 1024, the side of the pictures")
+    generator = stylegan2.Config.of_size(int(size))
+    return rgi.Config(generator, rows=min(13, generator.num_ws - 1))
+
+
+def vector_shape(net: rgi.RGI) -> tuple[int, ...]:
+    """Shape of a face's vectors: (12, 1280) at full size."""
+    return net.config.regions, net.encoder.vector_width
+
+
+class VectorReader:
+    """Crops and their label maps to style vectors, in batches."""
+
+    def __init__(self, net: rgi.RGI, device: torch.device, batch: int) -> None:
+        self._net = net.to(device)
+        self._run = InBatches(device, batch, what="invert.e4s")
+
+    def __call__(self, crops: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> np.ndarray:
+        """(N, 12, D) float32 of crops (S, S, 3) uint8 and label maps (L, L) uint8, of any sizes."""
+        images = torch.cat([encoder_input(crop) for crop in crops])
+        return np.asarray(self._run(self._net.vectors, images, stacked(labels)).numpy())
+
+    def take_warnings(self) -> list[str]:
+        """What there was to tell since the last call."""
+        told, self._run.told = self._run.told, []
+        return told
+
+
+class RegionPainter:
+    """Style vectors and label maps to pictures, in batches; noise is the checkpoint's own, the same in every frame."""
+
+    def __init__(self, net: rgi.RGI, device: torch.device, batch: int) -> None:
+        self._net = net.to(device)
+        self._run = InBatches(device, batch, what="generate.e4s")
+
+    def __call__(self, vectors: np.ndarray, labels: Sequence[np.ndarray]) -> np.ndarray:
+        """(N, R, R, 3) uint8 of vectors (N, 12, D) float32 and label maps (L, L) uint8."""
+        given = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
+        return np.asarray(self._run(self._painted, given, stacked(labels)).numpy())
+
+    def _painted(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        images = self._net(self._net.codes(vectors), labels)
+        return to_bytes(images)
+
+    def take_warnings(self) -> list[str]:
+        """What there was to tell since the last call."""
+        told, self._run.told = self._run.told, []
+        return told
+
+
+def encoder_input(crop: np.ndarray) -> Tensor:
+    """(1, 3, 256, 256) float32 in -1..1 of a crop (S, S, 3) uint8, without antialiasing, as the weights were trained.
+
+    What the encoder itself would do with the crop, done for each by itself, so that sizes may differ in a batch.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None] / 127.5 - 1
+    return F.interpolate(image, size=(INPUT_SIDE, INPUT_SIDE), mode="bilinear", align_corners=False)
+
+
+def stacked(labels: Sequence[np.ndarray]) -> Tensor:
+    """(N, 512, 512) uint8 of label maps (L, L) uint8."""
+    return torch.from_numpy(np.stack([resized(one, LABEL_SIDE) for one in labels]))
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 of images (N, 3, H, W) in -1..1: cut off, not rounded, as released."""
+    return ((images.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
