@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from golden_nets import filled, keys_and_shapes, largest_gap, manifest_of, metadata_of, shapes_of, tensors_of
+from golden_nets import keys_and_shapes, largest_gap, manifest_of, metadata_of, shapes_of, tensors_of
 
 from vidswap.graph.errors import InputError
 from vidswap.nets import ir_se50, rgi, rgi_encoder, rgi_keys, stylegan2
@@ -262,18 +262,3 @@ def test_an_up_layer_at_full_width_gives_the_published_values(shared):
     part = assembled(lambda: stylegan2.SynthesisLayer(layer, 512, None), state)
     styles, labels = part.affine(weights["in.style"]), golden["in.label_u8"][:, 0]
     close(part.finished(rgi.convolved(part, weights["in.x"], styles, labels), "const", None), golden["out"])
-
-
-def test_the_full_network_gives_the_published_values(shared):
-    """As far as the codes; the images take the fast form."""
-    folder = shared / "fixtures/e4s"
-    golden = tensors_of(folder / "golden_full_net_filled.safetensors")
-    manifest = manifest_of(folder / "manifest_e4s_net_1024.json")
-    mean = filled({"latent_avg": manifest.pop("latent_avg")}, kept)["latent_avg"]
-    net = rgi_keys.network_of(filled(manifest, kept), mean)
-    image = of_bytes(golden["in.image_u8_512"].repeat_interleave(2, 2).repeat_interleave(2, 3))
-    labels = golden["in.label_u8_512"][:, 0]
-    vectors = net.vectors(image, labels)
-    close(vectors, golden["out.style_vectors"])
-    codes = net.codes(vectors)
-    close(codes, golden["out.style_codes"])

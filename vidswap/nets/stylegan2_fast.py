@@ -35,7 +35,7 @@ _HALF_CLAMP = 256.0
 
 
 @dataclass(frozen=True)
-class _Conv:
+class Conv:
     """A 3x3 layer's constants, gains folded in."""
 
     weight: Tensor  # (O, I, 3, 3), or (I, O, 3, 3) for an up layer
@@ -103,6 +103,7 @@ class FastSynthesis:
             self._graphs = {}
         if fuse is None:
             fuse = self._cuda and importlib.util.find_spec("triton") is not None
+        self._is_fused = fuse
         self._strips_from = self.config.resolution + 1 if fuse or self._cuda else _STRIPS_FROM
         self._whole: Callable[[Mapping[str, Tensor], list[int]], tuple[Tensor, Tensor]] = self._whole_blocks
         if fuse:
@@ -128,7 +129,7 @@ class FastSynthesis:
     def _dtype(self, resolution: int) -> torch.dtype:
         return getattr(torch, self.precision) if resolution >= self.half_from else torch.float32
 
-    def _prepared_conv(self, synthesis: Synthesis, layer: Layer, noise: str) -> _Conv:
+    def _prepared_conv(self, synthesis: Synthesis, layer: Layer, noise: str) -> Conv:
         part = synthesis.get_submodule(layer.name)
         dtype = self._dtype(layer.resolution)
         half = dtype != torch.float32
@@ -143,7 +144,7 @@ class FastSynthesis:
         taps = part.get_buffer("resample_filter").to(self.device)
         strength = part.get_parameter("noise_strength").to(self.device) * SQRT2
         clamp = synthesis.config.clamp
-        return _Conv(
+        return Conv(
             weight=(weight.transpose(0, 1) if up else weight).contiguous(memory_format=torch.channels_last),
             squares=squares,
             bias=(part.get_parameter("bias").to(self.device) * SQRT2).to(dtype)[None, :, None, None],
@@ -225,19 +226,25 @@ class FastSynthesis:
         image: Tensor | None = None
         features = self._const.expand(count, -1, -1, -1).to(memory_format=torch.channels_last)
         for size in sizes:
-            if size > 4:
-                conv = self._convs[f"b{size}.conv0"]
-                scale, out = conv.scales(styles[f"b{size}.conv0"])
-                y = F.conv_transpose2d(features.to(conv.weight.dtype) * scale, conv.weight, stride=2)
-                features = _finish(_blurred(y, conv.blur), out, conv.bias, conv.noise, conv.clamp)
-            conv = self._convs[f"b{size}.conv1"]
-            scale, out = conv.scales(styles[f"b{size}.conv1"])
-            y = F.conv2d(features.to(conv.weight.dtype) * scale, conv.weight, padding=1)
-            features = _finish(y, out, conv.bias, conv.noise, conv.clamp)
-            colours = self._colours[f"b{size}.torgb"](features, styles[f"b{size}.torgb"])
-            image = colours if image is None else colours.add_(doubled(image, self._taps[size]))
+            features, image = self._block(size, features, image, styles)
         assert image is not None
         return features, image
+
+    def _block(
+        self, size: int, features: Tensor, image: Tensor | None, styles: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """One block batch-wise: features and image below (at 4 px the constant and None) -> those of this size."""
+        if size > 4:
+            conv = self._convs[f"b{size}.conv0"]
+            scale, out = conv.scales(styles[f"b{size}.conv0"])
+            y = F.conv_transpose2d(features.to(conv.weight.dtype) * scale, conv.weight, stride=2)
+            features = _finish(blurred(y, conv.blur), out, conv.bias, conv.noise, conv.clamp)
+        conv = self._convs[f"b{size}.conv1"]
+        scale, out = conv.scales(styles[f"b{size}.conv1"])
+        y = F.conv2d(features.to(conv.weight.dtype) * scale, conv.weight, padding=1)
+        features = _finish(y, out, conv.bias, conv.noise, conv.clamp)
+        colours = self._colours[f"b{size}.torgb"](features, styles[f"b{size}.torgb"])
+        return features, colours if image is None else colours.add_(doubled(image, self._taps[size]))
 
     def _block_in_strips(
         self, size: int, x: Tensor, image: Tensor, styles: Mapping[str, Tensor]
@@ -283,9 +290,7 @@ class FastSynthesis:
         return made, image
 
     @staticmethod
-    def _upper_rows(
-        conv: _Conv, x: Tensor, scale: Tensor, top: int, bottom: int, *, out: Tensor, demod: Tensor
-    ) -> None:
+    def _upper_rows(conv: Conv, x: Tensor, scale: Tensor, top: int, bottom: int, *, out: Tensor, demod: Tensor) -> None:
         """Rows top..bottom (even) of an up layer's result, written to `out`."""
         assert conv.blur is not None
         low, high = max(top // 2 - 1, 0), min(bottom // 2 + 1, x.shape[2])
@@ -335,7 +340,7 @@ def _finish(
     return out
 
 
-def _blurred(y: Tensor, blur: Tensor | None) -> Tensor:
+def blurred(y: Tensor, blur: Tensor | None) -> Tensor:
     """The filter of an up layer: (N, O, 2r+1, 2r+1) -> (N, O, 2r, 2r).
 
     Where it is compiled, as a sum of shifted maps, which the kernel of what follows takes in.
