@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
 from vidswap.latents.generators import RandomWeights, random_generator
@@ -11,8 +13,9 @@ from vidswap.nets.layers import seeded
 WIDTHS = (16, 16, 16, 16, 32)
 
 
+@functools.cache
 def generator(size=32, family="stylegan2", seed=3):
-    """A narrow generator with codes of 512 values; its noise has some strength."""
+    """A narrow generator with codes of 512 values; its noise has some strength. Not to be changed."""
     net = random_generator(RandomWeights(size, seed), family).net
     if family == "stylegan2":
         for name, value in net.synthesis.named_parameters():

@@ -104,15 +104,9 @@ def frame_list(text: str, count: int) -> list[int]:
     """Indices from `10,50-53,99`. Raises InputError for what is no number, beyond the end, or too much for a sheet."""
     from vidswap.graph import InputError
 
-    frames: list[int] = []
-    try:
-        for part in text.split(","):
-            first, dash, last = part.strip().partition("-")
-            frames += range(int(first), min(int(last), count) + 1) if dash and first else [int(part)]
-    except ValueError:
-        raise InputError(f"--at {text!r}: write frame numbers with commas between, such as 10,50,90-99") from None
-    if len(frames) > MOST_FRAMES:
-        raise InputError(f"--at {text!r}: these are {len(frames)} frames; a sheet shows {MOST_FRAMES} at most")
+    from .numbers import numbers
+
+    frames = numbers(text, "--at", most=MOST_FRAMES, example="10,50,90-99", last=count)
     beyond = [f for f in frames if not 0 <= f < count]
     if beyond:
         raise InputError(f"--at: the video has frames 0 to {count - 1}, not {beyond[0]}")

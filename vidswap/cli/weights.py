@@ -179,6 +179,35 @@ def convert(
     VOICE.result(card.model_dump(), [*_lines_of_card(card), f"written:    {output}"])
 
 
+def terms_of(weights: str) -> tuple[list[str], dict[str, Any]]:
+    """What is said of weights before they are used, and where they come from: name or file, SHA-256, licence.
+
+    Raises InputError for a name that is not installed and a file that is not there.
+    """
+    from vidswap.files import file_digest
+    from vidswap.graph import InputError
+    from vidswap.weights import store
+
+    if weights.split(":")[0] == "random":
+        return [f"weights:    {weights}: random, of nobody"], {"name": weights, "licence": "none: random"}
+    if store.is_file_name(weights):
+        path = Path(weights)
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such file")
+        card = None
+        if path.suffix == ".safetensors" and store.card_path(path).is_file():
+            card = store.read_card(store.card_path(path))
+        told = card.terms if card else "not stated; they are what whoever made the file says"
+        known = {"name": path.name, "sha256": file_digest(path), "licence": card.licence if card else "not stated"}
+        return [f"weights:    {path}", f"licence:    {told}"], known
+    card = store.card_of(weights)
+    if card is None:
+        raise InputError(store.missing(weights))
+    lines = [f"weights:    {weights}: {card.what}", f"licence:    {card.licence}: {card.terms}"]
+    lines += [f"            {card.licence_link}"] if card.licence_link else []
+    return lines, {"name": weights, "sha256": card.origin.sha256, "licence": card.licence}
+
+
 def _terms_of(name: str) -> str:
     from vidswap.weights.store import card_of
 

@@ -98,6 +98,11 @@ def _png(frames: Iterable[np.ndarray], form: FrameFormat, quality: int | None, n
         yield from (_with_text(bytes(packet), text) for packet in context.encode(None))
 
 
+def still_png(image: np.ndarray, notes: Mapping[str, str]) -> bytes:
+    """A PNG of an (h, w, 3) uint8 RGB array, with notes in text chunks."""
+    return _with_text(_by_pillow(image, "PNG", compress_level=4), png_text(notes))
+
+
 def _with_text(png: bytes, text: bytes) -> bytes:
     return png[: -len(PNG_END)] + text + PNG_END
 
