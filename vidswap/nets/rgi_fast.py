@@ -220,20 +220,22 @@ class FastRegionSynthesis(FastSynthesis):
                 target.copy_(F.conv2d(picture, kernel, stride=3).permute(0, 2, 3, 1).view(-1, width))
         return made
 
-    def _strips(self, rows: int, width: int, dtype: torch.dtype) -> Iterator[slice]:
-        step = rows if self._is_together else max(_STRIP_BYTES // (width * dtype.itemsize), 1)
+    def _strips(self, x: Tensor) -> Iterator[slice]:
+        """Rows of flat maps (P, C) in portions that stay in the cache, or all of them where a batch goes together."""
+        rows = len(x)
+        step = rows if self._is_together else max(_STRIP_BYTES // (x.shape[1] * x.itemsize), 1)
         return (slice(begin, begin + step) for begin in range(0, rows, step))
 
     def _modulate(self, x: Tensor, scale: Tensor, labels: Tensor) -> None:
         """Multiply flat maps (P, C) by the rows of `scale` (regions, C) that their labels (P,) name."""
-        for at in self._strips(*x.shape, x.dtype):
+        for at in self._strips(x):
             x[at].mul_(scale.index_select(0, labels[at]))
 
     def _finished(self, y: Tensor, conv: Conv, out: Tensor, labels: Tensor) -> Tensor:
         """Demodulation, bias, noise, leaky ReLU, clamp, in place."""
         bias = conv.bias.reshape(-1)
         noise = None if conv.noise is None else conv.noise.reshape(-1, 1).repeat(len(y) // conv.noise.numel(), 1)
-        for at in self._strips(*y.shape, y.dtype):
+        for at in self._strips(y):
             part = y[at]
             torch.addcmul(bias, part, out.index_select(0, labels[at]), out=part)
             if noise is not None:
@@ -248,7 +250,7 @@ class FastRegionSynthesis(FastSynthesis):
         part = self._colours[name]
         scale, weight = style.to(part.dtype), part.weight.T.to(part.dtype)
         made = torch.empty(len(x), weight.shape[1], device=x.device)
-        for at in self._strips(*x.shape, x.dtype):
+        for at in self._strips(x):
             made[at] = scale.index_select(0, labels[at]).mul_(x[at]) @ weight
         made += part.bias[:, 0]
         if part.clamp is not None:
