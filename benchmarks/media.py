@@ -1,6 +1,10 @@
 """Pass-through (decode in native planes, nothing, encode) against the ffmpeg binary with the same encoder settings.
 
 python benchmarks/media.py [--json] [--rounds 5] [--seconds 8] [--size 1280x720]
+    python benchmarks/media.py --table [--only pass swap copy memory kills]
+
+The second form runs all benchmarks of media (this one and swap.py, smart_copy.py, memory.py, kills.py, for an hour or
+so) and sets what they measured beside what is wanted.
 
 Rounds are interleaved: ffmpeg, vidswap, ffmpeg, ... Frames/s are wall clock; `cpu_ms` is processor time per frame. What
 counts is the ratio of the medians (and `cpu_ratio`, which other jobs on the machine disturb less). Both write video
@@ -15,6 +19,7 @@ import os
 import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -114,6 +119,42 @@ def measure(size: tuple[int, int], seconds: float, rounds: int, threads: int) ->
     }
 
 
+def told_by(script: str, *arguments: str) -> str:
+    """The last line, or the JSON, that another benchmark prints."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    ran = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    return ran.stdout.strip() or f'{{"failed": {ran.returncode}}}'
+
+
+def all_rows(only: list[str], sizes: list[str], rounds: int) -> list[tuple[str, str, str]]:
+    """What is measured, what is wanted, what was found."""
+    rows: list[tuple[str, str, str]] = []
+    if "pass" in only:
+        for size in sizes:
+            width, height = (int(n) for n in size.split("x"))
+            found = measure((width, height), 8.0, rounds, os.cpu_count() or 2)
+            rows.append(
+                (f"pass-through against ffmpeg, {size}", "0.95", f"{found['ratio']} (cpu {found['cpu_ratio']})")
+            )
+    if "swap" in only:
+        swap = json.loads(told_by("swap.py", "--json", "--rounds", str(rounds), "--sizes", *sizes))
+        for size in sizes:
+            ratio, cpu = swap[size]["ratio"], swap[size]["cpu_ratio"]
+            rows.append((f"swap-mesh against a transcode, {size}", "0.5", f"{ratio:.2f} (cpu {cpu:.2f})"))
+    if "copy" in only:
+        copy = json.loads(told_by("smart_copy.py", "--json"))
+        rows.append(("ten minutes, one with a face", "3", f"{copy['ratio']} (cpu {copy['cpu_ratio']})"))
+    if "memory" in only:
+        memory = json.loads(told_by("memory.py", "--json"))
+        most = max(run["all"] for run in memory["peak_mb"])
+        rows.append(
+            ("peak memory, 120 s against 10 s, 1080p", "1.1, 1536 MiB", f"{memory['ratio']:.3f}, {most:.0f} MiB")
+        )
+    if "kills" in only:
+        rows.append(("kill-and-resume with equal frames", "50 of 50", told_by("kills.py").splitlines()[-1]))
+    return rows
+
+
 def main() -> None:
     """Print a table, or JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -122,7 +163,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--size", action="append", help="WIDTHxHEIGHT, may be repeated (default 1280x720)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 2, help="of decoder and encoder, for both")
+    every = ["pass", "swap", "copy", "memory", "kills"]
+    parser.add_argument("--table", action="store_true", help="all benchmarks of media, and what is wanted")
+    parser.add_argument("--only", nargs="+", choices=every, default=every, help="with --table: these rows")
     given = parser.parse_args()
+    if given.table:
+        for what, wanted, found in all_rows(given.only, given.size or ["1280x720", "1920x1080"], given.rounds):
+            print(f"{what:44} wanted {wanted:14} found {found}")
+        return
     sizes = [tuple(int(n) for n in size.split("x")) for size in given.size or ["1280x720"]]
     rows = [measure((w, h), given.seconds, given.rounds, given.threads) for w, h in sizes]
     if given.json:
