@@ -22,6 +22,9 @@ class InvertE4EOptions(LearnedOptions):
     """Weights of e4e, and how it runs."""
 
     weights: str = Field("e4e-ffhq", description="a name of `vidswap weights list`, a file, or random, random:256")
+    rows: int | None = Field(
+        None, ge=1, description="the first so many rows of the code alone; the others cost nothing"
+    )
 
 
 class InvertPSPOptions(LearnedOptions):
@@ -55,7 +58,8 @@ class _Encoding(Learned[LearnedT]):
 
     def fits(self, loaded: LoadedEncoder, sizes: dict[str, tuple[int, ...]]) -> None:
         """Say of which shape the codes will be."""
-        sizes["wplus"] = tuple(loaded.mean.shape)
+        rows, width = loaded.mean.shape
+        sizes["wplus"] = (min(rows, getattr(self.options, "rows", None) or rows), width)
 
     def start(self, loaded: LoadedEncoder, device: torch.device) -> None:
         """Bring the encoder to the device."""
@@ -68,6 +72,7 @@ class _Encoding(Learned[LearnedT]):
             precision=options.precision,
             batch=options.batch,
             steps=getattr(options, "steps", 1),
+            rows=getattr(options, "rows", None),
         )
 
     def __call__(self, batch: Batch) -> Batch:

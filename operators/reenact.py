@@ -30,7 +30,7 @@ class BlendPortraitOptions(CanvasOptions):
     sound: bool = Field(True, description="keep the driver's sound and other streams")
 
 
-def _placed(size: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
+def placed(size: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
     """(2, 3) from pixels of a portrait of `size` to a canvas that it covers, both (w, h); the middle is kept."""
     scale = max(canvas[0] / size[0], canvas[1] / size[1])
     offset = [(c - 1) / 2 - scale * (s - 1) / 2 for s, c in zip(size, canvas, strict=True)]
@@ -51,7 +51,7 @@ class InvertPortrait(Operator[CanvasOptions]):
         size = (self.options.width, self.options.height)
         images, points = [], []
         for picture, landmarks in zip(batch["picture"], batch["landmarks"], strict=True):
-            matrix = _placed((picture.width, picture.height), size)
+            matrix = placed((picture.width, picture.height), size)
             images.append(picture.crop(matrix, size))
             moved = landmarks * matrix[0, 0]
             moved[:, :2] += matrix[:, 2]

@@ -7,7 +7,7 @@ import functools
 import torch
 
 from vidswap.latents.generators import RandomWeights, random_generator
-from vidswap.nets import encoders, stylegan2_keys
+from vidswap.nets import encoders, landmark_mapper, stylegan2_keys, stylemask
 from vidswap.nets.layers import seeded
 
 WIDTHS = (16, 16, 16, 16, 32)
@@ -57,4 +57,27 @@ def generator_file(path, size=32, family="stylegan2"):
     from safetensors.torch import save_file
 
     save_file({name: value.contiguous() for name, value in generator(size, family).state_dict().items()}, path)
+    return path
+
+
+def encoder_file(path, rows=16):
+    """An e4e-like encoder alone, with a mean code of its own: of a StyleGAN3, with 16 rows."""
+    state = {f"encoder.{k}": v for k, v in encoder("e4e", rows).state_dict().items()}
+    mean = 0.1 * torch.randn(rows, 512, generator=torch.Generator().manual_seed(6))
+    torch.save({"state_dict": state, "latent_avg": mean, "opts": {"start_from_latent_avg": True}}, path)
+    return path
+
+
+def masks_file(path, size=64, seed=5, widths=None):
+    """StyleMask's networks for a generator of `size` px, or of these widths, as they are released."""
+    config = stylemask.Config(widths) if widths else stylemask.Config.of(generator(size).config)
+    net = seeded(lambda: stylemask.MaskNetworks(config), seed)
+    torch.save({"step": 1, "mask_net": net.state_dict(), "num_layers_control": len(config.widths)}, path)
+    return path
+
+
+def mapper_file(path, rows=16, seed=6):
+    """A narrow landmark mapper."""
+    config = landmark_mapper.Config((4, 8, 8, 16), 145, 32, rows)
+    torch.save(seeded(lambda: landmark_mapper.LandmarkMapper(config), seed).state_dict(), path)
     return path

@@ -119,7 +119,7 @@ def swap(
 ) -> None:
     """Put the face of a portrait onto the faces of a video."""
     given = _all(locals())
-    running.run_pipeline(pipeline=running.swap_pipeline(given.pop("method"), given.pop("pipeline")), **given)
+    running.run_pipeline(pipeline=running.chosen_pipeline("swap", given.pop("method"), given.pop("pipeline")), **given)
 
 
 @app.command()
@@ -128,11 +128,34 @@ def reenact(
     driver: Annotated[Path, typer.Option("--driver", "-d", help="The video whose face moves the portrait.")],
     output: Output,
     options: Options = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="mesh (default; needs no weights), stylemask or landmarks (StyleGAN2 and 3)."),
+    ] = None,
     size: Annotated[
-        int, typer.Option("--size", min=64, max=4096, help="Longest side of the result in pixels; never enlarged.")
-    ] = 768,
+        int | None,
+        typer.Option(
+            "--size",
+            min=64,
+            max=4096,
+            help="Longest side of the portrait's picture (768; never enlarged), or of learned methods' square (1024).",
+        ),
+    ] = None,
     sound: Annotated[bool, typer.Option("--sound/--no-sound", help="Keep the driver's sound.")] = True,
-    pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "reenact-mesh",
+    paste: Annotated[
+        bool, typer.Option("--paste", help="Learned methods: the face in the portrait's own picture, not its square.")
+    ] = False,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Learned methods: portrait, driver and result in one picture.")
+    ] = False,
+    psi: Annotated[
+        float | None, typer.Option("--psi", help="stylemask: truncation of the codes, 1 by default; once it was 0.7.")
+    ] = None,
+    inversion: Annotated[
+        str | None,
+        typer.Option("--inversion", help="Learned methods: how the portrait is inverted: e4e, restyle, psp."),
+    ] = None,
+    pipeline: Annotated[str | None, typer.Option(help="Pipeline by name or YAML file, instead of --method.")] = None,
     face: Face = None,
     source_face: SourceFace = None,
     disclose: Disclose = None,

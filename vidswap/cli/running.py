@@ -43,38 +43,87 @@ def run_pipeline(
     tell(execute(ready, target, output, bind_sources(source, ready.sources), settings))
 
 
-def swap_pipeline(method: str | None, pipeline: str | None) -> str:
-    """The pipeline that `--method` or `--pipeline` names. Raises InputError for both, and for an unknown method."""
+def chosen_pipeline(task: str, method: str | None, pipeline: str | None) -> str:
+    """The pipeline that `--method` or `--pipeline` names; by default that of the meshes. task: "swap" or "reenact".
+
+    Raises InputError for both, and for an unknown method.
+    """
     from vidswap.graph import InputError
     from vidswap.graph.registry import pipeline_files
 
     if method is None:
-        return pipeline or "swap-mesh"
+        return pipeline or f"{task}-mesh"
     if pipeline is not None:
-        raise InputError("--method and --pipeline both say how faces are swapped; give one of them")
-    known = sorted(name.removeprefix("swap-") for name in pipeline_files() if name.startswith("swap-"))
+        raise InputError("--method and --pipeline both name the pipeline; give one of them")
+    known = sorted(name.removeprefix(f"{task}-") for name in pipeline_files() if name.startswith(f"{task}-"))
     if method not in known:
         raise InputError(f"--method {method!r} is none of {', '.join(known)}")
-    return f"swap-{method}"
+    return f"{task}-{method}"
 
 
-def reenact(*, source: str, driver: Path, size: int, sound: bool, options: list[str] | None, **given: Any) -> None:
-    """The portrait's size becomes the canvas's; the driver is target and source at once."""
+def reenact(
+    *,
+    source: str,
+    driver: Path,
+    method: str | None,
+    pipeline: str | None,
+    size: int | None,
+    sound: bool,
+    paste: bool,
+    side_by_side: bool,
+    psi: float | None,
+    inversion: str | None,
+    options: list[str] | None,
+    **given: Any,
+) -> None:
+    """The portrait's size becomes the canvas's; the driver is the target, and a source where a method calibrates by it.
+
+    Raises InputError for options that the method has not.
+    """
+    from vidswap.graph import InputError
+    from vidswap.graph.registry import find_pipeline
+    from vidswap.graph.specification import load_specification
+
+    chosen = chosen_pipeline("reenact", method, pipeline)
+    specification = load_specification(find_pipeline(chosen))
+    stages = {stage.name: stage.use for stage in specification.stages}
+    learned = "still" in stages
+    if not learned:
+        for name, value in (("--paste", paste), ("--side-by-side", side_by_side), ("--inversion", inversion)):
+            if value:
+                raise InputError(f"{name} is for the learned methods, not for {specification.name}; leave it out")
+    if psi is not None and "map.stylemask" not in stages.values():
+        raise InputError(f"--psi is for --method stylemask, not for {specification.name}; leave it out")
+    width, height = _canvas(source, size, whole=paste or not learned, largest=1024 if learned else 768)
+    shown = ("still", "blend", "rest") if learned else ("invert", "generate", "blend")
+    set_here = [f"{stage}.{n}={v}" for stage in shown for n, v in (("width", width), ("height", height))]
+    set_here += [f"{stage}.sound={str(sound).lower()}" for stage in shown[2 - learned :]]
+    if learned:
+        set_here += [f"{stage}.paste={str(paste).lower()}" for stage in shown]
+        set_here += [f"{stage}.beside={str(side_by_side).lower()}" for stage in shown[1:]]
+    if psi is not None:
+        set_here.append(f"map.psi={psi}")
+    if inversion:
+        set_here.append(f"portrait.use=invert.source-{inversion}")
+    bound = {"source": source, "driver": driver}
+    run_pipeline(
+        pipeline=chosen,
+        target=driver,
+        source=[f"{name}={path}" for name, path in bound.items() if name in specification.sources],
+        options=[*set_here, *(options or [])],
+        **{"regions": None, "strength": None, "blend": None, "smart_copy": None, "deinterlace": None, **given},
+    )
+
+
+def _canvas(source: str, size: int | None, *, whole: bool, largest: int) -> tuple[int, int]:
+    """Width and height of the animated portrait: of its picture as a `whole`, or of the face's square."""
+    if not whole:
+        side = 2 * round((size or largest) / 2)
+        return side, side
     from vidswap import media
     from vidswap.operators.reenact import canvas_size
 
-    width, height = canvas_size(media.probe(Path(source)), size)
-    set_here = [
-        f"{stage}.{name}={value}"
-        for stage in ("invert", "generate", "blend")
-        for name, value in (("width", width), ("height", height))
-    ]
-    run_pipeline(
-        target=driver,
-        source=[f"source={source}", f"driver={driver}"],
-        options=[*set_here, f"blend.sound={str(sound).lower()}", *(options or [])],
-        **{"regions": None, "strength": None, "blend": None, "smart_copy": None, "deinterlace": None, **given},
-    )
+    return canvas_size(media.probe(Path(source)), size or largest)
 
 
 def chosen_faces(

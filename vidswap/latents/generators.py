@@ -213,7 +213,18 @@ class Painter:
     def pictures(self, wplus: Tensor) -> np.ndarray:
         """W+ (N, L, D) -> (N, R, R, 3) uint8 RGB. Raises InputError for codes that do not fit."""
         self.check_codes(tuple(wplus.shape[1:]))
-        made = self._batches(lambda codes: spaces.to_uint8(self.synthesis(codes)), wplus)
+        return self._made(lambda codes: spaces.to_uint8(self.synthesis(codes)), wplus)
+
+    def of_styles(self, styles: Tensor) -> np.ndarray:
+        """S of a StyleGAN2, all layers side by side (N, width) -> (N, R, R, 3) uint8 RGB."""
+        net, synthesis = self.loaded.net, self.synthesis
+        if not isinstance(net, stylegan2.Generator) or not isinstance(synthesis, stylegan2_fast.FastSynthesis):
+            raise InputError(f"{self.loaded.title}: codes in S are for StyleGAN2")
+        space = spaces.StyleSpace.of(net.config)
+        return self._made(lambda codes: spaces.to_uint8(synthesis.from_styles(space.split(codes))), styles)
+
+    def _made(self, run: Callable[[Tensor], Tensor], codes: Tensor) -> np.ndarray:
+        made = self._batches(run, codes)
         self.warnings += self._batches.told
         self._batches.told = []
         return made.numpy()

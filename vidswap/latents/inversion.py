@@ -172,7 +172,7 @@ class Inverter:
     """Crops to W+, some at a time; see `InBatches`. `warnings` are for the user.
 
     steps: of ReStyle; the first one compares the crop with the picture of the mean code, each further one with the
-    picture of the code so far.
+    picture of the code so far. rows: only so many of the first rows of codes are made (e4e).
     """
 
     def __init__(
@@ -183,13 +183,16 @@ class Inverter:
         precision: Precision = "fp32",
         batch: int = 8,
         steps: int = 5,
+        rows: int | None = None,
     ) -> None:
         self.device, self.steps = device, steps
         self.warnings = list(loaded.warnings)
         self._batches = InBatches(device, batch, what=loaded.title)
         if device.type == "cuda":
             full_float32()
-        self._mean = loaded.mean.to(device)
+        self._rows = min(rows or len(loaded.mean), len(loaded.mean))
+        self._only = {} if rows is None else {"rows": self._rows}
+        self._mean = loaded.mean[: self._rows].to(device)
         self._painter: Painter | None = None
         self._net = loaded.net.to(device)
         self.precision: Precision = "fp32"
@@ -245,5 +248,5 @@ class Inverter:
         return codes
 
     def _offsets(self, images: Tensor) -> Tensor:
-        made = self._net(images.to(DTYPES[self.precision])).float()
+        made = self._net(images.to(DTYPES[self.precision]), **self._only).float()
         return made[:, None] if made.ndim == 2 else made
