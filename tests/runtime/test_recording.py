@@ -159,19 +159,19 @@ def test_timings_sum_by_stage_part_and_worker_and_grow_by_a_number_for_each_segm
     timings = Timings(parts)
     for segment in range(1000):
         task = PartTask(2, segment)
+        timings(Given(task, 90.0))
+        timings(Lost(task, "the worker died"))
         timings(Given(task, 100.0))
         spans = (Span("blend", 101.0, 0.5, memory_mb=200.0 + segment % 3), Span("blend", 101.5, 0.25, "wait"))
         timings(Progress(task, 10, 9, {"blend": 0.5}, spans, 7, "node-a"))
         facts = {"frames": 10, "frames_with_faces": 9}
         timings(Done(task, "f", facts, (), 7, 300.0, "node-a", 101.0, 2.0 + (segment == 17), {"encode": 0.125}))
-    timings(Lost(PartTask(0, 3), "the worker died"))
     blend, encode = timings.stages["blend"], timings.stages["encode"]
     assert (blend.seconds, blend.wait_s, blend.memory_mb, encode.seconds) == (500.0, 250.0, 202.0, 125.0)
     assert (timings.frames_of("blend"), timings.parts[2].seconds, timings.queue_s) == (10_000, 2001.0, 1000.0)
     assert timings.parts[2].slowest[0] == (3.0, 17) and len(timings.parts[2].slowest) == 5
     (worker,) = timings.workers.items()
     assert worker[0] == ("node-a", 7) and (worker[1].tasks, worker[1].memory_mb) == (1000, 300.0)
-    assert timings.retries == ["analysis of segment 3: the worker died"]
     assert not timings._given and len(timings.finished.amounts) <= 240
 
 

@@ -66,3 +66,21 @@ def test_finished_segments_come_out_before_the_end_is_analysed():
         order.append(task)
         schedule.finish(task)
     assert order.index(PartTask(2, 0)) < order.index(PartTask(0, 10))
+
+
+def test_analysis_is_kept_ahead_of_compositing():
+    segments = cut(500, (), 10)
+
+    def composited(ahead):
+        """The segments that analysis had taken when each one's compositing began."""
+        schedule = Schedule(parts(), segments, window=20, ahead=ahead)
+        analysed, found = 0, []
+        while (task := schedule.next()) is not None:
+            schedule.finish(task)
+            analysed += task.part == 0
+            found += [analysed - task.segment] if task.part == 2 else []
+        assert schedule.finished
+        return found[: len(segments) - 10]
+
+    assert set(composited(0)) == {3}
+    assert set(composited(6)) == {6}

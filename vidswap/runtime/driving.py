@@ -21,6 +21,8 @@ from .spans import span
 from .store import save_tables
 
 IN_FLIGHT_PER_WORKER = 2
+LEAST_AHEAD = 3
+"""Analysis is so many segments ahead of compositing, or one for two workers, and never more than one for each."""
 
 
 class Drive:
@@ -99,7 +101,8 @@ class Drive:
         self.order = order
         running: set[Task] = set()
         while not self.schedule.finished:
-            self.schedule.widen(IN_FLIGHT_PER_WORKER * max(1, pool.size))
+            workers = max(1, pool.size)
+            self.schedule.widen(IN_FLIGHT_PER_WORKER * workers, min(workers, max(LEAST_AHEAD, workers // 2)))
             for failed in self.retries.due():
                 self.schedule.put_back(failed)
             self._hand_out(pool, scans, running)

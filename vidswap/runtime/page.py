@@ -19,11 +19,12 @@ from vidswap.graph import Pipeline, Segment
 from .report import Report
 from .resuming import versions
 from .settings import RunSettings, available_cores
-from .timings import Bins, Timings
+from .timings import Bins, Timings, part_name
 
 SHEET_FRAMES = 6
 SHEET_WIDTH = 480
 JPEG_QUALITY = 85
+MOST_RETRIES_TOLD = 200
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #3b82c4; }
@@ -56,7 +57,8 @@ def write_page(
         f"<h1>{_text(Path(report.output).name)}</h1>",
         _outcome(report, error),
         _section("Warnings", _list(report.warnings)) if report.warnings else "",
-        _section("Tried again", _retries(timings)) if timings.lost else "",
+        _section("Tried again", _retries(report, pipeline)) if report.retries else "",
+        _section("Left as they were", _skipped(report)) if report.skipped else "",
         _section("Before and after", _figures(sheet)) if sheet else "",
         _section("Stages", _stages(timings)),
         _section("Parts", _parts(timings)),
@@ -190,9 +192,20 @@ def _workers(report: Report, timings: Timings) -> str:
     return _table(["worker", "at work", "tasks", "seconds at work", "share", "peak memory MiB"], rows, text=1) + told
 
 
-def _retries(timings: Timings) -> str:
-    more = timings.lost - len(timings.retries)
-    return _list([*timings.retries, *([f"and {more} more"] if more else [])])
+def _retries(report: Report, pipeline: Pipeline) -> str:
+    more = len(report.retries) - MOST_RETRIES_TOLD
+    told = [f"{_named(r['task'], pipeline)}: {r['reason']}" for r in report.retries[:MOST_RETRIES_TOLD]]
+    return _list([*told, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _named(key: str, pipeline: Pipeline) -> str:
+    """What people call the task with this key in the journal."""
+    part, _, segment = key.partition("/")
+    return f"{part_name(pipeline.parts, int(part))} of segment {segment}" if part.isdigit() else key.replace("/", " ")
+
+
+def _skipped(report: Report) -> str:
+    return _list(f"frames {s['start']} to {s['stop'] - 1}: {s['reason']}" for s in report.skipped)
 
 
 def _run_facts(

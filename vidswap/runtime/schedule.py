@@ -2,7 +2,9 @@
 
 A part of a segment may run when the part before it is done on all segments within its context, an ordered one also when
 the segment before it is. Later parts come first, so that segments are finished as a wave, not after a barrier; the
-analysis may be only a bounded number of segments ahead of what is finished, so that nothing grows with the video.
+analysis may be only a bounded number of segments ahead of what is finished, so that nothing grows with the video. It
+keeps some segments ahead, too: workers that all composite would all need an analysis at the same time, and meanwhile
+leave a GPU that serves compositing without work.
 """
 
 from __future__ import annotations
@@ -18,13 +20,20 @@ class Schedule:
     """The tasks of one run.
 
     `window` is how many unfinished segments may be in flight, beside those that the contexts need. One that takes long
-    counts as one of them, and does not hold the others back.
+    counts as one of them, and does not hold the others back. The first part shall have taken `ahead` segments more than
+    the last one.
     """
 
     def __init__(
-        self, parts: Sequence[Part], segments: Sequence[Segment], sources: Iterable[str] = (), window: int = 4
+        self,
+        parts: Sequence[Part],
+        segments: Sequence[Segment],
+        sources: Iterable[str] = (),
+        window: int = 4,
+        ahead: int = 0,
     ) -> None:
         self.parts, self.segments = parts, segments
+        self.ahead = ahead
         self._sources_left = {SourceTask(s) for s in sources}
         self._sources_pending = sorted(self._sources_left, key=lambda t: t.source)
         self._reach = sum(_segments_ahead(segments, part.context) for part in parts)
@@ -41,15 +50,17 @@ class Schedule:
         """Whether all is done."""
         return not self._sources_left and all(len(done) == len(self.segments) for done in self._done)
 
-    def widen(self, window: int) -> None:
+    def widen(self, window: int, ahead: int = 0) -> None:
         """Let so many unfinished segments be in flight, beside those that the contexts need, if that is more."""
         self.window = max(self.window, window + self._reach)
+        self.ahead = max(self.ahead, ahead)
 
     def next(self) -> Task | None:
         """Take the next task that may run, or None when none may at present."""
         if self._sources_pending:
             return self._sources_pending.pop(0)
-        for part in reversed(self.parts):
+        short = len(self._taken[0]) - len(self._taken[-1]) < self.ahead
+        for part in (*self.parts[: int(short)], *reversed(self.parts)):
             found = self._next_of(part)
             if found is not None:
                 self._taken[part.index].add(found)

@@ -11,7 +11,6 @@ from vidswap.graph import Part
 from .order import Done, PartTask, Progress, SourceTask, Task
 from .report import Event, Given, Lost, Started
 
-MOST_RETRIES_TOLD = 200
 SLOWEST_TOLD = 5
 MOST_BINS = 240
 
@@ -78,7 +77,6 @@ class Timings:
 
     Attributes:
         parts, stages, workers: by part index, stage name, and (node, process).
-        retries: what was lost and tried again, the first ones; `lost` counts all.
         queue_s: how long tasks waited for a worker, summed.
         faces: frames with faces by segment, of those with any that were finished by this run.
         finished: frames by second of the run in which their segment was finished.
@@ -89,8 +87,6 @@ class Timings:
         self.parts = [PartTiming(part_name(parts, i)) for i in range(len(parts))]
         self.stages: dict[str, StageTiming] = {}
         self.workers: dict[tuple[str, int], WorkerTiming] = {}
-        self.retries: list[str] = []
-        self.lost = 0
         self.queue_s = 0.0
         self.faces: dict[int, int] = {}
         self.finished = Bins()
@@ -106,9 +102,6 @@ class Timings:
             self._given[event.task] = event.at_s
         elif isinstance(event, Lost):
             self._given.pop(event.task, None)
-            self.lost += 1
-            if len(self.retries) < MOST_RETRIES_TOLD:
-                self.retries.append(f"{task_name(event.task, self._parts)}: {event.reason}")
         else:
             self._add(event)
 
