@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 
 from .streams import enduring
@@ -19,8 +20,11 @@ def main() -> None:
         sys.stdout, written = enduring(sys.stdout, 1)
         with _worker_started_early(sys.argv[1:]):
             # Imported here, so that Ctrl-C while Python still imports is answered in one line too.
+            gc.disable()
             from .app import main as run
 
+            gc.freeze()
+            gc.enable()
             run()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import os
 import signal
 import sys
@@ -59,6 +60,7 @@ def main(descriptor: int, parent: int) -> None:
     """Serve tasks of the process `parent` until it hangs up."""
     # Ctrl-C reaches the whole foreground group; the driver alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
     _die_by_signal()
     if os.getppid() != parent:
         os._exit(1)
@@ -78,6 +80,9 @@ def serve(connection: Any, parent: int) -> None:
     places = [recv_handle(connection) for _ in message.copies]
     _write_to(message.log)
     preload(message.order.pipeline)
+    # What is loaded stays: the collector need not look at it again and again, and copies go on sharing its memory.
+    gc.freeze()
+    gc.enable()
     made = _copied(connection, places, message.copies, parent)
     if made is not None:
         connection = made
