@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -30,10 +30,22 @@ class E4SOptions(LearnedOptions):
     weights: str = Field("e4s", description="a name of `vidswap weights list`, a file, or random, random:64 for trials")
 
 
-class _E4S(Learned[E4SOptions]):
-    """What both stages with E4S's networks have in common."""
+class InvertE4SOptions(E4SOptions):
+    """The same; the encoder runs in fp32."""
 
-    Options = E4SOptions
+    @field_validator("precision")
+    @classmethod
+    def _exact(cls, value: str) -> str:
+        if value != "fp32":
+            raise ValueError("the region encoder runs in fp32; leave the precision out")
+        return value
+
+
+E4ST = TypeVar("E4ST", bound=E4SOptions)
+
+
+class _E4S(Learned[E4ST]):
+    """What stages with E4S's networks have in common."""
 
     def load(self) -> RGI:
         """The networks. Raises InputError."""
@@ -44,7 +56,7 @@ class _E4S(Learned[E4SOptions]):
         return load_networks(self.options.weights)
 
 
-class InvertE4S(_E4S):
+class InvertE4S(_E4S[InvertE4SOptions]):
     """Style vectors of the regions of target and driven face, both in one batch of the encoder.
 
     Where there is no driven face, as for a source, its vectors are the face's own.
@@ -54,6 +66,7 @@ class InvertE4S(_E4S):
     needs = ("crop", "regions")
     uses = ("driven", "driven_regions")
     gives = ("vectors", "driven_vectors")
+    Options = InvertE4SOptions
     gpu_memory_gib = 4.0
 
     def fits(self, loaded: RGI, sizes: dict[str, tuple[int, ...]]) -> None:
@@ -83,12 +96,13 @@ class InvertE4S(_E4S):
         return batch.with_columns(vectors=own, driven_vectors=driven)
 
 
-class GenerateE4S(_E4S):
+class GenerateE4S(_E4S[E4SOptions]):
     """The picture that vectors and label map stand for, and its cover as E4S has it."""
 
     kind = "generate"
     needs = ("style_vectors", "label_map", "crop")
     gives = ("image",)
+    Options = E4SOptions
     gpu_memory_gib = 8.0
 
     def fits(self, loaded: RGI, sizes: dict[str, tuple[int, ...]]) -> None:
@@ -106,7 +120,10 @@ class GenerateE4S(_E4S):
         """Bring the generator to the device."""
         from vidswap.latents.region_networks import RegionPainter
 
-        self._painter: RegionPainter = RegionPainter(loaded, device, self.options.batch)
+        options = self.options
+        self._painter: RegionPainter = RegionPainter(
+            loaded, device, options.batch, options.precision, title=options.weights
+        )
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds image (S, S, 3) uint8 to each row, in the size of the crop."""
@@ -137,21 +154,21 @@ class BlendE4SOptions(Options):
     )
     cover: str = Field(
         "auto",
-        description="what is shown: picture (with ears and neck), video (without), auto (as the target is), or "
-        "regions, with commas",
+        description="what is shown: picture (with ears and neck), video (without), auto (as the target is), changed "
+        "(what a drawn map changes alone), or regions, with commas, besides",
     )
 
     @field_validator("cover")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in ("auto", "picture", "video"):
+        if value not in ("auto", "picture", "video", "changed"):
             from vidswap.latents.regions import named
 
             try:
                 named(value)
             except InputError as error:
                 raise ValueError(
-                    str(error).replace("regions is", "cover is auto, picture, video or regions, not")
+                    str(error).replace("regions is", "cover is auto, picture, video, changed or regions, not")
                 ) from None
         return value
 
@@ -192,6 +209,8 @@ class BlendE4S(Operator[BlendE4SOptions]):
     def _shown(self, labels: np.ndarray, hole: np.ndarray) -> np.ndarray:
         if self._kind == "picture" or self._kind == "video":
             return regional_blending.foreground(labels, hole, self._kind)  # type: ignore[arg-type]
+        if self._kind == "changed":
+            return hole.astype(np.uint8)
         from vidswap.latents.regions import named
 
         return (np.isin(labels, named(self._kind)) | hole).astype(np.uint8)

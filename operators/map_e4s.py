@@ -140,8 +140,10 @@ class MapE4S(Operator[MapE4SOptions]):
     def __call__(self, batch: Batch) -> Batch:
         """Adds style_vectors (12, D) float32 to each row."""
         vectors = batch["vectors"].astype(np.float32)
+        shown = regions.regions_of([label_maps.unpacked(bytes(kept))[0] for kept in batch["label_map"]])
         if not self._means:
-            return batch.with_columns(style_vectors=vectors)
+            nobody = np.zeros(vectors.shape[1:], np.float32)
+            return batch.with_columns(style_vectors=regions.completed(vectors, nobody, shown))
         becomes = people_of(batch, len(self._means))
         means = np.stack(self._means)[becomes]
         is_steady = np.array(self._steady)[becomes][:, None, None]
@@ -156,7 +158,6 @@ class MapE4S(Operator[MapE4SOptions]):
             skin=options.skin,
         )
         if options.rule == "paper":
-            shown = regions.regions_of([label_maps.unpacked(bytes(kept))[0] for kept in batch["label_map"]])
             for person, mean in enumerate(self._means):
                 rows = np.flatnonzero(becomes == person)
                 made[rows] = regions.completed(made[rows], mean, shown[rows])

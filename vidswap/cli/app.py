@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import app_looking, batch, generate, running, weights
+from . import app_looking, batch, edit_regions, generate, running, weights
 from .console import all_but_voice as _all
 from .ending import exit_code
 from .options import (
@@ -67,6 +67,7 @@ app = typer.Typer(
 )
 app.add_typer(weights.app)
 app.add_typer(generate.app)
+app.add_typer(edit_regions.app)
 app.add_typer(app_looking.app)
 
 

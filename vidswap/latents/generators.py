@@ -24,7 +24,7 @@ Family = Literal["stylegan2", "stylegan3"]
 Net = stylegan2.Generator | stylegan3.Generator
 _FAMILIES: dict[str, Any] = {"stylegan2": stylegan2, "stylegan3": stylegan3}
 _TITLES = {"stylegan2": "StyleGAN2", "stylegan3": "StyleGAN3"}
-_PRECISIONS: dict[str, stylegan2_fast.Precision] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+PRECISIONS: dict[str, stylegan2_fast.Precision] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _RANDOM_PIXELS = 64
 _FULL_FROM = 256
 """Random networks for pictures of fewer pixels a side are narrow: they are for tests and trials of a pipeline."""
@@ -184,13 +184,13 @@ class Painter:
         synthesis: stylegan2_fast.FastSynthesis | stylegan3_fast.FastSynthesis
         if isinstance(net, stylegan2.Generator):
             synthesis, error = stylegan2_fast.fastest_exact_enough(
-                net.synthesis, codes, precision=_PRECISIONS[precision], bound=BOUNDS[precision], device=self.device
+                net.synthesis, codes, precision=PRECISIONS[precision], bound=BOUNDS[precision], device=self.device
             )
             if synthesis.precision != "float32":
                 return synthesis, precision
             told = ""
         else:
-            synthesis = stylegan3_fast.FastSynthesis(net.synthesis, precision=_PRECISIONS[precision])
+            synthesis = stylegan3_fast.FastSynthesis(net.synthesis, precision=PRECISIONS[precision])
             error = relative_rms(synthesis(codes), stylegan3_fast.FastSynthesis(net.synthesis)(codes))
             if error <= BOUNDS[precision]:
                 return synthesis, precision

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from vidswap.faces.label_maps import resized
 from vidswap.faces.regions import REGIONS
 from vidswap.graph.errors import InputError
-from vidswap.nets import rgi, rgi_keys, stylegan2
-from vidswap.nets.devices import InBatches
+from vidswap.latents.generators import PRECISIONS
+from vidswap.nets import rgi, rgi_fast, rgi_keys, stylegan2
+from vidswap.nets.devices import BOUNDS, InBatches, Precision, full_float32
 from vidswap.nets.layers import seeded
 from vidswap.nets.rgi_encoder import INPUT_SIDE
 
@@ -71,11 +72,37 @@ class VectorReader:
 
 
 class RegionPainter:
-    """Style vectors and label maps to pictures, in batches; noise is the checkpoint's own, the same in every frame."""
+    """Style vectors and label maps to pictures, in batches; noise is the checkpoint's own, the same in every frame.
 
-    def __init__(self, net: rgi.RGI, device: torch.device, batch: int) -> None:
+    Label maps equal to those of the rows before cost nothing to prepare. `title` names the weights in warnings.
+    """
+
+    def __init__(
+        self, net: rgi.RGI, device: torch.device, batch: int, precision: Precision = "fp32", title: str = "E4S"
+    ) -> None:
         self._net = net.to(device)
         self._run = InBatches(device, batch, what="generate.e4s")
+        if device.type == "cuda":
+            full_float32()
+        self._fast = self._prepared(precision, device, title)
+        self._known: rgi_fast.Masks | None = None
+
+    def _prepared(self, precision: Precision, device: torch.device, title: str) -> rgi_fast.FastRegionSynthesis:
+        synthesis = self._net.G.synthesis
+        if precision == "fp32":
+            return rgi_fast.FastRegionSynthesis(synthesis, device=device)
+        draw = torch.Generator().manual_seed(0)
+        vectors = torch.randn(1, *vector_shape(self._net), generator=draw).to(device)
+        corners = torch.arange(16, device=device).repeat_interleave(LABEL_SIDE // 16) % len(REGIONS)
+        labels = torch.minimum(corners[:, None], corners[None])[None].to(torch.uint8)
+        with torch.no_grad():
+            codes = self._net.codes(vectors)
+        made, _ = rgi_fast.fastest_exact_enough(
+            synthesis, codes, labels, precision=PRECISIONS[precision], bound=BOUNDS[precision], device=device
+        )
+        if made.precision == "float32":
+            self._run.told.append(f"{title}: {precision} differs from fp32 by more than {BOUNDS[precision]:g}; in fp32")
+        return made
 
     def __call__(self, vectors: np.ndarray, labels: Sequence[np.ndarray]) -> np.ndarray:
         """(N, R, R, 3) uint8 of vectors (N, 12, D) float32 and label maps (L, L) uint8."""
@@ -83,8 +110,8 @@ class RegionPainter:
         return np.asarray(self._run(self._painted, given, stacked(labels)).numpy())
 
     def _painted(self, vectors: Tensor, labels: Tensor) -> Tensor:
-        images = self._net(self._net.codes(vectors), labels)
-        return to_bytes(images)
+        self._known = self._fast.masks(labels, self._known)
+        return to_bytes(self._fast(self._net.codes(vectors), self._known))
 
     def take_warnings(self) -> list[str]:
         """What there was to tell since the last call."""
