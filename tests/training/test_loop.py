@@ -103,8 +103,8 @@ def test_a_damaged_checkpoint_is_told(tmp_path):
 
 
 def test_half_precision_is_for_cuda(tmp_path):
-    with pytest.raises(InputError, match="precision bfloat16 is for CUDA; on cpu training runs in float32"):
-        run(tmp_path / "run", precision="bfloat16")
+    with pytest.raises(InputError, match="precision bf16 is for CUDA; on cpu training runs in fp32"):
+        run(tmp_path / "run", precision="bf16")
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import app_looking, batch, edit_regions, generate, running, weights
+from . import app_looking, batch, edit_regions, generate, running, train, weights
 from .console import all_but_voice as _all
 from .ending import exit_code
 from .options import (
@@ -66,6 +66,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(weights.app)
+app.add_typer(train.app)
 app.add_typer(generate.app)
 app.add_typer(edit_regions.app)
 app.add_typer(app_looking.app)

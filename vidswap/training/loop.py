@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from vidswap.files import written_whole
 from vidswap.graph.errors import InputError, Interrupted
+from vidswap.nets.devices import DTYPES, Precision
 from vidswap.training.logs import Logs
 
-Precision = Literal["float32", "bfloat16", "float16"]
 Losses = dict[str, Tensor]
 
 
@@ -43,7 +43,7 @@ class Plan:
     clip: float = 0.0
     ema: float = 0.0
     seed: int = 0
-    precision: Precision = "float32"
+    precision: Precision = "fp32"
     save_every: int = 1000
     log_every: int = 50
 
@@ -110,11 +110,10 @@ class Run:
         fresh: bool = False,
     ) -> None:
         self.task, self.plan, self.folder, self.device = task, plan, folder, torch.device(device)
-        if plan.precision != "float32" and self.device.type != "cuda":
-            raise InputError(f"precision {plan.precision} is for CUDA; on {self.device.type} training runs in float32")
+        if plan.precision != "fp32" and self.device.type != "cuda":
+            raise InputError(f"precision {plan.precision} is for CUDA; on {self.device.type} training runs in fp32")
         self.step = 0
-        self.settings = {**settings, "plan": _deciding(plan)}
-        _claim(folder, self.settings, fresh)
+        claim(folder, settings, plan, fresh)
         self._optimisers = {
             name: torch.optim.Adam(
                 [p for p in player.parameters() if p.requires_grad],
@@ -124,7 +123,7 @@ class Run:
             )
             for name, player in task.players.items()
         }
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == "float16")
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == "fp16")
         self.average: dict[str, Tensor] = {}
         if plan.ema:
             state = task.players[task.averaged].state_dict()
@@ -186,7 +185,7 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate(self.step)
             optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, _DTYPES[plan.precision], enabled=plan.precision != "float32"):
+            with torch.autocast(self.device.type, DTYPES[plan.precision], enabled=plan.precision != "fp32"):
                 losses = turn.losses()
             self._scaler.scale(losses["total"]).backward()
             if plan.clip:
@@ -255,7 +254,6 @@ class Run:
             raise InputError(f"{self.checkpoint}: cannot be gone on with ({reason}); --fresh begins anew") from None
 
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _FREE = ("steps", "save_every", "log_every")
 
 
@@ -268,9 +266,12 @@ def _under(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
 
 
-def _claim(folder: Path, settings: Mapping[str, Any], fresh: bool) -> None:
-    """Make the folder of a run, or find it to be of the same run."""
-    told = json.loads(json.dumps(settings))
+def claim(folder: Path, settings: Mapping[str, Any], plan: Plan, fresh: bool) -> None:
+    """Make the folder of a run, or find it to be of the same run. Raises InputError where it is of another.
+
+    fresh: forget what the folder's run has done.
+    """
+    told = json.loads(json.dumps({**settings, "plan": _deciding(plan)}))
     note = folder / "run.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

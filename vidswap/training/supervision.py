@@ -47,7 +47,7 @@ class Supervisor(Protocol):
 class ModelSupervisor:
     """The paper's terms: the source's shape in the driver's pose and expression; eyes and mouth as open as there."""
 
-    weights = {"shape": 1.0, "eyes": 1.0, "mouth": 1.0}
+    weights: Mapping[str, float] = {"shape": 1.0, "eyes": 1.0, "mouth": 1.0}
 
     def __init__(self, model: ShapeModel) -> None:
         self._model = model
@@ -69,7 +69,7 @@ class ModelSupervisor:
 class Structure:
     """The replacement without weights. See the module."""
 
-    weights = {"structure": 1.0, "colours": 1.0}
+    weights: Mapping[str, float] = {"structure": 1.0, "colours": 1.0}
 
     def __call__(self, driven: Tensor, source: Tensor, driver: Tensor) -> dict[str, Tensor]:
         """Mean absolute differences."""
