@@ -5,7 +5,7 @@ import torch
 from golden_nets import filled, keys_and_shapes, largest_gap, manifest_of, shapes_of, tensors_of
 
 from vidswap.graph.errors import InputError
-from vidswap.nets import encoders, ir_se50
+from vidswap.nets import encoders, ir_se50, latent_critic, resnet
 from vidswap.nets.layers import FullyConnected, assembled, seeded
 
 FAMILIES = {
@@ -13,6 +13,7 @@ FAMILIES = {
     "e4e_encoder4editing": (encoders.Encoder4Editing, encoders.Config()),
     "restyle_backbone_encoder": (encoders.BackboneEncoder, encoders.Config("backbone", 18, 6)),
     "restyle3_progressive_encoder": (encoders.ProgressiveEncoder, encoders.Config("backbone", 16, 6)),
+    "restyle_resnet34_encoder": (resnet.ResNetEncoder, encoders.Config("resnet", 18, 6)),
     "psp_backbone_into_w": (encoders.WEncoder, encoders.Config("w", 1, 3)),
     "psp_backbone_into_wplus": (encoders.WPlusEncoder, encoders.Config("wplus", 18, 3)),
 }
@@ -102,6 +103,14 @@ def test_small_blocks_give_the_published_values(shared):
     for tag, make in makers.items():
         net = assembled(make, tensors_of(path, f"{tag}.w."))
         assert largest_gap(net(golden[f"{tag}.in"]), golden[f"{tag}.out"]) <= 2e-5, tag
+    net = assembled(lambda: ir_se50.SqueezeExcitation(48), tensors_of(path, "se.48_r16.w."))
+    assert largest_gap(net(golden["se.48_r16.in"]), golden["se.48_r16.out"]) <= 2e-5
+    added = encoders.upsampled_sum(golden["upsample_add.top"], golden["upsample_add.lateral"])
+    assert largest_gap(added, golden["upsample_add.out"]) <= 2e-5
+    net = assembled(
+        lambda: FullyConnected(20, 12, lr=0.01, activate=True), tensors_of(path, "equal_linear.lr001_lrelu.w.")
+    )
+    assert largest_gap(net(golden["equal_linear.lr001_lrelu.in"]), golden["equal_linear.lr001_lrelu.out"]) <= 2e-5
 
 
 def model(shared, name, net, config):
@@ -114,6 +123,12 @@ def test_psp_and_e4e_give_the_published_codes(shared):
     psp, e4e = tensors_of(folder / "psp_filled.safetensors"), tensors_of(folder / "e4e_filled.safetensors")
     net = model(shared, "psp_gradual_style_encoder", *FAMILIES["psp_gradual_style_encoder"])
     assert largest_gap(net(psp["in.x"]), psp["out.psp_gradual"]) <= 2e-5
+    x = net.input_layer(psp["in.x"])
+    for i, unit in enumerate(net.body):
+        x = unit(x)
+        if i in (2, 6, 20, 23):
+            mean = psp[f"tap.body{i}.mean_hw"]
+            assert largest_gap(x.mean(dim=(2, 3)), mean) <= 2e-5 * max(1, float(mean.abs().max())), i
     # e4e has the same keys, hence the same synthetic weights.
     net = assembled(lambda: encoders.Encoder4Editing(encoders.Config()), net.state_dict())
     heads = net.rows(e4e["in.x"], 18)
@@ -147,3 +162,29 @@ def test_restyle_for_stylegan3_gives_the_published_residuals(shared):
     golden = tensors_of(shared / "fixtures/encoders/restyle3_filled.safetensors")
     net = model(shared, "restyle3_progressive_encoder", *FAMILIES["restyle3_progressive_encoder"])
     assert largest_gap(net(golden["in.x6"]), golden["out.restyle3_e4e"]) <= 2e-5
+
+
+def test_restyle_on_resnet_gives_the_published_residuals(shared):
+    golden = tensors_of(shared / "fixtures/encoders/restyle_filled.safetensors")
+    net = model(shared, "restyle_resnet34_encoder", *FAMILIES["restyle_resnet34_encoder"])
+    assert largest_gap(net(golden["in.x6"]), golden["out.restyle_resnet34"]) <= 2e-5
+    assert largest_gap(net(golden["in.x6"], rows=2), golden["out.restyle_resnet34"][:, :2]) <= 2e-5
+
+
+def test_the_critic_of_codes_gives_the_published_scores_and_losses(shared):
+    folder = shared / "fixtures/encoders"
+    golden = tensors_of(folder / "e4e_filled.safetensors")
+    manifest = manifest_of(folder / "manifest_e4e_latent_discriminator.json")
+    state = filled(manifest, kept)
+    net = assembled(lambda: latent_critic.LatentCritic(latent_critic.config_of(state)), state)
+    real, fake = net(golden["in.real_w"]), net(golden["in.fake_w"])
+    assert largest_gap(real, golden["out.d_real"]) <= 2e-5 and largest_gap(fake, golden["out.d_fake"]) <= 2e-5
+    assert abs(latent_critic.told_apart(real, fake) - golden["out.d_loss"]) <= 2e-5
+    assert abs(latent_critic.judged_real(fake) - golden["out.g_adv"]) <= 2e-5
+    with torch.enable_grad():
+        slope = latent_critic.slope_of_real(net, golden["in.real_w"])
+    assert abs(slope - golden["out.r1"]) <= 2e-5 * max(1, float(golden["out.r1"]))
+    spread = latent_critic.spread_of_rows(golden["in.latent"], stage=6)
+    assert abs(spread - golden["out.delta_reg.stage6"]) <= 2e-5 * max(1, float(golden["out.delta_reg.stage6"]))
+    with pytest.raises(InputError, match=r"mlp\.0\.weight"):
+        latent_critic.config_of({})

@@ -139,6 +139,8 @@ def test_filters_are_the_published_ones(ops):
 def test_activations_and_linear_layers_are_the_published_ones(ops):
     for case, clamp in (("bias_lrelu", None), ("bias_lrelu_clamp", 0.8)):
         close(leaky(ops[f"{case}.x"] + ops[f"{case}.b"][:, None, None], clamp), ops, case)
+    linear = (ops["bias_linear_clamp.x"] + ops["bias_linear_clamp.b"][:, None, None]).clamp(-0.8, 0.8)
+    close(linear, ops, "bias_linear_clamp")
     for case, lr in (("fc_lrelu_lr0.01", 0.01), ("fc_linear", 1.0)):
         layer = assembled(
             lambda lr=lr: FullyConnected(5, 7, lr=lr, activate=lr != 1.0),

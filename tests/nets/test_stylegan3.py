@@ -121,6 +121,23 @@ def test_the_filtered_activation_is_the_published_one(ops, case):
     close(made, golden["y"])
 
 
+def test_colours_are_only_clamped(ops):
+    x = ops["filtered_lrelu_torgb.x"] + ops["filtered_lrelu_torgb.b"][:, None, None]
+    made = stylegan3.filtered_leaky(x, None, None, up=1, down=1, padding=(0, 0), gain=1.0, slope=1.0, clamp=256)
+    close(made, ops["filtered_lrelu_torgb.y"])
+
+
+@pytest.mark.parametrize(("case", "gain"), [("sg3_modconv_3", 0.7), ("sg3_modconv_1", 1.3)])
+def test_convolutions_with_an_input_gain_are_the_published_ones(ops, case, gain):
+    weight = ops[f"{case}.w"]
+    layer = dataclasses.replace(stylegan3.Config.of_size(64).layers[0], in_channels=5, out_channels=6)
+    layer = dataclasses.replace(layer, kernel=weight.shape[2])
+    part = stylegan3.SynthesisLayer(layer, 4, 256.0)
+    part.weight.copy_(weight)
+    part.magnitude_ema.fill_(gain**-2)
+    close(part.convolved(ops[f"{case}.x"], ops[f"{case}.s"]), ops[f"{case}.y"])
+
+
 @pytest.mark.parametrize("case", ["sg3_fourier_input", "sg3_fourier_input_transform"])
 def test_the_fourier_input_is_the_published_one(ops, case):
     state = {name.partition(".state.")[2]: value for name, value in ops.items() if ".state." in name}

@@ -21,6 +21,7 @@ MANIFESTS = {
     "encoders/manifest_psp_backbone_into_w": ("w-encoder", None, {"inputs": 3}),
     "encoders/manifest_psp_backbone_into_wplus": ("pooled-encoder", None, {"rows": 18}),
     "encoders/manifest_restyle_backbone_encoder": ("backbone-encoder", None, {"rows": 18, "inputs": 6}),
+    "encoders/manifest_restyle_resnet34_encoder": ("resnet-encoder", None, {"rows": 18, "inputs": 6}),
     "encoders/manifest_restyle3_progressive_encoder": ("backbone-encoder", None, {"rows": 16, "inputs": 6}),
     "encoders/manifest_arcface_ir_se50": ("ir-se50", None, {}),
     "encoders/manifest_e4e_latent_discriminator": ("latent-discriminator", None, {"layers": 4}),

@@ -26,7 +26,7 @@ from vidswap.latents.generators import (
     random_weights,
     rows_of,
 )
-from vidswap.nets import encoders
+from vidswap.nets import encoders, resnet
 from vidswap.nets.devices import BOUNDS, DTYPES, InBatches, Precision, full_float32, relative_rms
 from vidswap.nets.layers import assembled, seeded
 from vidswap.weights import Checkpoint, load
@@ -40,7 +40,7 @@ SIDE = 256
 _NETWORKS: dict[str, tuple[str, ...]] = {
     "e4e": ("gradual-encoder",),
     "psp": ("gradual-encoder", "pooled-encoder", "w-encoder"),
-    "restyle": ("backbone-encoder", "gradual-encoder"),
+    "restyle": ("backbone-encoder", "gradual-encoder", "resnet-encoder"),
 }
 _NARROW = (16, 16, 16, 16, 32)
 
@@ -90,7 +90,8 @@ def load_encoder(weights: str, method: Method, kind: Kind = "auto") -> LoadedEnc
     if wants_render:
         decoder = generator_of(checkpoint, weights)
     rows = _rows(checkpoint, config, weights)
-    progressive = method == "e4e" or (wants_render and _kind(checkpoint, weights, kind) == "e4e")
+    asked = wants_render and config.family != "resnet"
+    progressive = method == "e4e" or (asked and _kind(checkpoint, weights, kind) == "e4e")
     net = assembled(lambda: _class(config, progressive)(config), state)
     title = checkpoint.parts[prefix].title
     mean = _mean(checkpoint, rows, config.w_dim, weights)
@@ -148,6 +149,8 @@ def _class(config: encoders.Config, progressive: bool) -> Any:
         return encoders.Encoder4Editing if progressive else encoders.GradualStyleEncoder
     if config.family == "backbone":
         return encoders.ProgressiveEncoder if progressive else encoders.BackboneEncoder
+    if config.family == "resnet":
+        return resnet.ResNetEncoder
     return encoders.WEncoder if config.family == "w" else encoders.WPlusEncoder
 
 

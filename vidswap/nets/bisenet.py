@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
+from vidswap.nets.resnet import Residual
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,6 @@ def config_of(state: Mapping[str, Tensor]) -> Config:
     return Config(state["conv_out.conv_out.weight"].shape[0])
 
 
-class _Residual(nn.Module):
-    """ResNet's basic unit."""
-
-    def __init__(self, inward: int, outward: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inward, outward, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outward)
-        self.conv2 = nn.Conv2d(outward, outward, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outward)
-        self.downsample: nn.Module | None = None
-        if inward != outward or stride != 1:
-            self.downsample = nn.Sequential(nn.Conv2d(inward, outward, 1, stride, bias=False), nn.BatchNorm2d(outward))
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
-        return (residual + (x if self.downsample is None else self.downsample(x))).relu()
-
-
 class ResNet18(nn.Module):
     """Maps at 1/8 (128 channels), 1/16 (256) and 1/32 (512)."""
 
@@ -58,7 +41,7 @@ class ResNet18(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         for i, (inward, outward) in enumerate(((64, 64), (64, 128), (128, 256), (256, 512))):
-            units = _Residual(inward, outward, 2 if i else 1), _Residual(outward, outward, 1)
+            units = Residual(inward, outward, 2 if i else 1), Residual(outward, outward, 1)
             self.add_module(f"layer{i + 1}", nn.Sequential(*units))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from vidswap.graph.errors import InputError
 from vidswap.nets.ir_se50 import FIRSTS, WIDTHS, Trunk
 from vidswap.nets.layers import FullyConnected
+from vidswap.nets.resnet import is_resnet_encoder
 
-Family = Literal["pyramid", "backbone", "w", "wplus"]
+Family = Literal["pyramid", "backbone", "w", "wplus", "resnet"]
 
 _WIDTH = 512
 # First rows of W+ that are read off the finer maps; the coarse rows before them are read off the 16 px map.
@@ -29,7 +30,8 @@ _MIDDLE, _FINE = 3, 7
 
 @dataclass(frozen=True)
 class Config:
-    """Shape of an encoder. pyramid: pSp and e4e; backbone: both kinds of ReStyle; w, wplus: pSp's plain heads.
+    """Shape of an encoder. pyramid: pSp and e4e; backbone: both kinds of ReStyle; w, wplus: pSp's plain heads;
+    resnet: ReStyle on ResNet-34 (`vidswap.nets.resnet`).
 
     Encoders of one family have equal keys: what is to be done with the heads' results is not in the weights.
     `widths` are those of the trunk, the last one also that of the heads' convolutions; codes have `w_dim` values.
@@ -44,11 +46,13 @@ class Config:
 
 def config_of(state: Mapping[str, Tensor]) -> Config:
     """The shape of the encoder whose state dict this is. Raises InputError where it is none."""
+    heads = sum(bool(re.match(r"styles\.\d+\.linear\.weight$", name)) for name in state)
+    if is_resnet_encoder(state):
+        return Config("resnet", heads, state["conv1.weight"].shape[1])
     stem = state.get("input_layer.0.weight")
     if stem is None or stem.ndim != 4 or "body.23.res_layer.5.fc2.weight" not in state:
         raise InputError("not an IR-SE50 encoder: input_layer.0.weight or body.23.res_layer.5.fc2.weight is missing")
     widths = (stem.shape[0], *(_width_of(state, f"body.{unit}.res_layer.1.weight") for unit in FIRSTS))
-    heads = sum(bool(re.match(r"styles\.\d+\.linear\.weight$", name)) for name in state)
     if heads:
         family: Family = "pyramid" if "latlayer1.weight" in state else "backbone"
         return Config(family, heads, stem.shape[1], widths, _width_of(state, "styles.0.linear.weight"))

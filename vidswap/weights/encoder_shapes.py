@@ -104,6 +104,29 @@ def rows_config(shapes: Mapping[str, Shape]) -> Config:
     }
 
 
+def resnet_encoder(config: Config) -> Shapes:
+    """ResNetBackboneEncoder (ReStyle on ResNet-34): all heads on the 16 px map. config: rows, inputs."""
+    made = convolution("conv1", config["inputs"], 64, 7, has_bias=False) | batch_norm("bn1", 64)
+    made["relu.weight"] = (64,)
+    unit = 0
+    for below, width, count in zip(_IR_WIDTHS, _IR_WIDTHS[1:], (3, 4, 6, 3), strict=False):
+        for i in range(count):
+            at, inward = f"body.{unit}", below if i == 0 else width
+            made |= convolution(f"{at}.conv1", inward, width, has_bias=False) | batch_norm(f"{at}.bn1", width)
+            made |= convolution(f"{at}.conv2", width, width, has_bias=False) | batch_norm(f"{at}.bn2", width)
+            if inward != width:
+                made |= convolution(f"{at}.downsample.0", inward, width, 1, has_bias=False)
+                made |= batch_norm(f"{at}.downsample.1", width)
+            unit += 1
+    return made | _heads([4] * config["rows"], 512, 512)
+
+
+def resnet_encoder_config(shapes: Mapping[str, Shape]) -> Config:
+    """The configuration of an encoder on ResNet-34."""
+    rows = len(indices(shapes, r"styles\.(\d+)\.linear\.weight"))
+    return {"rows": rows, "inputs": dim(shapes, "conv1.weight", 1)}
+
+
 def w_encoder(config: Config) -> Shapes:
     """BackboneEncoderUsingLastLayerIntoW: one code of W."""
     return trunk(config["inputs"]) | linear("linear", 512, 512)

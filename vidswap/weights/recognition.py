@@ -76,6 +76,13 @@ NETWORKS = (
         encoders.rows_config,
     ),
     Network(
+        "resnet-encoder",
+        "ReStyle encoder on ResNet-34",
+        ("styles.0.linear.weight", "body.0.bn1.weight"),
+        encoders.resnet_encoder,
+        encoders.resnet_encoder_config,
+    ),
+    Network(
         "pooled-encoder",
         "pSp encoder with a pooled head",
         ("output_layer_2.3.weight", "linear.weight"),
