@@ -24,7 +24,8 @@ class _OfSource:
     def __call__(self, batch: Batch) -> Batch:
         """Adds source_wplus (L, D) float32 to each row."""
         columns = super().__call__(batch).to_dict()  # type: ignore[misc]
-        return Batch({**columns, "source_wplus": columns.pop("wplus")})
+        code = columns.pop("wplus")
+        return Batch(columns, source_wplus=code)
 
 
 class InvertSourceE4E(_OfSource, InvertE4E):
