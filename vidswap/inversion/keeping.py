@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vidswap.files import cache_folder, written_whole
+from vidswap.files import written_whole
 from vidswap.graph.errors import InputError
 from vidswap.inversion.optimiser import Rows
+from vidswap.storage.caches import cache_folder
 
 FOLDER_VARIABLE = "VIDSWAP_INVERSIONS"
 

@@ -15,8 +15,10 @@ from typing import Any, TextIO
 
 from vidswap.files import written_whole
 from vidswap.graph import InputError, VidswapError
+from vidswap.storage import RemotePath, StorageError
 
 from .journal import JOURNAL, Journal
+from .lease import Lease
 from .store import trouble
 
 MARKER = "job.json"
@@ -102,7 +104,7 @@ class Job:
         path = self.folder / name
         try:
             path.write_text(detail)
-        except OSError:
+        except (OSError, StorageError):
             return None
         return path
 
@@ -111,7 +113,7 @@ class Job:
 
         The journal goes last: after a crash half-way it still tells that the output is this job's.
         """
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StorageError):
             self._empty()
             (self.folder / LOCK).unlink()
             if not keep_folder:
@@ -121,17 +123,27 @@ class Job:
     def close(self) -> None:
         """Remove what killed workers left unfinished, and let go of the lock."""
         if not self._lock.closed:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StorageError):
                 self._remove_temporaries()
         self._lock.close()
 
+    def check_lock(self) -> None:
+        """Raise VidswapError when another run has taken the folder over; on a file system none can."""
+        if isinstance(self._lock, Lease):
+            self._lock.check()
+
     def _remove_temporaries(self) -> None:
+        if isinstance(self.folder, RemotePath):
+            return  # objects appear whole
         for leftover in self.folder.glob(TEMPORARY):
             leftover.unlink(missing_ok=True)
 
     def _empty(self, kept: str = "") -> None:
         """Remove everything, but for files of the glob `kept` and the journal that tells of them."""
         spared = {p.name for p in self.folder.glob(kept)} if kept else set()
+        if isinstance(self.folder, RemotePath):
+            self._empty_store(self.folder, spared)
+            return
         for path in self.folder.iterdir():
             if path.name in spared:
                 continue
@@ -143,9 +155,21 @@ class Job:
         if not spared:
             (self.folder / JOURNAL).unlink(missing_ok=True)
 
+    def _empty_store(self, folder: RemotePath, spared: set[str]) -> None:
+        there = set(folder.listing())
+        journals, locks = {n for n in there if _is_journal(n)}, {n for n in there if n.startswith(LOCK)}
+        for names in (there - spared - journals - locks - {MARKER}, there & {MARKER}, set() if spared else journals):
+            folder.remove_many(folder / name for name in names)
+
+
+def _is_journal(name: str) -> bool:
+    return name == JOURNAL or name.startswith(f"{JOURNAL}.")
+
 
 def remove_emptied(folder: Path) -> None:
     """Remove what a process killed while it removed its job folder has left: the folder and the lock, nothing else."""
+    if isinstance(folder, RemotePath):
+        return
     with contextlib.suppress(OSError):
         if {p.name for p in folder.iterdir()} <= {LOCK}:
             (folder / LOCK).unlink(missing_ok=True)
@@ -215,12 +239,19 @@ def _refuse_foreign(folder: Path) -> None:
         raise InputError(f"the job folder {folder} is a file; give another with --job")
     if not folder.exists() or (folder / MARKER).exists():
         return
-    if any(p.name not in (LOCK, JOURNAL) and not p.match(TEMPORARY) for p in folder.iterdir()):
+    names = {p.name for p in folder.iterdir() if not p.match(TEMPORARY)} - {LOCK, JOURNAL}
+    if isinstance(folder, RemotePath):
+        names = {n for n in names if not _is_journal(n) and not n.startswith(f"{LOCK}.")}
+    if names:
         raise InputError(f"{folder} is not a job folder of vidswap and not empty; give another with --job")
 
 
-def _lock(folder: Path) -> TextIO:
-    """An advisory lock that the kernel drops when the process ends, however it ends."""
+def _lock(folder: Path) -> TextIO | Lease:
+    """An advisory lock that the kernel drops when the process ends, however it ends; on a store a lease."""
+    if isinstance(folder, RemotePath):
+        lock = folder / LOCK
+        assert isinstance(lock, RemotePath)
+        return Lease(lock)
     import fcntl
 
     for _ in range(LOCK_TRIES):

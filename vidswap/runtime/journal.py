@@ -1,11 +1,13 @@
 """The journal of a job: one line of JSON per finished piece of work, synced to disk before it counts.
 
 One process, the driver, writes it. A line names a file, its size and its SHA-256: a piece of work is done when the line
-is there and the file fits it. A torn last line, as a crash leaves it, is ignored.
+is there and the file fits it. A torn last line, as a crash leaves it, is ignored. On a store what it tells of an
+object's content stands for the SHA-256.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -13,6 +15,10 @@ from typing import Any
 
 from vidswap.files import file_digest
 from vidswap.media.outputs import standing_for
+from vidswap.storage import RemotePath
+from vidswap.storage.remote import Facts
+
+from .object_lines import ObjectLines
 
 JOURNAL = "journal.jsonl"
 OUTPUT = "output"
@@ -64,19 +70,28 @@ class Journal:
         """`reading` leaves the file as it is, for those who do not hold the job's lock."""
         self.folder = folder
         self.path = folder / JOURNAL
-        self._lines = Lines(self.path, reading=reading)
+        remote = isinstance(self.path, RemotePath)
+        self._lines = ObjectLines(self.path, reading=reading) if remote else Lines(self.path, reading=reading)
+        self._there: dict[str, Facts] | None = None
 
     def record(self, key: str, file: str, **facts: Any) -> None:
         """Note that the work `key` is done and lies in `file` (relative to the job folder)."""
-        path = self.folder / file
-        self._lines.append(
-            {"key": key, "file": file, "size": path.stat().st_size, "sha256": file_digest(path), **facts}
-        )
+        self._lines.append({"key": key, "file": file, **self._content(self.folder / file), **facts})
+
+    def _content(self, path: Path) -> dict[str, Any]:
+        if not isinstance(path, RemotePath):
+            return {"size": path.stat().st_size, "sha256": file_digest(path)}
+        found = path.facts()
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, path.missing(), str(path))
+        return {"size": found.size, "mark": found.mark}
 
     def record_output(self, written: Path, output: Path, identity: str, facts: dict[str, Any]) -> None:
         """Note, just before the rename, that `written` is about to become the output; `facts` is the report."""
         found = standing_for(written).stat()
-        place = {"file": str(output.absolute()), "size": found.st_size, "inode": found.st_ino}
+        place: dict[str, Any] = {"file": str(output.absolute()), "size": found.st_size, "inode": found.st_ino}
+        if isinstance(output, RemotePath):
+            place = {"file": str(output), "size": found.st_size, "sha256": file_digest(written)}
         self._lines.append({"key": OUTPUT, **place, "identity": identity, "report": facts})
 
     def output(self, output: Path, identity: str | None = None) -> dict[str, Any] | None:
@@ -88,7 +103,9 @@ class Journal:
             return None
         if entry is None or entry["file"] != str(output.absolute()) or identity not in (None, entry["identity"]):
             return None
-        if (found.st_size, found.st_ino) != (entry["size"], entry["inode"]):
+        if found.st_size != entry["size"] or found.st_ino != entry.get("inode", found.st_ino):
+            return None
+        if "sha256" in entry and file_digest(output) != entry["sha256"]:
             return None
         return dict(entry["report"])
 
@@ -98,6 +115,11 @@ class Journal:
         if entry is None:
             return None
         path = self.folder / entry["file"]
+        if isinstance(path, RemotePath):
+            # One listing answers for all pieces of the folder.
+            self._there = path.parent.listing() if self._there is None else self._there
+            there = self._there.get(path.name)
+            return entry if there is not None and (there.size, there.mark) == (entry["size"], entry["mark"]) else None
         if not path.is_file() or path.stat().st_size != entry["size"] or file_digest(path) != entry["sha256"]:
             return None
         return entry

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from vidswap.graph.errors import InputError
 
+from .caches import cache_folder
 from .errors import StorageError, is_final
 from .ranges import BLOCKS, RangedFile
 from .remote import READ_ONLY, RemotePath
@@ -36,13 +37,6 @@ _LOCKS = 64
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """$VIDSWAP_CACHE, or `vidswap` in the user's cache folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidswap"
-    return Path(named).expanduser() if named else usual
 
 
 def limit_bytes() -> int:
@@ -95,7 +89,7 @@ def bring(path: Path) -> None:
 
 def fits(size: int) -> bool:
     """Whether a copy of that many bytes is within the limit and leaves the disk some room."""
-    folder = _made(cache_folder() / "fetched")
+    folder = _made(cache_folder(FOLDER_VARIABLE, "") / "fetched")
     return size <= limit_bytes() and size + _SPARED_BYTES <= shutil.disk_usage(folder).free + _held(folder)
 
 
@@ -103,7 +97,7 @@ def fits(size: int) -> bool:
 def scratch_file(name: str) -> Iterator[Path]:
     """A path of that name in a folder of its own beside the copies, removed at the end; also after a crash, by the
     next one who calls."""
-    home = _made(cache_folder() / "scratch")
+    home = _made(cache_folder(FOLDER_VARIABLE, "") / "scratch")
     for leftover in home.glob("*.lock"):
         with contextlib.suppress(OSError), leftover.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,6 +113,14 @@ def scratch_file(name: str) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             lock_path.unlink(missing_ok=True)
+
+
+def kept_folder(path: Path) -> Path:
+    """Where on this machine lies what cannot lie in this folder, such as a file that is appended to: there itself, or
+    for a folder of a store one in the cache."""
+    if not isinstance(path, RemotePath):
+        return path
+    return _made(cache_folder(FOLDER_VARIABLE, "") / "logs" / hashlib.sha256(str(path).encode()).hexdigest()[:16])
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class _Entry:
             raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
         self.path, self.facts = path, facts
         self.fingerprint = facts.fingerprint if facts.mark else path.fingerprint()
-        self.folder = _made(cache_folder() / "fetched")
+        self.folder = _made(cache_folder(FOLDER_VARIABLE, "") / "fetched")
         self.key = hashlib.sha256(f"{path}|{self.fingerprint}".encode()).hexdigest()[:32]
         name = path.name.partition("?")[0] if path.protocol in READ_ONLY else path.name
         # The extension stays: demuxers are chosen by it, too.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
 import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PosixPath
 from typing import Any, TypeVar
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 from .errors import telling
 
 T = TypeVar("T")
+_AT_ONCE = 16
 READ_ONLY = frozenset({"http", "https"})
 
 
@@ -40,10 +43,10 @@ def facts_of(info: dict[str, Any]) -> Facts:
     tag = next(
         (str(info[k]).strip('"') for k in ("ETag", "etag", "md5Hash", "Content-MD5", "Digest") if info.get(k)), ""
     )
-    moment: Any = next((info[k] for k in ("LastModified", "updated", "mtime", "Last-Modified") if info.get(k)), None)
-    seconds = (
-        moment.timestamp() if hasattr(moment, "timestamp") else moment if isinstance(moment, (int, float)) else 0.0
-    )
+    keys = ("LastModified", "updated", "mtime", "Last-Modified")
+    moment: Any = next((info[k] for k in keys if info.get(k)), None)
+    shown: Any = info.get("created", 0.0) if moment is None else moment
+    seconds = shown.timestamp() if hasattr(shown, "timestamp") else shown if isinstance(shown, (int, float)) else 0.0
     mark = tag or (str(moment) if moment is not None else "")
     return Facts(int(info.get("size") or 0), mark, float(seconds), info.get("type") == "directory")
 
@@ -203,11 +206,11 @@ class RemotePath(PosixPath):
 
     def remove_tree(self) -> None:
         """Delete everything below this address."""
-        for name, found in self.listing().items():
+        there = self.listing()
+        for name, found in there.items():
             if found.is_folder:
                 (self / name).remove_tree()
-            else:
-                (self / name).unlink(missing_ok=True)
+        self.remove_many(self / name for name, found in there.items() if not found.is_folder)
 
     def open(self, mode: str = "r", buffering: int = -1, encoding: str | None = None, *args: Any, **_: Any) -> Any:
         """Open for reading: this machine's copy where there is one, else by ranges of bytes. Writing: `write_bytes`."""
@@ -222,6 +225,22 @@ class RemotePath(PosixPath):
     def read_bytes(self) -> bytes:
         """The whole content, in one request. Raises FileNotFoundError."""
         return bytes(self.ask(lambda fs, address: fs.cat_file(address)))
+
+    def read_many(self, paths: Iterable[RemotePath]) -> list[bytes]:
+        """The contents of several objects of this store, in order; those that are gone are left out."""
+
+        def read(path: RemotePath) -> bytes | None:
+            with contextlib.suppress(FileNotFoundError):
+                return path.read_bytes()
+            return None
+
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return [content for content in threads.map(read, paths) if content is not None]
+
+    def remove_many(self, paths: Iterable[RemotePath]) -> None:
+        """Delete objects of this store; those that are gone are no matter."""
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            list(threads.map(lambda path: path.unlink(missing_ok=True), paths))
 
     def read_text(self, encoding: str | None = None, errors: str | None = None, **_: Any) -> str:
         """The whole content as text."""

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vidswap.files import cache_folder, file_digest, written_whole
+from vidswap.files import file_digest, written_whole
 from vidswap.graph.errors import InputError
 from vidswap.graph.registry import nearest
+from vidswap.storage.caches import cache_folder
 from vidswap.weights.catalogue import Entry, catalogue
 
 if TYPE_CHECKING:
