@@ -18,6 +18,7 @@ from vidswap.faces.tracking import TrackingOptions, TrackState, advance
 from vidswap.graph.batch import Batch
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options, Setting
+from vidswap.storage import addresses
 
 
 class DetectOptions(Options):
@@ -143,7 +144,7 @@ class DetectTracks(Operator[TracksOptions]):
 
     def files(self) -> list[Path]:
         """The portraits of `like:`. Raises InputError for one that is not there."""
-        found = [Path(c[len(LIKE) :]) for c in self._choices if c.startswith(LIKE)]
+        found = [addresses.place(c[len(LIKE) :]) for c in self._choices if c.startswith(LIKE)]
         for path in found:
             if not path.is_file():
                 raise InputError(f"--face-like: no such file: {path}")

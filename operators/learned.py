@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import Field, field_validator
 
 from vidswap.graph.operator import Operator, Options, Resources, Setting
+from vidswap.storage import place
 
 if TYPE_CHECKING:
     import torch
@@ -102,4 +103,4 @@ def weights_files(weights: str) -> list[Path]:
 
     if weights.split(":")[0] == "random":
         return []
-    return [Path(weights)] if is_file_name(weights) else [card_path(path_of(weights))]
+    return [place(weights)] if is_file_name(weights) else [card_path(path_of(weights))]

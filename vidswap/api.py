@@ -17,6 +17,7 @@ from .graph.specification import PipelineSpecification, StageSpecification, appl
 from .runtime.local import Listener, Report, run
 from .runtime.resuming import resumable
 from .runtime.settings import RunSettings
+from .storage import place
 
 PathLike = str | Path
 
@@ -64,10 +65,10 @@ class Pipeline(graph.Pipeline):
         `settings` are those of RunSettings (workers, segment_frames, overwrite, ...). Raises InputError for bad input
         before any work, StageError when a stage fails, Interrupted on Ctrl-C.
         """
-        bound = {name: Path(path) for name, path in (sources or {}).items()}
+        bound = {name: place(path) for name, path in (sources or {}).items()}
         run_settings = RunSettings(**settings)
         notes = provenance(self, bound)
-        return run(self, Path(target), Path(output), bound, run_settings, listener=listener, metadata=notes)
+        return run(self, place(target), place(output), bound, run_settings, listener=listener, metadata=notes)
 
 
 def swap(
@@ -158,7 +159,7 @@ def resume(job: PathLike, *, listener: Listener | None = None, **changed: Any) -
 
     Raises InputError for what is no job folder and for inputs or versions that have changed since, else as a run does.
     """
-    found = resumable(Path(job), **changed)
+    found = resumable(place(job), **changed)
     if str(found.working_folder) not in sys.path:
         sys.path.append(str(found.working_folder))
     pipeline = Pipeline(PipelineSpecification.checked(found.pipeline, str(job)))

@@ -195,3 +195,27 @@ def test_the_catalogue_says_what_a_user_must_know():
         "e4s",
     } <= set(catalogue())
     assert {"stylemask", "ir-se50", "lpips-alex", "lpips-vgg", "bisenet", "gfpgan-1.4"} <= set(catalogue())
+
+
+def test_weights_are_kept_on_a_store_and_loaded_from_any_address(bucket, file, monkeypatch, cache):
+    (bucket / "files" / "tiny.pt").upload(file)
+    address = f"{bucket}/files/tiny.pt"
+    wanted = tiny_rosinality()
+    by_address = load(address)
+    assert all(torch.equal(by_address.tensors[name], wanted[name]) for name in wanted)
+    monkeypatch.setenv("VIDSWAP_WEIGHTS", f"{bucket}/kept")
+    card = store.add("tiny", address)
+    assert card.origin.file == address
+    assert [p.name for p in (bucket / "kept").iterdir()] == ["tiny.json", "tiny.safetensors"]
+    assert list(store.installed()) == ["tiny"] and store.verify("tiny") == "whole"
+    assert all(torch.equal(load("tiny").tensors[name], wanted[name]) for name in wanted)
+    (bucket / "kept" / "tiny.safetensors").write_bytes(b"other")
+    assert store.verify("tiny") == "changed"
+
+
+def test_what_is_wrong_with_weights_on_a_store_is_told_with_their_address(bucket):
+    with pytest.raises(InputError, match=rf"^{bucket}/none.pt: no such object"):
+        load(f"{bucket}/none.pt")
+    (bucket / "bad.pt").write_bytes(b"<html>sign in first</html>")
+    with pytest.raises(InputError, match=rf"^{bucket}/bad.pt: .*it looks like a web page"):
+        load(f"{bucket}/bad.pt")

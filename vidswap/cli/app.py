@@ -12,6 +12,7 @@ from . import app_looking, batch, edit_regions, generate, running, train, weight
 from .console import all_but_voice as _all
 from .ending import exit_code
 from .options import (
+    PLACE,
     Again,
     Bitrate,
     Blend,
@@ -127,7 +128,7 @@ def swap(
 @app.command()
 def reenact(
     source: Annotated[str, typer.Option("--source", "-s", help="Portrait of the person who will be seen moving.")],
-    driver: Annotated[Path, typer.Option("--driver", "-d", help="The video whose face moves the portrait.")],
+    driver: Annotated[Path, typer.Option("--driver", "-d", help="The video whose face moves the portrait.", **PLACE)],
     output: Output,
     options: Options = None,
     method: Annotated[
@@ -250,7 +251,7 @@ def batch_command(
     ],
     options: Options = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for results that the list does not name.")
+        Path | None, typer.Option("-o", "--output", help="Folder for results that the list does not name.", **PLACE)
     ] = None,
     source: Source = None,
     pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
@@ -294,7 +295,9 @@ def batch_command(
 
 @app.command()
 def resume(
-    job: Annotated[Path, typer.Argument(help="The job folder of an interrupted run: OUT.vidswap, or that of --job.")],
+    job: Annotated[
+        Path, typer.Argument(help="The job folder of an interrupted run: OUT.vidswap, or that of --job.", **PLACE)
+    ],
     executor: Executor = None,
     ray_address: RayAddress = None,
     workers: Workers = None,

@@ -12,6 +12,7 @@ from . import doctor as checkup
 from .console import all_but_voice as _all
 from .console import set_voice
 from .options import (
+    PLACE,
     Blend,
     Codec,
     Crf,
@@ -31,6 +32,7 @@ from .options import (
     Target,
     VideoStream,
     Workers,
+    placed,
 )
 
 app = typer.Typer()
@@ -68,9 +70,11 @@ def preview_command(
 
 @app.command(name="evaluate")
 def evaluate_command(
-    source: Annotated[Path, typer.Argument(help="The portrait (for likeness, where a recogniser is installed).")],
-    target: Annotated[Path, typer.Argument(help="The video that the result was made of.")],
-    result: Annotated[Path, typer.Argument(help="The result.")],
+    source: Annotated[
+        Path, typer.Argument(help="The portrait (for likeness, where a recogniser is installed).", **PLACE)
+    ],
+    target: Annotated[Path, typer.Argument(help="The video that the result was made of.", **PLACE)],
+    result: Annotated[Path, typer.Argument(help="The result.", **PLACE)],
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -80,8 +84,13 @@ def evaluate_command(
 
 @app.command(name="compare")
 def compare_command(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A video; its sound and times are the comparison's.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="A video with as many frames at the same times.")],
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="A", parser=placed, help="A video; its sound and times are the comparison's."),
+    ],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", parser=placed, help="A video with as many frames at the same times.")
+    ],
     output: Output = ...,  # type: ignore[assignment]
     side_by_side: Annotated[bool, typer.Option("--side-by-side", help="A left, B right: the default.")] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="A left of a line that moves, B right of it.")] = False,
@@ -99,7 +108,7 @@ def compare_command(
 
 @app.command()
 def inspect(
-    video: Annotated[Path, typer.Argument(help="A video, picture, image folder or pattern.")],
+    video: Annotated[Path, typer.Argument(help="A video, picture, image folder or pattern.", **PLACE)],
     input_rate: InputRate = None,
     video_stream: VideoStream = None,
     quiet: Quiet = False,

@@ -14,6 +14,7 @@ from .console import VOICE, table
 if TYPE_CHECKING:
     from vidswap.api import Pipeline
     from vidswap.runtime.journal import Lines
+    from vidswap.runtime.object_lines import ObjectLines
 
 STATE_OF_FOLDER = ".vidswap-batch.jsonl"
 
@@ -67,15 +68,17 @@ def batch(*, jobs: Path, output: Path | None, **given: Any) -> int:
     """Check all jobs, run those that are not done, tell a summary; returns the exit code."""
     from vidswap.graph import InputError, Interrupted, VidswapError
     from vidswap.runtime.interrupt import interruptible
-    from vidswap.runtime.journal import Lines
+    from vidswap.runtime.journal import lines_of
     from vidswap.runtime.store import trouble
+    from vidswap.storage import is_remote
 
     planned = plan(jobs, output, given)
     try:
         for folder in {p.output.parent for p in planned}:
             folder.mkdir(parents=True, exist_ok=True)
-        state = Lines(output / STATE_OF_FOLDER if output else jobs.with_name(f"{jobs.name}.done.jsonl"))
-        state.path.open("ab").close()
+        state = lines_of(output / STATE_OF_FOLDER if output else jobs.with_name(f"{jobs.name}.done.jsonl"))
+        if not is_remote(state.path):
+            state.path.open("ab").close()
     except OSError as error:
         raise InputError(f"the results or the list of what is done cannot be written: {trouble(error)}") from None
     try:
@@ -94,6 +97,7 @@ def batch(*, jobs: Path, output: Path | None, **given: Any) -> int:
 def plan(jobs: Path, output: Path | None, given: dict[str, Any]) -> list[Planned]:
     """All jobs of a list, with every pipeline and option checked. Raises InputError, before any work."""
     from vidswap.graph import InputError
+    from vidswap.storage import addresses
 
     from .joblist import read_jobs
     from .running import bind_sources, chosen_faces, prepare
@@ -120,11 +124,13 @@ def plan(jobs: Path, output: Path | None, given: dict[str, Any]) -> list[Planned
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
         settings |= {"job": None, "trace": None, "report": None}
-        planned.append(Planned(place, pipeline, Path(row.target), Path(str(row.output)), sources, settings))
+        planned.append(
+            Planned(place, pipeline, addresses.place(row.target), addresses.place(str(row.output)), sources, settings)
+        )
     return planned
 
 
-def _do(job: Planned, label: str, state: Lines, *, again: bool) -> None:
+def _do(job: Planned, label: str, state: Lines | ObjectLines, *, again: bool) -> None:
     from vidswap.graph import Interrupted, VidswapError
 
     from .running import execute
@@ -170,7 +176,7 @@ def _stamp(path: Path) -> list[int] | None:
     return [found.st_ino, found.st_size, found.st_mtime_ns]
 
 
-def _done_before(job: Planned, identity: str, state: Lines) -> dict[str, Any] | None:
+def _done_before(job: Planned, identity: str, state: Lines | ObjectLines) -> dict[str, Any] | None:
     """The report of the run that made the output, when that is still there and the job is the same."""
     from vidswap.runtime.checks import JOB_SUFFIX
     from vidswap.runtime.job import remove_emptied

@@ -13,6 +13,7 @@ from vidswap.graph import InputError
 from vidswap.graph.specification import explain, read_yaml
 from vidswap.media.animated_webp import is_animated_webp
 from vidswap.media.containers import CONTAINERS
+from vidswap.storage import addresses
 
 VIDEO_SUFFIXES = {
     *CONTAINERS,
@@ -137,9 +138,9 @@ def _checked(place: str, content: dict[str, Any]) -> Row:
 
 def _placed(place: str, row: Row, home: Path, output: Path | None) -> Row:
     """The row with absolute paths."""
-    target = home / Path(row.target).expanduser()
+    target = home / addresses.place(row.target).expanduser()
     if row.output is not None:
-        result = home / Path(row.output).expanduser()
+        result = home / addresses.place(row.output).expanduser()
     elif output is not None:
         writable = target.suffix.lower() in (*CONTAINERS, ".gif", ".apng", ".webp")
         result = output.absolute() / (target.name if writable else f"{target.stem}.mkv")
@@ -147,19 +148,19 @@ def _placed(place: str, row: Row, home: Path, output: Path | None) -> Row:
         raise InputError(f"{place}: 'output' is missing; name a file in the list, or give a folder with -o")
     source = row.source
     if isinstance(source, str):
-        source = str(home / Path(source).expanduser())
+        source = str(home / addresses.place(source).expanduser())
     elif isinstance(source, tuple):
-        source = tuple(str(home / Path(path).expanduser()) for path in source)
+        source = tuple(str(home / addresses.place(path).expanduser()) for path in source)
     elif source is not None:
-        source = {name: str(home / Path(path).expanduser()) for name, path in source.items()}
+        source = {name: str(home / addresses.place(path).expanduser()) for name, path in source.items()}
     return row.model_copy(update={"target": str(target), "output": str(result), "source": source})
 
 
 def _check_paths(rows: list[tuple[str, Row]]) -> None:
-    targets = {Path(row.target).resolve(): place for place, row in rows}
+    targets = {addresses.place(row.target).resolve(): place for place, row in rows}
     outputs: dict[Path, str] = {}
     for place, row in rows:
-        result = Path(str(row.output)).resolve()
+        result = addresses.place(str(row.output)).resolve()
         if result in outputs:
             raise InputError(f"{place}: its output {row.output} is also that of {outputs[result]}")
         if result in targets:

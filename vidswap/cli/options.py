@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def placed(text: str) -> Path:
+    """The parser of options that take a path or an address."""
+    from vidswap.storage import place
+
+    return place(text)
+
+
+PLACE: dict[str, Any] = {"parser": placed, "metavar": "PATH"}
+"""What such an option says to typer."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")]
@@ -15,7 +26,12 @@ SwapMethod = Annotated[
 ]
 Output = Annotated[
     Path,
-    typer.Option("-o", "--output", help="What to write: .mp4 .mov .mkv .webm .gif .apng .webp, a folder or %05d.png."),
+    typer.Option(
+        "-o",
+        "--output",
+        help="What to write: .mp4 .mov .mkv .webm .gif .apng .webp, a folder or %05d.png; or s3://BUCKET/NAME.mp4.",
+        **PLACE,
+    ),
 ]
 Source = Annotated[
     list[str] | None,
@@ -27,7 +43,12 @@ Source = Annotated[
 ]
 Target = Annotated[
     Path,
-    typer.Option("--target", "-t", help="The video, animated picture, image folder or pattern whose faces change."),
+    typer.Option(
+        "--target",
+        "-t",
+        help="The video, animated picture, image folder or pattern whose faces change; a path, s3://, gs:// or https://.",
+        **PLACE,
+    ),
 ]
 SourceFace = Annotated[
     str | None,
@@ -41,7 +62,9 @@ Face = Annotated[
 ]
 FaceLike = Annotated[
     Path | None,
-    typer.Option("--face-like", help="Change the face that is nearest in shape to this picture, instead of --face."),
+    typer.Option(
+        "--face-like", help="Change the face that is nearest in shape to this picture, instead of --face.", **PLACE
+    ),
 ]
 Map = Annotated[
     list[str] | None,
@@ -147,7 +170,8 @@ Again = Annotated[
     bool, typer.Option("--again", help="Start anew in a kept job folder, from the analysis that is there (see --job).")
 ]
 Job = Annotated[
-    Path | None, typer.Option("--job", help="Keep the job folder here. Default: beside the output, removed at the end.")
+    Path | None,
+    typer.Option("--job", help="Keep the job folder here. Default: beside the output, removed at the end.", **PLACE),
 ]
 Trace = Annotated[
     Path | None,

@@ -123,7 +123,7 @@ def _canvas(source: str, size: int | None, *, whole: bool, largest: int) -> tupl
     from vidswap import media
     from vidswap.operators.reenact import canvas_size
 
-    return canvas_size(media.probe(Path(source)), size or largest)
+    return canvas_size(media.probe(source), size or largest)
 
 
 def chosen_faces(
@@ -131,6 +131,7 @@ def chosen_faces(
 ) -> tuple[str | None, list[str]]:
     """The choice of faces and the sources, from --face, --face-like, --map and --source. Raises InputError."""
     from vidswap.graph import InputError
+    from vidswap.storage import place
 
     if sum((face is not None, like is not None, bool(mapped))) > 1:
         raise InputError("--face, --face-like and --map say all three which faces change; give one of them")
@@ -145,8 +146,8 @@ def chosen_faces(
         which, equals, portrait = item.partition("=")
         if not (which and equals and portrait):
             raise InputError(f"--map {item!r} is not FACE=PORTRAIT, such as left=ada.jpg")
-        is_picture = Path(which).is_file() and not which.isdigit()
-        people.setdefault(f"like:{Path(which).absolute()}" if is_picture else which, []).append(portrait)
+        is_picture = place(which).is_file() and not which.isdigit()
+        people.setdefault(f"like:{place(which).absolute()}" if is_picture else which, []).append(portrait)
     bound = []
     for number, pictures in enumerate(people.values(), start=1):
         person = f"source{number if number > 1 else ''}"
@@ -222,6 +223,7 @@ def bind_sources(given: list[str], sources: Mapping[str, SourceSpecification]) -
     """
     from vidswap.graph import InputError
     from vidswap.runtime.checks import is_name_of_source
+    from vidswap.storage import place
 
     bound: dict[str, Path] = {}
     for item in given:
@@ -237,5 +239,5 @@ def bind_sources(given: list[str], sources: Mapping[str, SourceSpecification]) -
             raise InputError(
                 f"source {name!r} is given twice: {bound[name]} and {path}; give one --source for each name"
             )
-        bound[name] = Path(path)
+        bound[name] = place(path)
     return bound

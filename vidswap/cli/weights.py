@@ -63,12 +63,13 @@ def info(
 ) -> None:
     """Say what weights are, under which terms, where to get them; or what a file holds."""
     from vidswap.graph import InputError
+    from vidswap.storage import place
     from vidswap.weights.catalogue import catalogue
     from vidswap.weights.store import card_of, missing
 
     VOICE.json, VOICE.quiet = as_json, False
     entry = catalogue().get(name)
-    if entry is None and Path(name).is_file():
+    if entry is None and place(name).is_file():
         _info_of_file(name, ema)
         return
     card = card_of(name)

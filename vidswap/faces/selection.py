@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from vidswap.graph.errors import InputError
+from vidswap.storage import place
 
 from .tracking import Track, TrackState, centre_and_size
 
@@ -77,7 +77,7 @@ def choices(face: str) -> tuple[str, ...]:
 
     Raises InputError for an unknown one, one that stands twice, and `all` beside others.
     """
-    found = (face,) if face.startswith(LIKE) and "," in face and Path(face[len(LIKE) :]).is_file() else face.split(",")
+    found = (face,) if face.startswith(LIKE) and "," in face and place(face[len(LIKE) :]).is_file() else face.split(",")
     named = tuple(check_face(f.strip()) for f in found)
     if len(set(named)) < len(named) or (len(named) > 1 and "all" in named):
         raise InputError(f"face is {face!r}; in a list every face is another one, and 'all' stands alone")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vidswap.graph import InputError, Pipeline
@@ -11,6 +11,9 @@ from vidswap.graph.operator import person_and_picture
 from vidswap.graph.specification import SourceSpecification
 from vidswap.media import outputs
 from vidswap.media.image_sequences import IMAGE_SUFFIXES
+from vidswap.storage import RemotePath
+from vidswap.storage.fetching import bring
+from vidswap.storage.remote import READ_ONLY
 
 JOB_SUFFIX = ".vidswap"
 """What a job folder beside its output has at the end of its name."""
@@ -27,10 +30,27 @@ def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
         if wanted.required and name not in sources:
             raise InputError(f"pipeline {pipeline.name} needs a source; give --source {name}=FILE ({wanted.about})")
     for name, path in sources.items():
+        if isinstance(path, RemotePath):
+            _check_object(name, path)
+            continue
         if not path.is_file():
             raise InputError(f"{name}: {'is a folder' if path.is_dir() else 'no such file'}: {path}")
         if not os.access(path, os.R_OK):
             raise InputError(f"{name}: {path} cannot be read: permission denied")
+
+
+def _check_object(name: str, path: RemotePath) -> None:
+    found = path.facts()
+    if found is None or found.is_folder:
+        raise InputError(f"{name}: {path.missing() if found is None else f'is a folder: {path}'}")
+    bring(path)
+
+
+def check_shared(paths: Iterable[Path], workers: int | None) -> None:
+    """Raise InputError for what only this process can see, where others have to."""
+    for path in paths:
+        if isinstance(path, RemotePath) and path.protocol == "memory" and workers != 0:
+            raise InputError(f"{path} is in the memory of this process, which workers do not share; give --workers 0")
 
 
 def check_ready(pipeline: Pipeline, device: str) -> None:
@@ -58,10 +78,16 @@ def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool 
         raise InputError(f"the output {output} is the target itself; give another name with -o")
     if target.is_dir() and output.suffix.lower() in IMAGE_SUFFIXES and output.absolute().parent.samefile(target):
         raise InputError(f"the output {output} would be one of the target's pictures; write it elsewhere")
+    if sequence and isinstance(output, RemotePath):
+        raise InputError(f"{output}: pictures are written to a folder of this machine; or give a file, such as .mkv")
     if sequence:
         outputs.check_image_output(output, overwrite)
     elif output.exists() and not overwrite:
         raise InputError(f"{output} exists; --overwrite replaces it")
+    if isinstance(output, RemotePath):
+        if output.protocol != "memory" and not output.bucket.exists():
+            raise InputError(f"no such bucket: {output.bucket}; make it first")
+        return
     parent = output.absolute().parent
     if not parent.is_dir():
         raise InputError(f"the output folder {parent} does not exist; make it first")
@@ -78,6 +104,14 @@ def check_place(output: Path) -> None:
         raise InputError(f"the output {str(output)!r} has no name; give a file name with -o, such as swapped.mp4")
     if output.name == "-":
         raise InputError("nothing is written to standard output; give a file name with -o, such as swapped.mp4")
+    if isinstance(output, RemotePath):
+        if output.protocol in READ_ONLY:
+            raise InputError(
+                f"the output {output}: nothing is written over {output.protocol}; give a file or s3://BUCKET/NAME"
+            )
+        if output == output.bucket:
+            raise InputError(f"the output {output} is a bucket; give an object, such as {output / 'swapped.mp4'}")
+        return
     if output.exists() and not output.is_file() and not output.is_dir():
         raise InputError(f"the output {output} is a pipe or a device; give the name of a file with -o")
     parent = output.absolute().parent

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vidswap.graph import Batch, Pipeline, Segment, StageError, VidswapError
+from vidswap.storage import StorageError
 
 from .interrupt import Interruption
 from .job import Job
@@ -143,7 +144,8 @@ class Drive:
             self.schedule.finish(task)
             self.retries.done(task)
             return
-        again = isinstance(reply, WorkerDied) or (self.retries.policy.errors and isinstance(reply, StageError))
+        errors = (WorkerDied, StorageError, *([StageError] if self.retries.policy.errors else []))
+        again = isinstance(reply, errors)
         if again and self.retries.failed(task, reply.how if isinstance(reply, WorkerDied) else str(reply)):
             reason = self.retries.reasons(task)[-1]
             self.report.retries.append({"task": task.key, "reason": reason})
@@ -194,6 +196,7 @@ class Drive:
         self.schedule.finish(task)
 
     def _accept(self, done: Done) -> None:
+        self.job.check_lock()
         told = {"skipped": self._skipped[done.task.segment]} if isinstance(done.task, CopyTask) else {}
         self.job.journal.record(done.task.key, done.file, **done.facts, warnings=list(done.warnings), **told)
         self.segment_done |= isinstance(done.task, PartTask) and done.task.part == self._last

@@ -249,9 +249,10 @@ def _refuse_foreign(folder: Path) -> None:
 def _lock(folder: Path) -> TextIO | Lease:
     """An advisory lock that the kernel drops when the process ends, however it ends; on a store a lease."""
     if isinstance(folder, RemotePath):
-        lock = folder / LOCK
-        assert isinstance(lock, RemotePath)
-        return Lease(lock)
+        try:
+            return Lease(folder / LOCK)
+        except FileNotFoundError:
+            raise InputError(f"the job folder {folder}: {folder.missing()}; make it first") from None
     import fcntl
 
     for _ in range(LOCK_TRIES):

@@ -54,6 +54,11 @@ class Lines:
         self.entries[entry["key"]] = entry
 
 
+def lines_of(path: Path, *, reading: bool = False) -> Lines | ObjectLines:
+    """The lines of a file, or of a journal on a store."""
+    return ObjectLines(path, reading=reading) if isinstance(path, RemotePath) else Lines(path, reading=reading)
+
+
 class Journal:
     """Finished work of one job, by key.
 
@@ -70,8 +75,7 @@ class Journal:
         """`reading` leaves the file as it is, for those who do not hold the job's lock."""
         self.folder = folder
         self.path = folder / JOURNAL
-        remote = isinstance(self.path, RemotePath)
-        self._lines = ObjectLines(self.path, reading=reading) if remote else Lines(self.path, reading=reading)
+        self._lines = lines_of(self.path, reading=reading)
         self._there: dict[str, Facts] | None = None
 
     def record(self, key: str, file: str, **facts: Any) -> None:

@@ -20,7 +20,7 @@ from vidswap.graph import InputError, Interrupted, Pipeline, StageError, Vidswap
 from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
 
-from .checks import JOB_SUFFIX, check_output, check_place, check_ready, check_sources
+from .checks import JOB_SUFFIX, check_output, check_place, check_ready, check_shared, check_sources
 from .driving import Drive
 from .executors import Executor, MakeExecutor, Needs, executor_of
 from .interrupt import Interruption, interruptible
@@ -116,6 +116,7 @@ class _Run:
 
     def _check(self) -> None:
         """All that can be found wrong before any work. An output that this very job has written is no obstacle."""
+        check_shared([self.target, *self.sources.values(), self.folder], self.settings.workers)
         check_sources(self.pipeline, self.sources)
         remove_emptied(self.folder)
         known = (self.folder / JOURNAL).is_file() and not self.settings.fresh

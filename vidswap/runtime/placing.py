@@ -16,6 +16,7 @@ from pathlib import Path
 from vidswap.files import sync_folder, temporary_path, written_whole
 from vidswap.media.image_sequences import numbered_name, numbers_of
 from vidswap.media.outputs import is_image_output, is_pattern
+from vidswap.storage import RemotePath
 
 _PLACING = "placing.json"
 
@@ -62,6 +63,8 @@ def clear_temporary(output: Path, tag: str) -> None:
 
     The caller holds the lock of the job that `tag` stands for.
     """
+    if isinstance(output, RemotePath):
+        return
     temporary_path(output, tag).unlink(missing_ok=True)
     hidden = _hidden(output, tag)
     if (hidden / _PLACING).exists():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vidswap.graph import VidswapError
+from vidswap.storage.fetching import kept_folder
 
 from .blame import failure
 from .child import Child, adopt_orphans, first_child
@@ -184,7 +185,7 @@ class ProcessPool:
 
     def _next_log(self) -> Path:
         self._started += 1
-        return self._order.folder / f"worker-{self._started - 1}.log"
+        return kept_folder(self._order.folder) / f"worker-{self._started - 1}.log"
 
     def replies(self) -> list[tuple[Task, Reply]]:
         """Wait for any process; what it said may be of no concern, and the list empty."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from vidswap.graph import InputError, Pipeline
 from vidswap.graph.specification import explain
+from vidswap.storage import place
 
 from .checks import JOB_SUFFIX
 from .job import MARKER, read_marker
@@ -68,16 +69,16 @@ def resumable(folder: Path, **changed: Any) -> Resumable:
     """
     order = read_marker(folder)["order"]
     try:
-        output = Path(order["output"])
+        output = place(order["output"])
         settings = dict(order["settings"])
         at_its_place = folder.resolve() == output.with_name(f"{output.name}{JOB_SUFFIX}").resolve()
         if order["keeps_folder"] or not at_its_place:
             settings["job"] = folder
         return Resumable(
             pipeline=order["pipeline"],
-            target=Path(order["target"]),
+            target=place(order["target"]),
             output=output,
-            sources={name: Path(path) for name, path in order["sources"].items()},
+            sources={name: place(path) for name, path in order["sources"].items()},
             settings=_changed(RunSettings(**settings), changed),
             working_folder=Path(order["working_folder"]),
         )

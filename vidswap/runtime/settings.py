@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from vidswap.storage import place
+
+Place = Annotated[Path, BeforeValidator(place)]
 
 
 class RunSettings(BaseModel):
@@ -52,7 +56,7 @@ class RunSettings(BaseModel):
     tries: int = Field(default=3, ge=1, le=100)
     on_error: Literal["stop", "skip-copy"] = "stop"
     drain_s: float | None = Field(default=None, ge=0)
-    job: Path | None = None
+    job: Place | None = None
     overwrite: bool = False
     fresh: bool = False
     again: bool = False

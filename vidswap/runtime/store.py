@@ -7,6 +7,7 @@ of the faces table the prefix `face.`. Reading never unpickles.
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from vidswap.files import written_whole
 from vidswap.graph import Batch
+from vidswap.storage import RemotePath
 
 from .order import WorkOrder
 
@@ -38,7 +40,8 @@ def save_tables(path: Path, tables: Tables) -> None:
 def load_tables(path: Path) -> Tables:
     """Read the tables of one segment."""
     columns: dict[str, dict[str, np.ndarray]] = {"frame": {}, "face": {}}
-    with np.load(path, allow_pickle=False) as archive:
+    source = io.BytesIO(path.read_bytes()) if isinstance(path, RemotePath) else path
+    with np.load(source, allow_pickle=False) as archive:
         for key in archive.files:
             table, _, name = key.partition(".")
             columns[table][name] = archive[key]

@@ -80,8 +80,11 @@ def readable(path: RemotePath) -> Path | RangedFile:
 
 
 def bring(path: Path) -> None:
-    """Fetch an object that is about to be read whole, several times, where the cache has room for it."""
-    if isinstance(path, RemotePath):
+    """Fetch an object that is about to be read whole, several times, where the cache has room for it; what is not there
+    is told by who opens it."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        if not isinstance(path, RemotePath):
+            return
         entry = _Entry(path)
         if entry.there() is None and fits(entry.facts.size):
             entry.fetched()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidswap.graph.errors import InputError
+from vidswap.storage import local_file, place
 from vidswap.weights import network_pickles, torch_streams
 from vidswap.weights.pickle_machine import Refused, shown
 from vidswap.weights.plain_records import plain
@@ -64,7 +65,21 @@ class Contents:
 
 def read(path: str | Path) -> Contents:
     """Read a file of weights as data; nothing in it is executed. Raises InputError, one line, naming what is wrong."""
-    path = Path(path)
+    given = place(path)
+    try:
+        path = local_file(given)
+    except FileNotFoundError as error:
+        raise InputError(f"{given}: {error.strerror}") from None
+    except IsADirectoryError:
+        raise InputError(f"{given}: is no file") from None
+    try:
+        return _read(path)
+    except InputError as error:
+        # Of an object the address is shown, not the copy.
+        raise InputError(str(error).replace(str(path), str(given))) from None
+
+
+def _read(path: Path) -> Contents:
     try:
         if not path.is_file():
             raise InputError(f"{path}: there is no such file" if not path.exists() else f"{path}: is no file")

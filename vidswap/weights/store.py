@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vidswap.files import file_digest, written_whole
 from vidswap.graph.errors import InputError
 from vidswap.graph.registry import nearest
+from vidswap.storage import RemotePath, place
 from vidswap.storage.caches import cache_folder
 from vidswap.weights.catalogue import Entry, catalogue
 
@@ -138,7 +139,8 @@ def add(
     target = path_of(name)
     if card_path(target).exists() and not overwrite:
         raise InputError(f"{name} is installed already ({target}); --overwrite replaces it")
-    file = Path(file)
+    file = place(file)
+    origin = origin or (str(file) if isinstance(file, RemotePath) else "")
     checkpoint = open_checkpoint(file, is_ema=is_ema, wanted=entry.parts if entry else None)
     digest = file_digest(file)
     if entry is not None:
