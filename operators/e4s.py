@@ -90,10 +90,14 @@ class InvertE4S(_E4S[InvertE4SOptions]):
         if is_driven:
             crops, labels = crops + list(batch["driven"]), labels + list(batch["driven_regions"])
         with threads(self._threads):
-            found = self._reader(crops, labels).astype(np.float16)
+            found = self.vectors(crops, labels).astype(np.float16)
         self.told += self._reader.take_warnings()
         own, driven = found[: len(batch)], found[len(batch) :] if is_driven else found
         return batch.with_columns(vectors=own, driven_vectors=driven)
+
+    def vectors(self, crops: list[np.ndarray], labels: list[np.ndarray]) -> np.ndarray:
+        """(N, 12, D) float32 of crops (S, S, 3) uint8 and label maps (L, L) uint8."""
+        return self._reader(crops, labels)
 
 
 class GenerateE4S(_E4S[E4SOptions]):
@@ -133,11 +137,11 @@ class GenerateE4S(_E4S[E4SOptions]):
         with threads(self._threads):
             pictures = self._painter(batch["style_vectors"], labels)
         self.told += self._painter.take_warnings()
-        images = [_brought(image, len(crop)) for image, crop in zip(pictures, batch["crop"], strict=True)]
+        images = [brought(image, len(crop)) for image, crop in zip(pictures, batch["crop"], strict=True)]
         return batch.with_columns(image=object_column(images))
 
 
-def _brought(image: np.ndarray, size: int) -> np.ndarray:
+def brought(image: np.ndarray, size: int) -> np.ndarray:
     """An image (R, R, 3) at `size` px a side."""
     if len(image) == size:
         return image

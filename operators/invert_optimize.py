@@ -93,7 +93,7 @@ class InvertOptimize(Learned[InvertOptimizeOptions]):
 
     def files(self) -> Sequence[Path]:
         """The generator's, and those of the losses' networks that are installed."""
-        return [*weights_files(self.options.weights), *_network_files(self.options.terms)]
+        return [*weights_files(self.options.weights), *loss_files(self.options.terms)]
 
     def load(self) -> tuple[Loaded, ImageLoss, tuple[str, ...]]:
         """The generator, and the losses that can be had."""
@@ -196,7 +196,8 @@ def settings_of(options: InvertOptimizeOptions) -> Settings:
     return Settings(options.space, options.delta, options.noise, options.latent_noise, options.seed, schedule)
 
 
-def _network_files(terms: Sequence[str] | None) -> list[Path]:
+def loss_files(terms: Sequence[str] | None) -> list[Path]:
+    """The cards of the networks of these losses, None for all, as far as they are installed."""
     from vidswap.inversion.losses import NETWORK_TERMS
     from vidswap.weights.store import card_path, path_of
 

@@ -168,9 +168,9 @@ def test_pictures_are_those_of_the_networks_and_brought_to_the_crop(target, sour
     with torch.inference_mode():
         images = net(net.codes(torch.from_numpy(rows["style_vectors"][:1])), labels)
     wanted = region_networks.to_bytes(images)[0].numpy()
-    from vidswap.operators.e4s import _brought
+    from vidswap.operators.e4s import brought
 
-    assert np.abs(_brought(wanted, 128).astype(int) - found["image"][0]).max() <= 1
+    assert np.abs(brought(wanted, 128).astype(int) - found["image"][0]).max() <= 1
 
 
 def test_rows_do_not_depend_on_their_company(target, source, weights):
