@@ -16,7 +16,6 @@ from typing import Any
 
 from vidswap.graph import InputError, Pipeline
 
-from .child import worker_environment
 from .executors import Needs
 from .order import WorkOrder
 from .pool import Pool
@@ -69,7 +68,7 @@ class RayExecutor:
 
         most = min(self._settings.workers or len(order.segments), max(1, len(order.segments)))
         size = Size(most, self._settings.ray_worker_cpus, 0.0, self.grows, self._capacity)
-        return RayPool(order, size, worker_environment())
+        return RayPool(order, size)
 
     def close(self) -> None:
         """Leave the cluster; stop it, if it was started here."""
@@ -111,7 +110,6 @@ class RayExecutor:
 
 def _imported() -> Any:
     try:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
     except ImportError:
         raise InputError("--executor ray needs Ray, which is not installed: pip install 'vidswap[ray]'") from None

@@ -24,6 +24,7 @@ import ray
 from vidswap.graph import Batch, VidswapError
 
 from .blame import failure
+from .child import worker_environment
 from .order import Done, PartTask, Progress, Task, WorkOrder
 from .report import peak_memory_mb
 from .store import Sidecars, Tables
@@ -31,6 +32,7 @@ from .worker import SegmentWorker
 
 FETCH_S = 30.0
 REMEMBERED = 4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,26 @@ class Home:
         return cls(str(Path.cwd()), tuple(str(Path(p).absolute()) for p in sys.path))
 
     def settle(self) -> None:
-        """Work in the driver's folder where there is one, and look for modules where it does, after the node's own."""
+        """Work in the driver's folder where there is one, and look for modules where it does, after the node's own.
+
+        Variables of the environment are set here, before libraries read them: processes that Ray has at hand will do.
+        """
+        environment = worker_environment()
+        os.environ.update(environment)
+        _keep_memory(environment)
         with contextlib.suppress(OSError):
             os.chdir(self.working_folder)
         sys.path += [p for p in self.path if p not in sys.path]
+
+
+def _keep_memory(environment: Mapping[str, str]) -> None:
+    """Have glibc of this process, which has read its environment, do what the variables would have it do."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, int(environment["MALLOC_MMAP_THRESHOLD_"]))
+        libc.mallopt(_M_TRIM_THRESHOLD, int(environment["MALLOC_TRIM_THRESHOLD_"]))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from .store import Tables
 POLL_S = 0.5
 LOOK_AROUND_S = 2.0
 ENDING_S = 10.0
-STARTS_THAT_FAIL = 5
+STARTS_THAT_FAIL = 30
+STARTING_S = 600.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -78,13 +79,13 @@ class _Seam:
 
 
 class RayPool:
-    """A pool of actors. `environment` are variables for the workers' processes.
+    """A pool of actors.
 
     Raises VidswapError when workers do not start, whatever is tried.
     """
 
-    def __init__(self, order: WorkOrder, size: Size, environment: dict[str, str]) -> None:
-        self._order, self._size, self._environment = order, size, environment
+    def __init__(self, order: WorkOrder, size: Size) -> None:
+        self._order, self._size = order, size
         self._reference, self._home = ray.put(order), Home.of_driver()
         self._parts = Pipeline(PipelineSpecification.checked(order.pipeline, "pipeline")).parts
         self._limits = Limits.of(order)
@@ -196,7 +197,8 @@ class RayPool:
         try:
             said = ray.get(reference)
         except ray.exceptions.RayError as error:
-            return self._bury(worker, f"on {worker.host} was lost ({_in_a_line(error)})")
+            was_lost = "creation task" not in str(error)
+            return self._bury(worker, f"on {worker.host} was lost ({_in_a_line(error)})", was_lost=was_lost)
         if kind == "starting":
             worker.place, self._failed_starts = said, 0
             return []
@@ -231,13 +233,14 @@ class RayPool:
                 told += self._bury(worker, f"on {worker.host} {how}")
         return told
 
-    def _bury(self, worker: _Worker, how: str) -> list[tuple[Task, Reply]]:
+    def _bury(self, worker: _Worker, how: str, *, was_lost: bool = True) -> list[tuple[Task, Reply]]:
         """Replace a worker; returns what is to be said of its task."""
         self._workers.remove(worker)
         self._kill(worker)
         self._looked_s = -float("inf")
         if worker.place is None:
-            self._failed_starts += 1
+            # What is raised while a worker is made would be raised each time; what kills it may not.
+            self._failed_starts += 1 if was_lost else STARTS_THAT_FAIL // 3
             if self._failed_starts >= STARTS_THAT_FAIL:
                 raise VidswapError(f"no worker starts on the Ray cluster: the worker {how}")
             return []
@@ -275,10 +278,10 @@ class RayPool:
     def _fail_without_workers(self, now: float) -> None:
         if self.size or self._waited_s == -float("inf"):
             self._waited_s = now
-        elif self._limits.silence_s and now - self._waited_s > self._limits.silence_s:
+        elif now - self._waited_s > STARTING_S:
             free = ray.available_resources().get("CPU", 0.0)
             raise VidswapError(
-                f"no worker has started for {self._limits.silence_s:g} s: each takes {self._size.cpus:g} CPUs, and the "
+                f"no worker has started for {STARTING_S:g} s: each takes {self._size.cpus:g} CPUs, and the "
                 f"cluster has {free:g} free"
             )
 
@@ -290,7 +293,6 @@ class RayPool:
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": self._environment},
         ).remote(self._numbers, self._home, [self._reference])
         self._workers.append(_Worker(self._numbers, actor, actor.where.remote()))
 

@@ -1,0 +1,221 @@
+"""The Ray executor on several nodes: the frames are those of the local one, whatever dies meanwhile."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from toy import toy_pipeline
+
+from vidswap.graph import Pipeline, StageError
+from vidswap.runtime.local import run
+from vidswap.runtime.order import Done, PartTask
+from vidswap.runtime.report import Lost
+from vidswap.runtime.settings import RunSettings
+
+ray = pytest.importorskip("ray")
+ray_nodes = pytest.importorskip("ray_nodes")
+
+FRAMES, SEGMENT = 130, 5
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from toy import toy_pipeline
+from vidswap.graph import Pipeline, VidswapError
+from vidswap.runtime.local import run
+from vidswap.runtime.settings import RunSettings
+here = Path({here!r})
+try:
+    run(Pipeline.from_mapping(toy_pipeline(blend=dict(pause_s=0.05))), here / "clip.toy", here / "out.toy",
+        dict(source=here / "source.toy"),
+        RunSettings(executor="ray", ray_address={address!r}, segment_frames={segment}, drain_s=10))
+except VidswapError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    made = ray_nodes.Nodes(2)
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    yield made
+    ray.shutdown()
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The text of an undisturbed local run."""
+    here = tmp_path_factory.mktemp("whole")
+    _inputs(here)
+    settings = RunSettings(workers=0, segment_frames=SEGMENT)
+    run(Pipeline.from_mapping(toy_pipeline()), here / "clip.toy", here / "out.toy", _sources(here), settings)
+    return (here / "out.toy").read_text()
+
+
+def _inputs(here):
+    (here / "clip.toy").write_text(str(FRAMES))
+    (here / "source.toy").write_text("1")
+
+
+def _sources(here):
+    return {"source": here / "source.toy"}
+
+
+@pytest.fixture
+def go(nodes, tmp_path):
+    """Run on the cluster; returns the report and what was written."""
+    _inputs(tmp_path)
+    nodes.keep(2)
+
+    def start(listener=None, options=None, **given):
+        pipeline = Pipeline.from_mapping(toy_pipeline(**(options or {})))
+        settings = RunSettings(**{"executor": "ray", "segment_frames": SEGMENT, "tries": 10, **given})
+        report = run(
+            *(pipeline, tmp_path / "clip.toy", tmp_path / "out.toy", _sources(tmp_path), settings), listener=listener
+        )
+        return report, (tmp_path / "out.toy").read_text()
+
+    return start
+
+
+@contextlib.contextmanager
+def _meanwhile(work):
+    """Call `work` again and again, in a thread of its own, until it says that it is done or the block ends."""
+    over = threading.Event()
+
+    def loop():
+        while not over.wait(0.1) and not work():
+            pass
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_frames_are_those_of_the_local_executor_and_all_nodes_work(go, whole):
+    hosts = set()
+    report, text = go(lambda event: hosts.add(event.process) if isinstance(event, Done) else None)
+    assert text == whole
+    assert report.frames == FRAMES and not report.retries
+    assert len(hosts) > 2, "two workers fit on one node"
+
+
+def test_segments_are_finished_as_a_wave_and_their_tables_are_handed_on(go, whole, monkeypatch):
+    """Only the first part's tables are read from files, by the driver's scan; workers get the others as objects."""
+    order = []
+    _, text = go(
+        lambda event: order.append(event.task) if isinstance(event, Done) and isinstance(event.task, PartTask) else None
+    )
+    assert text == whole
+    assert order.index(PartTask(2, 0)) < order.index(PartTask(0, FRAMES // SEGMENT - 1))
+
+
+def test_workers_killed_at_random_moments_cost_nothing_but_time(go, nodes, whole):
+    chance, killed, lost = random.Random(1), [], []
+
+    def kill():
+        there = nodes.actors("ClusterWorker")
+        if there:
+            killed.append(chance.choice(there))
+            ray_nodes.kill(killed[-1])
+            time.sleep(chance.uniform(0.2, 0.5))
+        return len(killed) == 5
+
+    with _meanwhile(kill):
+        report, text = go(lambda e: lost.append(e) if isinstance(e, Lost) else None, {"blend": {"pause_s": 0.05}})
+    assert text == whole and report.frames == FRAMES
+    assert len(killed) == 5 and report.retries
+    assert all("was lost (" in event.reason for event in lost)
+
+
+def test_a_node_that_is_lost_costs_its_unfinished_segments_and_one_that_joins_is_used(go, nodes, whole):
+    done, workers = [], set()
+
+    def listen(event):
+        if isinstance(event, Done):
+            done.append(event.task)
+            workers.add(event.process)
+            if len(done) == 9:
+                nodes.remove(nodes.working[0])
+                nodes.keep(2)
+
+    _, text = go(listen, {"blend": {"pause_s": 0.1}})
+    assert text == whole
+    assert len(done) == len(set(done)), "what was done stays done"
+    assert len(workers) > 4, "two nodes hold four workers"
+
+
+def test_a_segment_that_fails_every_time_is_named_with_its_traceback(go, tmp_path):
+    with pytest.raises(StageError, match=r"stage blend, segment 6, frame 32: ValueError: poisoned frame \(traceback"):
+        go(options={"blend": {"fail_at": 32}}, tries=2)
+    assert 'raise ValueError("poisoned frame")' in (tmp_path / "out.toy.vidswap" / "error.txt").read_text()
+
+
+@pytest.mark.parametrize("how", ["fail_at", "crash_at", "hang_at"])
+def test_a_segment_that_fails_every_time_may_be_left_as_it_was(go, whole, how, tmp_path):
+    report, text = go(options={"blend": {how: 32}}, tries=2, on_error="skip-copy", stall_timeout_s=6)
+    expected = whole.splitlines()
+    expected[30:35] = [f"{i} {i * 10} {float(i)!r}" for i in range(30, 35)]
+    assert text.splitlines() == expected
+    (skipped,) = report.skipped
+    assert (skipped["segment"], skipped["start"], skipped["stop"]) == (6, 30, 35)
+    assert [r["task"] for r in report.retries] == ["2/6"]
+    assert any("segment 6, frames 30 to 34, is left as it was" in w for w in report.warnings)
+    assert (tmp_path / "out.toy.vidswap").exists(), "what went wrong can be looked at"
+
+
+@pytest.fixture
+def driver(nodes, tmp_path):
+    _inputs(tmp_path)
+    nodes.keep(2)
+    code = DRIVER.format(
+        tests=str(Path(__file__).parents[1]), here=str(tmp_path), segment=SEGMENT, address=nodes.address
+    )
+    started = []
+
+    def go():
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        started.append(process)
+        return process
+
+    yield go
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _wait_for_segments(folder, count):
+    for _ in range(1200):
+        if len(list(folder.glob("0*.txt"))) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{count} segments have not been finished")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_whose_driver_ends_goes_on(driver, go, whole, tmp_path, number):
+    folder = tmp_path / "out.toy.vidswap"
+    process = driver()
+    _wait_for_segments(folder, 5)
+    os.kill(process.pid, number)
+    said = process.communicate(timeout=60)[0].decode()
+    if number == signal.SIGTERM:
+        assert process.returncode == 130 and "the same command goes on" in said
+        assert not list(folder.glob(".*.tmp*"))
+    report, text = go(options={"blend": {"pause_s": 0.05}})
+    assert text == whole
+    assert report.segments_resumed >= 5
