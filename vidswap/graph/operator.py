@@ -108,6 +108,9 @@ class Operator(Generic[OptionsT]):
         context: how many frames before and after its own it looks at. 0 for functions of the frame.
         ordered: True for a scan: the engine calls `scan` segment by segment, in order, in one process. For joining
             tracks and the like, on small columns alone; never for work on pixels.
+        served: True for networks that are large, or run on a GPU: the engine may have one owner of the model call the
+            operator for all workers, with rows of several segments together. Only what `prepare` returns travels there
+            and only the columns in `gives` travel back, so it takes no pictures and returns the rows that it is given.
         batch_size: rows that it likes to get at once.
         resources: what a copy of it takes.
         Options: its pydantic options model.
@@ -122,6 +125,7 @@ class Operator(Generic[OptionsT]):
     needs_source: ClassVar[tuple[str, ...]] = ()
     context: int = 0
     ordered: ClassVar[bool] = False
+    served: ClassVar[bool] = False
     batch_size: int = 8
     resources: Resources = Resources()
     Options: ClassVar[type[Options]] = NoOptions
@@ -137,6 +141,11 @@ class Operator(Generic[OptionsT]):
             raise TypeError(f"{cls.__name__}.each is {cls.each!r}; it must be 'frame' or 'face'")
         if cls.ordered and "picture" in cls.needs:
             raise TypeError(f"{cls.__name__} is ordered and needs pictures; a scan works on small columns alone")
+
+        if cls.served and (cls.ordered or cls.yields is not None or "picture" in cls.gives or cls.context):
+            raise TypeError(
+                f"{cls.__name__} is served: it works on rows alone and returns them, without context or scan"
+            )
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options
@@ -173,6 +182,15 @@ class Operator(Generic[OptionsT]):
 
     def setup(self, setting: Setting) -> None:
         """Load models and precompute. Called once in the process that will call this operator."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """For a `served` operator: what `__call__` is given of these rows, small, and without pictures.
+
+        Called where the frames are, on an operator that is not set up. By default the columns that it needs and uses;
+        one that samples pictures does it here, and adds what it has sampled as a column.
+        """
+        wanted = ("frame", *self.needs, *self.uses)
+        return Batch({n: v for n, v in batch.to_dict().items() if n in wanted and n != "picture"})
 
     def __call__(self, batch: Batch) -> Batch:
         """Turn a batch into a batch. Rows come and go in presentation order."""

@@ -6,12 +6,14 @@ job folder go by path, and must lie where every node sees them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from vidswap.graph import InputError, Pipeline
@@ -40,6 +42,7 @@ class RayExecutor:
         self.drain_s = DRAIN_S if settings.drain_s is None else settings.drain_s
         self._folder: str | None = None
         self._ray = _imported()
+        self._ending = contextlib.ExitStack()
         self._ours = not self._ray.is_initialized()
         self.address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
         self.grows = self.address is not None or not self._ours
@@ -74,6 +77,7 @@ class RayExecutor:
         """Leave the cluster; stop it, if it was started here."""
         if self._ours:
             self._ray.shutdown()
+            self._ending.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -92,6 +96,7 @@ class RayExecutor:
             self._folder = tempfile.mkdtemp(prefix="vidswap-ray-", dir="/tmp")
             cpus = max(available_cores(), int((self._settings.workers or 0) * self._settings.ray_worker_cpus + 0.999))
             given |= {"num_cpus": cpus, "_temp_dir": self._folder, "object_store_memory": _store_bytes()}
+        self._ending.enter_context(_silenced())
         # Ray takes the signals that end a run for itself.
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -114,6 +119,21 @@ def _imported() -> Any:
     except ImportError:
         raise InputError("--executor ray needs Ray, which is not installed: pip install 'vidswap[ray]'") from None
     return ray
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Ray prints what befalls its processes to standard output, also where logs are not wanted; the run tells it."""
+    from ray._private import worker
+
+    before = getattr(worker, "print_to_stdstream", None)
+    if before is not None:
+        worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        if before is not None:
+            worker.print_to_stdstream = before
 
 
 def _check_reachable(address: str) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vidswap.graph import Pipeline
+from vidswap.graph.specification import PipelineSpecification
 
 from .order import WorkOrder
 from .pool import Pool, make_pool
 from .retries import RetryPolicy
 from .settings import RunSettings, available_cores
+
+if TYPE_CHECKING:
+    from .owner_process import OwnerProcess
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class LocalExecutor:
         self._settings = settings
         self.retry = RetryPolicy(settings.tries)
         self.drain_s = settings.drain_s or 0.0
+        self._owner: OwnerProcess | None = None
 
     def check(self, pipeline: Pipeline, needs: Needs) -> list[str]:
         """Nothing is elsewhere."""
@@ -79,11 +84,35 @@ class LocalExecutor:
         return max(1, available_cores() // max(1, workers))
 
     def pool(self, order: WorkOrder, workers: int) -> Pool:
-        """A pool of processes; for 0 workers, of none."""
+        """A pool of processes; for 0 workers, of none. Served stages have an owner where several would load them."""
+        served = served_stages(Pipeline(PipelineSpecification.checked(order.pipeline, "pipeline")))
+        if workers > 1 and served and wants_owners(self._settings.owners, order.device):
+            from .owner_process import OwnerProcess
+
+            self._owner = OwnerProcess(order, served)
+            order = self._owner.order
         return make_pool(order, workers)
 
     def close(self) -> None:
-        """Nothing is left."""
+        """End the owner of models, if there is one."""
+        if self._owner is not None:
+            self._owner.close()
+
+
+def served_stages(pipeline: Pipeline) -> tuple[str, ...]:
+    """The names of the stages that run on the target and may be served."""
+    return tuple(s.name for s in pipeline.stages if s.operator.served)
+
+
+def wants_owners(owners: int | None, device: str) -> bool:
+    """Whether somebody shall own models for all workers: as the settings say, else where this machine has a GPU."""
+    if owners is not None:
+        return owners > 0
+    if device == "auto":
+        import torch
+
+        return torch.cuda.is_available()
+    return device.startswith("cuda")
 
 
 MakeExecutor = Callable[[RunSettings], Executor]

@@ -19,7 +19,8 @@ class WorkOrder:
     paths; `segments` is the cut; `folder` is the job folder; `threads` is per worker; `copies` says
     that stretches which nothing changes are left out of the encoded segments, because they will be copied;
     `stall_timeout_s` is how long a worker may be silent, `segment_timeout_s` how long it may take for one task, 0 for
-    ever; `timed` asks for spans.
+    ever; `timed` asks for spans; `served` names the stages whose model somebody owns for all workers, on this machine
+    the process that listens at `owner`.
     """
 
     pipeline: dict[str, Any]
@@ -34,6 +35,8 @@ class WorkOrder:
     stall_timeout_s: float = 0.0
     segment_timeout_s: float = 0.0
     timed: bool = False
+    served: tuple[str, ...] = ()
+    owner: str = ""
 
     def sidecar(self, part: int, segment: int) -> Path:
         """Where the columns of a part of a segment are stored."""

@@ -61,7 +61,7 @@ def main(descriptor: int, parent: int) -> None:
     # Ctrl-C reaches the whole foreground group; the driver alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
-    _die_by_signal()
+    die_by_signal()
     if os.getppid() != parent:
         os._exit(1)
     try:
@@ -86,7 +86,7 @@ def serve(connection: Any, parent: int) -> None:
     made = _copied(connection, places, message.copies, parent)
     if made is not None:
         connection = made
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    threading.Thread(target=watch, args=(parent,), daemon=True).start()
     connection.send(Ready(os.getpid()) if made is not None else LOADED)
     _work(connection, message.order)
 
@@ -97,7 +97,12 @@ def _work(connection: Any, order: WorkOrder) -> None:
     from .report import peak_memory_mb
     from .worker import SegmentWorker
 
-    worker = SegmentWorker(order, report=connection.send, process=os.getpid())
+    owners = None
+    if order.owner:
+        from .owner_process import LocalOwners
+
+        owners = LocalOwners(order.owner, order.folder / "owner.log")
+    worker = SegmentWorker(order, report=connection.send, process=os.getpid(), owners=owners)
     while True:
         task = connection.recv()
         reply: Any
@@ -164,7 +169,7 @@ def _copied(connection: Any, places: Sequence[int], logs: Sequence[Path], parent
             limit = time.monotonic() + ADOPTION_S
             while os.getppid() == own and time.monotonic() < limit:
                 time.sleep(0.001)
-            _die_by_signal()
+            die_by_signal()
             if os.getppid() != parent:
                 os._exit(1)
             return Connection(place)
@@ -182,7 +187,8 @@ def _write_to(log: Path) -> None:
         os.dup2(file.fileno(), 2)
 
 
-def _die_by_signal() -> None:
+def die_by_signal() -> None:
+    """Have the kernel kill this process when the driver is gone."""
     with contextlib.suppress(Exception):
         import ctypes
 
@@ -190,7 +196,7 @@ def _die_by_signal() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
-def _watch(parent: int) -> None:
+def watch(parent: int) -> None:
     """End this process when the driver is gone, even in the middle of a task, where no signal tells it."""
     while os.getppid() == parent:
         time.sleep(POLL_PARENT_S)

@@ -10,7 +10,7 @@ from vidswap.graph import Batch, Operator, Part, Setting, Stage, StageError, Vid
 from .blame import contract_broken
 from .order import PartTask, WorkOrder
 from .store import Tables, load_tables, save_tables
-from .worker import frames_of, stored
+from .tables import frames_of, stored
 
 
 class Scans:

@@ -21,9 +21,10 @@ class RunSettings(BaseModel):
             below that begin with `ray_`, less that.
         ray_address: of the Ray cluster, "auto" or HOST:PORT; None takes $RAY_ADDRESS, or starts Ray on this machine.
         ray_worker_cpus: CPU cores that a segment worker takes on Ray.
-        ray_owners: copies of each model that is served to all workers; None takes what the cluster's GPUs hold.
         workers: segment workers; 0 runs everything in this process; None takes one per core.
         segment_frames: frames per segment; None cuts at keyframes, 48 to 240 frames.
+        owners: copies of the model of each stage that is served to all workers (on one machine never more than one);
+            0 lets every worker have its own; None takes 0 without a GPU, else one, on Ray as many as the GPUs hold.
         stall_timeout_s: a worker process that tells of no progress for so many seconds is killed, and its task tried
             again; 0 waits for ever. A stage that takes longer for a few frames needs more.
         segment_timeout_s: so long a part of a segment may take in all before the same happens; 0 is without a limit.
@@ -48,9 +49,9 @@ class RunSettings(BaseModel):
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
     ray_worker_cpus: float = Field(default=1.0, gt=0)
-    ray_owners: int | None = Field(default=None, ge=1)
     workers: int | None = Field(default=None, ge=0, le=1024)
     segment_frames: int | None = Field(default=None, ge=5)
+    owners: int | None = Field(default=None, ge=0, le=1024)
     stall_timeout_s: float = Field(default=600.0, ge=0)
     segment_timeout_s: float = Field(default=14400.0, ge=0)
     tries: int = Field(default=3, ge=1, le=100)

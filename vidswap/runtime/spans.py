@@ -71,6 +71,10 @@ class Stopwatch:
         """A context manager that takes the time of a stage; only what is "run" goes into its seconds."""
         return _Timed(self, stage, what)
 
+    def add(self, stage: str, seconds: float) -> None:
+        """Count what somebody else has taken for a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
     def untold(self) -> tuple[dict[str, float], tuple[Span, ...]]:
         """Seconds by stage, and spans, since they were asked for last."""
         seconds, self.seconds = self.seconds, {}
@@ -90,6 +94,6 @@ class _Timed:
     def __exit__(self, *_: object) -> None:
         watch, taken = self._watch, time.perf_counter() - self._began
         if self._what == "run":
-            watch.seconds[self._stage] = watch.seconds.get(self._stage, 0.0) + taken
+            watch.add(self._stage, taken)
         if watch.spans is not None:
             watch.spans.append(span(self._stage, taken, self._what))

@@ -27,17 +27,16 @@ from vidswap.graph import (
     VidswapError,
     complement,
     halo,
-    joined_spans,
-    object_column,
 )
-from vidswap.graph.columns import STANDARD_COLUMNS
 from vidswap.graph.specification import PipelineSpecification
 
+from .asking import Asking, Owners, Question, Served
 from .blame import Blame, contract_broken, failing_frame, stage_error
 from .order import CopyTask, Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
 from .spans import Stopwatch
 from .store import Sidecars, Tables, joined, load_tables, save_tables
+from .tables import attached, frames_of, goes_before_reading, own_rows, shed, spans_of, stored
 
 LARGEST_BATCH_BYTES = 8 << 20
 Observer = Callable[[str, Batch], None]
@@ -60,7 +59,8 @@ class SegmentWorker:
     """Runs tasks of one work order; keeps set-up operators between tasks.
 
     `report` is called every few frames with a Progress; `observe` (for previews) with the name of every stage and the
-    batch that it returned; `sidecars` keeps the tables between parts; `process` and `node` say in replies who works.
+    batch that it returned; `sidecars` keeps the tables between parts; `process` and `node` say in replies who works;
+    `owners` call the stages that the order says are served.
     Raises StageError with stage, segment and frame for failures inside operators, and VidswapError as operators raise
     it.
     """
@@ -73,6 +73,7 @@ class SegmentWorker:
         *,
         process: int = 0,
         node: str = "",
+        owners: Owners | None = None,
         sidecars: Sidecars | None = None,
     ) -> None:
         self.order = order
@@ -83,6 +84,7 @@ class SegmentWorker:
         self._operators: dict[tuple[str, bool], Operator[Any]] = {}
         self._process, self._node = process, node
         self._watch = Stopwatch(spans=order.timed)
+        self._asking = Asking(order.served if owners else (), owners, self._watch)
 
     def run(self, task: PartTask | SourceTask) -> Done:
         """Run one task and store its result, atomically, in the job folder."""
@@ -107,7 +109,10 @@ class SegmentWorker:
 
     def _told_by_operators(self) -> list[str]:
         """What operators have to say of the work just done: of damaged frames, of memory that was short."""
-        return [warning for operator in self._operators.values() for warning in operator.take_warnings()]
+        return [
+            *self._asking.take_warnings(),
+            *(warning for operator in self._operators.values() for warning in operator.take_warnings()),
+        ]
 
     def close(self) -> None:
         """Tear down all operators."""
@@ -116,10 +121,13 @@ class SegmentWorker:
         self._operators.clear()
 
     def operator(self, stage: Stage, *, for_source: bool = False) -> Operator[Any]:
-        """The operator of a stage, made and set up at first use."""
+        """The operator of a stage, made and, unless somebody else owns the one that is called, set up at first use."""
         key = (stage.name, for_source)
         if key not in self._operators:
             operator = stage.make()
+            if self._asking.serves(stage):
+                self._operators[key] = operator
+                return operator
             sources = {}
             if stage.operator.needs_source:
                 sources = {n: load_tables(self.order.source_sidecar(n))["face"] for n in self.order.sources}
@@ -141,8 +149,25 @@ class SegmentWorker:
 
     def _call_for_source(self, stage: Stage, batch: Batch) -> Batch:
         operator = self.operator(stage, for_source=True)
+        if self._asking.serves(stage):
+            return self._asking.answer(stage, batch, self._asking.ask(stage, operator, batch, for_source=True), None)
         with self._watch.timed(stage.name, "source"):
             return self._call(stage, operator, batch, None)
+
+    def serve(self, question: Question) -> Served:
+        """Call a served operator for another worker; for those who own its model."""
+        stage = next(s for s in self.pipeline.stages if s.name == question.stage)
+        if not question.for_source and (stage.name, True) in self._operators:
+            # Sources are done with: no need to have the model twice.
+            self._operators.pop((stage.name, True)).teardown()
+        operator = self.operator(stage, for_source=question.for_source)
+        began = time.perf_counter()
+        made = self._checked_call(stage, operator, question.batch, None)
+        if len(made) != len(question.batch):
+            told = f"{type(operator).__name__} is served, was given {len(question.batch)} rows and returned {len(made)}"
+            raise StageError(told, stage=stage.name)
+        kept = Batch({name: made[name] for name in ("frame", *operator.gives)})
+        return Served(kept, time.perf_counter() - began, tuple(operator.take_warnings()))
 
     def _run_part(self, task: PartTask) -> Done:
         part = self.pipeline.parts[task.part]
@@ -216,7 +241,7 @@ class SegmentWorker:
         if part.context and stages:
             tables = self._apply(stages.pop(0), tables, segment)
         # What needs no pictures of a frame may say which frames need not be read.
-        while stages and _goes_before_reading(stages[0]):
+        while stages and goes_before_reading(stages[0]):
             tables = self._apply(stages.pop(0), tables, segment)
         if self._watch.seconds:
             self._tell(task, 0, 0)
@@ -256,27 +281,42 @@ class SegmentWorker:
         segment = self.order.segments[task.segment]
         part = self.pipeline.parts[task.part]
         plan = plan or self._plan(task)
-        decoder: Any = self.operator(self.pipeline.decoder)
-        count = self._batch_frames(plan.stages)
         last = part.index == len(self.pipeline.parts) - 1
         at = segment.start
         for start, stop in plan.runs:
             if at < start and not last:
                 yield self._passed_over(task, plan, at, start)
             at = stop
-            pictures = iter(decoder.read(self.order.video, start, stop))
-            while True:
-                with self._watch.timed(self.pipeline.decoder.name), self._blame(self.pipeline.decoder, task.segment):
-                    chunk = list(islice(pictures, count))
-                if not chunk:
-                    break
-                inside = _attach(plan.tables, chunk)
-                for stage in plan.stages:
-                    inside = self._apply(stage, inside, segment)
-                yield inside if last else _shed(inside, part.stores)
-                self._tell(task, len(chunk), len(inside["face"]))
+            for inside in self._through(plan.stages, self._chunks(task, plan, start, stop), segment):
+                yield inside if last else shed(inside, part.stores)
+                self._tell(task, len(inside["frame"]), len(inside["face"]))
         if at < segment.stop and not last:
             yield self._passed_over(task, plan, at, segment.stop)
+
+    def _chunks(self, task: PartTask, plan: _Plan, start: int, stop: int) -> Iterator[Tables]:
+        """The rows of frames [start, stop) with their pictures, a few frames at a time."""
+        decoder: Any = self.operator(self.pipeline.decoder)
+        count = self._batch_frames(plan.stages)
+        pictures = iter(decoder.read(self.order.video, start, stop))
+        while True:
+            with self._watch.timed(self.pipeline.decoder.name), self._blame(self.pipeline.decoder, task.segment):
+                chunk = list(islice(pictures, count))
+            if not chunk:
+                return
+            yield attached(plan.tables, chunk)
+
+    def _through(self, stages: Iterable[Stage], chunks: Iterator[Tables], segment: Segment) -> Iterator[Tables]:
+        """Chunks of rows, taken through stages one after another."""
+        for stage in stages:
+            chunks = (self._ahead if self._asking.serves(stage) else self._one_by_one)(stage, chunks, segment)
+        return chunks
+
+    def _one_by_one(self, stage: Stage, chunks: Iterator[Tables], segment: Segment) -> Iterator[Tables]:
+        for tables in chunks:
+            yield self._apply(stage, tables, segment)
+
+    def _ahead(self, stage: Stage, chunks: Iterator[Tables], segment: Segment) -> Iterator[Tables]:
+        return self._asking.ahead(stage, self.operator(stage), chunks, segment.index)
 
     def _passed_over(self, task: PartTask, plan: _Plan, start: int, stop: int) -> Tables:
         """The tables of frames that are not read."""
@@ -292,8 +332,11 @@ class SegmentWorker:
     def _apply(self, stage: Stage, tables: Tables, segment: Segment) -> Tables:
         operator = self.operator(stage)
         given = tables[operator.each]
+        if self._asking.serves(stage):
+            answer = self._asking.answer(stage, given, self._asking.ask(stage, operator, given), segment.index)
+            return {**tables, operator.each: answer}
         if not len(given):
-            return _own(tables, segment) if operator.context else tables
+            return own_rows(tables, segment) if operator.context else tables
         if operator.context and "own" in operator.uses:
             own = (given["frame"] >= segment.start) & (given["frame"] < segment.stop)
             given = given.with_columns(own=own)
@@ -301,12 +344,19 @@ class SegmentWorker:
             result = self._call(stage, operator, given, segment.index)
         if operator.context:
             result = result.frames_between(segment.start, segment.stop)
-            tables = _own(tables, segment)
+            tables = own_rows(tables, segment)
         if self._observe is not None:
             self._observe(stage.name, result)
         return {**tables, operator.yields or operator.each: result}
 
     def _call(self, stage: Stage, operator: Operator[Any], batch: Batch, segment: int | None) -> Batch:
+        if not operator.served:
+            return self._checked_call(stage, operator, batch, segment)
+        # As for those whose model somebody else owns, so that it makes no difference.
+        made = self._checked_call(stage, operator, operator.prepare(batch), segment)
+        return batch.with_columns(**{name: made[name] for name in operator.gives})
+
+    def _checked_call(self, stage: Stage, operator: Operator[Any], batch: Batch, segment: int | None) -> Batch:
         try:
             result = operator(batch)
         except (VidswapError, MemoryError):
@@ -321,7 +371,7 @@ class SegmentWorker:
 
     def _finish(self, task: PartTask, tables: Tables) -> Done:
         part = self.pipeline.parts[task.part]
-        kept = _shed(tables, part.stores)
+        kept = shed(tables, part.stores)
         sidecar = self._sidecars.save(task.part, task.segment, kept)
         faces = kept["face"]
         frames_with_faces = len(np.unique(faces["frame"])) if len(faces) else 0
@@ -331,57 +381,3 @@ class SegmentWorker:
 
     def _blame(self, stage: Stage, segment: int | None, frame: int | None = None) -> Blame:
         return Blame(stage, segment, frame)
-
-
-def stored(batch: Batch, names: Iterable[str]) -> Batch:
-    """The columns among `names` that may be stored: neither transient nor made of objects."""
-    keep = {}
-    for name in names:
-        known = STANDARD_COLUMNS.get(name)
-        if name in batch and batch[name].dtype != object and not (known and known.transient):
-            keep[name] = batch[name]
-    return Batch(keep)
-
-
-def _shed(tables: Tables, names: Iterable[str]) -> Tables:
-    return {table: stored(batch, names) for table, batch in tables.items()}
-
-
-def _goes_before_reading(stage: Stage) -> bool:
-    operator = stage.operator
-    return (
-        operator.each == "frame"
-        and operator.yields is None
-        and operator.kind != "encode"
-        and "picture" not in (*operator.needs, *operator.uses)
-    )
-
-
-def spans_of(frames: np.ndarray, wanted: np.ndarray) -> list[tuple[int, int]]:
-    """Spans [start, stop) of the consecutive frames that are wanted.
-
-    >>> spans_of(np.arange(10, 16), np.array([True, True, False, False, True, True]))
-    [(10, 12), (14, 16)]
-    """
-    return joined_spans((int(f), int(f) + 1) for f in frames[wanted])
-
-
-def frames_of(video: Any, segment: Segment) -> Batch:
-    """The frames table of a segment: frame and pts."""
-    frame = np.arange(segment.start, segment.stop, dtype=np.int64)
-    return Batch(frame=frame, pts=np.asarray(video.pts, np.int64)[segment.start : segment.stop])
-
-
-def _own(tables: Tables, segment: Segment) -> Tables:
-    """The rows of the segment's own frames."""
-    return {t: b.frames_between(segment.start, segment.stop) if len(b) else b for t, b in tables.items()}
-
-
-def _attach(tables: Tables, pictures: list[Any]) -> Tables:
-    first, last = pictures[0].frame, pictures[-1].frame
-    frames = tables["frame"].frames_between(first, last + 1).with_columns(picture=object_column(pictures))
-    faces = tables["face"]
-    if len(faces):
-        faces = faces.frames_between(first, last + 1)
-        faces = faces.with_columns(picture=object_column(pictures[f - first] for f in faces["frame"]))
-    return {"frame": frames, "face": faces}
