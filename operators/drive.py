@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
-from pydantic import Field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vidswap.faces import alignment, driving
+import cv2
+import numpy as np
+from pydantic import Field, field_validator
+
+from vidswap.faces import alignment, driving, topology
 from vidswap.graph.batch import Batch, object_column
-from vidswap.graph.operator import NoOptions, Operator, Options, Setting
+from vidswap.graph.operator import NoOptions, Operator, Setting
 
 from .generate import people_of
+from .learned import Learned, LearnedOptions, named_or_installed, weights_files
 from .reenact import mouth_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from vidswap.nets.facevid2vid import FaceVid2Vid, Source
 
 PORTRAIT_SIDE = 512
 
@@ -34,37 +44,144 @@ class InvertHead(Operator[NoOptions]):
         return batch.with_columns(portrait=np.stack(images), portrait_landmarks=np.stack(points))
 
 
-class GenerateDrivenOptions(Options):
-    """Size of the driven face."""
+class GenerateDrivenOptions(LearnedOptions):
+    """Which driver, and the size of the face driven without weights."""
 
-    size: int = Field(512, ge=64, le=1024, description="px a side of the driven face")
+    weights: str = Field(
+        "auto", description="auto: facevid2vid where it is installed, else none; or a name, a file, none (by landmarks)"
+    )
+    size: int = Field(512, ge=64, le=1024, description="px a side of a face driven by landmarks; FaceVid2Vid's has 256")
+
+    @field_validator("precision")
+    @classmethod
+    def _exact(cls, value: str) -> str:
+        if value != "fp32":
+            raise ValueError("the driver runs in fp32; leave the precision out")
+        return value
 
 
-class GenerateDriven(Operator[GenerateDrivenOptions]):
+class GenerateDriven(Learned[GenerateDrivenOptions]):
     """The first portrait of each person in pose and expression of the target's face, aligned as FFHQ.
 
-    Needs no weights: the portrait is warped by landmarks (`vidswap.faces.driving`).
+    By FaceVid2Vid, whose view of each portrait is worked out once, or without its weights by landmarks
+    (`vidswap.faces.driving`).
     """
 
     kind = "generate"
-    needs = ("picture", "landmarks")
+    needs = ("picture", "landmarks", "crop")
     uses = ("source",)
     gives = ("driven", "driven_landmarks")
     needs_source = ("portrait", "portrait_landmarks")
     Options = GenerateDrivenOptions
 
+    def files(self) -> list[Path]:
+        """The file of the weights, where there are any."""
+        named = named_or_installed(self.options.weights, "facevid2vid")
+        return [] if named is None else weights_files(named)
+
+    def load(self) -> FaceVid2Vid | None:
+        """The networks, None where the portrait is driven by landmarks. Raises InputError."""
+        from vidswap.nets import facevid2vid
+        from vidswap.weights.store import load
+
+        named = named_or_installed(self.options.weights, "facevid2vid")
+        if named is None:
+            return None
+        needs = {part: {"network": network} for part, network in _PARTS.items()}
+        checkpoint = load(named, needs=needs)
+        return facevid2vid.network_of({part: checkpoint.part(part) for part in facevid2vid.PARTS})
+
     def setup(self, setting: Setting) -> None:
-        """Prepare the portraits. Raises InputError for a face too small to be moved."""
-        self._people = [
-            driving.Driven(person["portrait"][0], person["portrait_landmarks"][0]) for person in setting.people()
-        ]
+        """Prepare driver and portraits. Raises InputError for a face too small to be moved."""
+        self._portraits = setting.people()
+        super().setup(setting)
+
+    def start(self, loaded: FaceVid2Vid | None, device: torch.device) -> None:
+        """Look at the portraits."""
+        import torch
+
+        from vidswap.nets.devices import InBatches
+
+        self._net = loaded
+        if loaded is None:
+            if self.options.weights == "auto":
+                self.told.append(
+                    "drive: the weights facevid2vid are not installed, so the portrait is driven by landmarks "
+                    "(vidswap weights info facevid2vid)"
+                )
+            self._people = [
+                driving.Driven(person["portrait"][0], person["portrait_landmarks"][0]) for person in self._portraits
+            ]
+            return
+        loaded.to(device)
+        self._run = InBatches(device, self.options.batch, what="generate.driven")
+        with torch.inference_mode():
+            self._sources = [loaded.source(_network_input([_head(person)]).to(device)) for person in self._portraits]
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds driven (S, S, 3) uint8 and driven_landmarks (478, 2) float32, in its pixels, to each row."""
-        images, points = [], []
-        for row, person in zip(batch.rows(), people_of(batch, len(self._people)), strict=True):
-            mouth = mouth_of(row["picture"], row["landmarks"])
-            image, placed = self._people[person].as_target(row["landmarks"], self.options.size, mouth)
-            images.append(image)
-            points.append(placed)
-        return batch.with_columns(driven=object_column(images), driven_landmarks=np.stack(points))
+        """Adds driven (S, S, 3) uint8 and driven_landmarks (478, 2) float32 to each row.
+
+        Landmarks are in pixels of the driven face; nan where FaceVid2Vid made it, which tells of none.
+        """
+        becomes = people_of(batch, len(self._portraits))
+        if self._net is None:
+            made = [self._warped(*row) for row in zip(batch["picture"], batch["landmarks"], becomes, strict=True)]
+            points = np.stack([placed for _, placed in made])
+            return batch.with_columns(driven=object_column(image for image, _ in made), driven_landmarks=points)
+        images = self._animated(list(batch["crop"]), becomes)
+        nowhere = np.full((len(batch), topology.POINTS, 2), np.nan, np.float32)
+        return batch.with_columns(driven=object_column(images), driven_landmarks=nowhere)
+
+    def _warped(self, picture: Any, landmarks: np.ndarray, person: int) -> tuple[np.ndarray, np.ndarray]:
+        mouth = mouth_of(picture, landmarks)
+        return self._people[person].as_target(landmarks, self.options.size, mouth)
+
+    def _animated(self, crops: list[np.ndarray], becomes: np.ndarray) -> list[np.ndarray]:
+        """(256, 256, 3) uint8 for each target's crop (S, S, 3), of the person that it becomes."""
+        from vidswap.nets.devices import threads
+
+        net = self._net
+        assert net is not None
+        images: list[np.ndarray] = [np.empty(0)] * len(crops)
+        with threads(self._threads):
+            for person in np.unique(becomes):
+                rows = np.flatnonzero(becomes == person)
+                source = self._sources[person]
+
+                def animate(frames: torch.Tensor, source: Source = source) -> torch.Tensor:
+                    # Cut off, not rounded, as released.
+                    return (net.animate(source, net.motion(frames)).clamp(0, 1) * 255).byte().permute(0, 2, 3, 1)
+
+                made = self._run(animate, _network_input([crops[row] for row in rows])).numpy()
+                for row, image in zip(rows, made, strict=True):
+                    images[row] = np.ascontiguousarray(image)
+        self.told += self._run.told
+        self._run.told = []
+        return images
+
+
+_SIDE = 256
+_PARTS = {
+    "kp_detector": "facevid2vid-keypoints",
+    "he_estimator": "facevid2vid-pose",
+    "generator": "facevid2vid-generator",
+}
+
+
+def _head(person: Batch) -> np.ndarray:
+    """(256, 256, 3) uint8: the first portrait, cut as FFHQ."""
+    matrix = alignment.matrix_of_axes(alignment.ffhq_axes(person["portrait_landmarks"][0]), _SIDE)
+    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    return np.asarray(cv2.warpAffine(person["portrait"][0], matrix, (_SIDE, _SIDE), **how))
+
+
+def _network_input(crops: list[np.ndarray]) -> torch.Tensor:
+    """(N, 3, 256, 256) float32 in 0..1 of crops (S, S, 3) uint8, averaged where they are larger."""
+    import torch
+
+    made = []
+    for crop in crops:
+        how = cv2.INTER_AREA if len(crop) > _SIDE else cv2.INTER_LINEAR
+        small = crop if len(crop) == _SIDE else cv2.resize(crop, (_SIDE, _SIDE), interpolation=how)
+        made.append(torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1) / 255.0)
+    return torch.stack(made)

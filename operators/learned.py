@@ -104,3 +104,15 @@ def weights_files(weights: str) -> list[Path]:
     if weights.split(":")[0] == "random":
         return []
     return [place(weights)] if is_file_name(weights) else [card_path(path_of(weights))]
+
+
+def named_or_installed(weights: str, usual: str) -> str | None:
+    """The weights that are to be used: what is named, for `auto` the usual ones where they are installed, else None.
+
+    None for `none`, too.
+    """
+    from vidswap.weights.store import card_of
+
+    if weights == "auto":
+        return usual if card_of(usual) is not None else None
+    return None if weights == "none" else weights

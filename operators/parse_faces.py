@@ -18,7 +18,7 @@ from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options, Setting
 from vidswap.media.index import VideoIndex
 
-from .learned import Learned, LearnedOptions
+from .learned import Learned, LearnedOptions, named_or_installed, weights_files
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class ParseBiSeNetOptions(LearnedOptions):
 
     weights: str = Field(
         "auto",
-        description="auto: bisenet where it is installed, else landmarks and a segmenter; or a name, a file",
+        description="auto: bisenet where it is installed, else landmarks and a segmenter; or a name, a file, none",
     )
     task: Path | None = Field(None, description="a FaceLandmarker .task bundle instead of MediaPipe's own models")
 
@@ -52,20 +52,9 @@ class ParseBiSeNet(Learned[ParseBiSeNetOptions]):
     gives = ("regions", "driven_regions")
     Options = ParseBiSeNetOptions
 
-    @property
-    def _named(self) -> str | None:
-        """The weights that are to be used; None for the parser without any."""
-        from vidswap.weights.store import card_of
-
-        if self.options.weights != "auto":
-            return self.options.weights
-        return "bisenet" if card_of("bisenet") is not None else None
-
     def files(self) -> list[Path]:
         """The file of the weights, where there are any."""
-        from .learned import weights_files
-
-        named = self._named
+        named = named_or_installed(self.options.weights, "bisenet")
         return [] if named is None else weights_files(named)
 
     def load(self) -> BiSeNet | None:
@@ -74,7 +63,7 @@ class ParseBiSeNet(Learned[ParseBiSeNetOptions]):
         from vidswap.nets.layers import assembled, seeded
         from vidswap.weights.store import load
 
-        named = self._named
+        named = named_or_installed(self.options.weights, "bisenet")
         if named is None:
             return None
         if named.split(":")[0] == "random":
@@ -96,10 +85,11 @@ class ParseBiSeNet(Learned[ParseBiSeNetOptions]):
             return
         from vidswap.faces.mediapipe_models import load_face_model
 
-        self.told.append(
-            "parse: the weights bisenet are not installed, so regions are told by landmarks, a segmenter and colour "
-            "(vidswap weights info bisenet)"
-        )
+        if self.options.weights == "auto":
+            self.told.append(
+                "parse: the weights bisenet are not installed, so regions are told by landmarks, a segmenter and "
+                "colour (vidswap weights info bisenet)"
+            )
         self._model: FaceModel = load_face_model(self.options.task)
 
     def __call__(self, batch: Batch) -> Batch:
