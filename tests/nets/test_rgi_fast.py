@@ -114,6 +114,25 @@ def test_spots_are_the_pixels_that_read_another_region(net):
     assert [len(each) for each in phases] == [32] * 4
 
 
+@pytest.mark.parametrize("level", [0, 2, 9])
+def test_room_for_spots_is_filled_without_a_trace(net, level):
+    """What CUDA graphs need: equal shapes for unequal masks."""
+    together = FastRegionSynthesis(net, together=True)
+    codes, labels = codes_of(2), torch.stack([blocky(i, 64, 32, [0, 1, 2]) for i in (3, 4)])
+    borders = rgi_borders.borders_of(labels, net.regional, level=level)
+    assert borders.level >= level
+    made = together(codes, Masks(labels, (borders,)))
+    assert relative(made, net(codes, labels)) < 1e-5
+    other = rgi_borders.borders_of(labels.transpose(1, 2), net.regional, level=borders.level)
+    assert other.level == borders.level
+    assert [each.shape for each in other.tensors()] == [each.shape for each in borders.tensors()]
+    static = borders.copied()
+    for given, each in zip(static.tensors(), other.tensors(), strict=True):
+        given.copy_(each)
+    again = together(codes, Masks(labels.transpose(1, 2), (static,)))
+    assert relative(again, net(codes, labels.transpose(1, 2))) < 1e-5
+
+
 @pytest.mark.parametrize("strip_bytes", [1, 3000])
 def test_cuts_into_strips_and_pieces_do_not_show(net, fast, strip_bytes, monkeypatch):
     codes, labels = codes_of(2), maps(2)[:2]

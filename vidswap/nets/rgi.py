@@ -128,16 +128,21 @@ class RegionSynthesis(stylegan2.Synthesis):
         noise: Noise = "const",
         generator: torch.Generator | None = None,
         kept: dict[str, Tensor] | None = None,
+        below: int | None = None,
     ) -> Tensor:
         """Codes (N, regions, num_ws, D), labels (N, H, W) -> images (N, 3, R, R), nominal range -1..1, not clamped.
 
-        kept: takes every layer's result by its name. Raises InputError for label maps that do not fit.
+        kept: takes every layer's result by its name. below: end with the blocks under this size.
+
+        Raises InputError for label maps that do not fit.
         """
         check_labels(labels, len(codes), codes.shape[1])
         styles = self.styles(codes)
         x = self.get_parameter("b4.const")[None].expand(len(codes), -1, -1, -1)
         image: Tensor | None = None
         for layer in self.config.layers:
+            if below is not None and layer.resolution >= below:
+                break
             part = self.get_submodule(layer.name)
             if isinstance(part, ToRGB):
                 block = self.get_submodule(f"b{layer.resolution}")

@@ -11,6 +11,8 @@ still face, many codes for one face) share them.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +27,8 @@ from vidswap.nets.stylegan2 import Layer
 # are gathered besides: from these shares on, all pixels are gathered and the convolution is left out.
 _DENSE_CONV, _DENSE_UP = 0.6, 0.75
 _NOBODY = 255  # label of what lies outside the picture
+# Regions meet along lines, so room for spots grows with the side of a map: by this many times the side at level 0.
+_ROOM, _ROOM_STEP = 8.0, 1.25
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Spots:
     centres: Tensor  # (n,) int64, rows of the flat output map
     labels: Tensor  # (n,) int64, rows of the table of styles
     taps: Tensor  # (9n,) int64, rows of the flat input map in the order (tap row, spot, tap column), clamped to it
-    outside: Tensor  # (m,) int64, positions among `taps` that lie outside the picture
+    inside: Tensor  # (9n,) bool, whether they lie in the picture
+    outside: Tensor | None  # (m,) int64, positions among `taps` that do not; None where shapes must not tell
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -44,12 +49,9 @@ class Spots:
         n = len(self)
         if begin == 0 and end >= n:
             return self
-        taps = self.taps.reshape(3, n, 3)[:, begin:end].reshape(-1)
-        row, rest = self.outside // (3 * n), self.outside % (3 * n)
-        spot, column = rest // 3, rest % 3
-        inside = (spot >= begin) & (spot < end)
-        outside = (row * (end - begin) + spot - begin) * 3 + column
-        return Spots(self.centres[begin:end], self.labels[begin:end], taps, outside[inside])
+        taps, inside = (each.reshape(3, n, 3)[:, begin:end].reshape(-1) for each in (self.taps, self.inside))
+        outside = None if self.outside is None else (~inside).nonzero()[:, 0]
+        return Spots(self.centres[begin:end], self.labels[begin:end], taps, inside, outside)
 
 
 @dataclass(frozen=True)
@@ -71,54 +73,91 @@ class LayerBorders:
 
 @dataclass(frozen=True)
 class Borders:
-    """All masked layers for so many label maps. layers: by name; `labels` of those that are colours have no spots."""
+    """All masked layers for so many label maps. layers: by name; colours have labels but no spots.
+
+    level: None, or how much room there is for spots: all borders of one count and level have tensors of equal shapes.
+    """
 
     count: int
     layers: dict[str, LayerBorders]
+    level: int | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors that a call reads, in one order."""
+        made = []
+        for layer in self.layers.values():
+            made.append(layer.labels)
+            for spots in layer.spots:
+                made += [spots.centres, spots.labels, spots.taps, spots.inside]
+        return made
+
+    def copied(self) -> Borders:
+        """The same in memory of its own."""
+
+        def of(spots: Spots) -> Spots:
+            outside = None if spots.outside is None else spots.outside.clone()
+            own = (each.clone() for each in (spots.centres, spots.labels, spots.taps, spots.inside))
+            return Spots(*own, outside)
+
+        layers = {
+            name: LayerBorders(layer.labels.clone(), tuple(map(of, layer.spots)), layer.is_dense)
+            for name, layer in self.layers.items()
+        }
+        return Borders(self.count, layers, self.level)
 
 
-def borders_of(labels: Tensor, config: Config, *, dense: bool | None = None) -> Borders:
+def borders_of(labels: Tensor, config: Config, *, dense: bool | None = None, level: int | None = None) -> Borders:
     """Spots of label maps (N, H, W), integers 0..regions - 1, for one call with N codes.
 
-    dense: gather all pixels of every layer, or never; by default each layer's share of spots decides.
+    dense: gather all pixels of every layer, or never; by default each layer's share of spots decides. level: make room
+    for spots by this level at least (see `Borders`), and fill it with pixels that need no working out.
     """
     labels = labels.to(torch.uint8)
     n = len(labels)
-    resized: dict[int, Tensor] = {}
-
-    def at(size: int) -> Tensor:
-        if size not in resized:
-            resized[size] = nearest_labels(labels, size)
-        return resized[size]
-
+    masked = [layer for layer in config.generator.layers if config.is_masked(layer)]
+    small = {layer.resolution: nearest_labels(labels, layer.resolution) for layer in masked}
+    differ = {layer.name: _phases_differing(layer, small) for layer in masked if layer.kind != "rgb"}
+    sums = torch.stack([each.sum() for phases in differ.values() for each in phases]).tolist()
+    sides = [each.shape[1] for phases in differ.values() for each in phases]
+    if level is not None:
+        while any(many > _room(side, n, level) for many, side in zip(sums, sides, strict=True)):
+            level += 1
+        sums = [_room(side, n, level) for side in sides]
+    rooms = iter(sums)
+    offsets = torch.arange(n, device=labels.device)[:, None, None] * config.regions
     made = {}
-    for layer in config.generator.layers:
-        if not config.is_masked(layer):
-            continue
-        own = at(layer.resolution)
-        rows = (own.long() + torch.arange(n, device=own.device)[:, None, None] * config.regions).reshape(-1)
-        made[layer.name] = LayerBorders(rows, *_spots_of(layer, own, at(layer.resolution // 2), rows, dense))
-    return Borders(n, made)
+    for layer in masked:
+        own = small[layer.resolution]
+        rows = (own.long() + offsets).reshape(-1)
+        phases = differ.get(layer.name, [])
+        room = [next(rooms) for _ in phases]
+        is_up = layer.kind == "up"
+        is_dense = bool(phases) and (sum(room) / own.numel() > (_DENSE_UP if is_up else _DENSE_CONV))
+        is_dense = is_dense if dense is None or not phases else dense
+        spots = []
+        for phase, (each, size) in enumerate(zip(phases, room, strict=True)):
+            found = (torch.ones_like(each) if is_dense else each).nonzero()
+            if level is not None and not is_dense:
+                # A pixel away from the edge may be worked out as often as one likes.
+                spare = torch.tensor([[0, 1, 1]], device=found.device).expand(size - len(found), -1)
+                found = torch.cat((found, spare))
+            spots.append(_gathered(*found.unbind(1), each.shape[1], rows, phase if is_up else None, level is None))
+        made[layer.name] = LayerBorders(rows, tuple(spots), is_dense)
+    return Borders(n, made, level)
 
 
-def _spots_of(
-    layer: Layer, own: Tensor, below: Tensor, rows: Tensor, dense: bool | None
-) -> tuple[tuple[Spots, ...], bool]:
-    """Spots of one layer, and whether they are all pixels. own: labels of its output; below: of half the size."""
-    if layer.kind == "rgb":
-        return (), False
+def _room(side: int, count: int, level: int) -> int:
+    """How many spots of so many maps of `side` there is room for."""
+    return min(count * side * side, math.ceil(_ROOM * _ROOM_STEP**level * side * count))
+
+
+def _phases_differing(layer: Layer, small: Mapping[int, Tensor]) -> list[Tensor]:
+    """Which output pixels (N, S, S) are spots: of a plain layer, or of each phase of an up layer."""
+    own = small[layer.resolution]
     is_up = layer.kind == "up"
+    around = F.pad(small[layer.resolution // 2] if is_up else own, (1, 1, 1, 1), value=_NOBODY)
     phases = [own[:, py::2, px::2] for py in (0, 1) for px in (0, 1)] if is_up else [own]
-    around = F.pad(below if is_up else own, (1, 1, 1, 1), value=_NOBODY)
-    side = phases[0].shape[1]
-    differ = [_differing(phase, around) for phase in phases]
-    share = sum(int(each.sum()) for each in differ) / own.numel()
-    is_dense = dense if dense is not None else share > (_DENSE_UP if is_up else _DENSE_CONV)
-    made = []
-    for phase, each in enumerate(differ):
-        frame, y, x = (torch.ones_like(each) if is_dense else each).nonzero(as_tuple=True)
-        made.append(_gathered(frame, y, x, side, rows, phase if is_up else None))
-    return tuple(made), is_dense
+    return [_differing(phase, around) for phase in phases]
 
 
 def _differing(centres: Tensor, around: Tensor) -> Tensor:
@@ -132,7 +171,9 @@ def _differing(centres: Tensor, around: Tensor) -> Tensor:
     return found
 
 
-def _gathered(frame: Tensor, y: Tensor, x: Tensor, side: int, rows: Tensor, phase: int | None) -> Spots:
+def _gathered(
+    frame: Tensor, y: Tensor, x: Tensor, side: int, rows: Tensor, phase: int | None, may_count: bool
+) -> Spots:
     if phase is None:
         centres = (frame * side + y) * side + x
     else:
@@ -140,9 +181,11 @@ def _gathered(frame: Tensor, y: Tensor, x: Tensor, side: int, rows: Tensor, phas
     steps = torch.arange(-1, 2, device=y.device)
     tap_y = y[None, :, None] + steps[:, None, None]  # (3, n, 1)
     tap_x = x[None, :, None] + steps  # (1, n, 3)
-    beyond = (tap_y < 0) | (tap_y >= side) | (tap_x < 0) | (tap_x >= side)
+    inside = (tap_y >= 0) & (tap_y < side) & (tap_x >= 0) & (tap_x < side)
     taps = (frame[None, :, None] * side + tap_y.clamp(0, side - 1)) * side + tap_x.clamp(0, side - 1)
-    return Spots(centres, rows[centres], taps.reshape(-1), beyond.reshape(-1).nonzero()[:, 0])
+    inside = inside.reshape(-1)
+    outside = (~inside).nonzero()[:, 0] if may_count else None
+    return Spots(centres, rows[centres], taps.reshape(-1), inside, outside)
 
 
 def phase_kernels(weight: Tensor, blur: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ from vidswap.nets.stylegan2_fast import Conv, FastSynthesis, Precision, blurred,
 
 # What is worked on pixel by pixel goes in strips that stay in a core's cache; gathered neighbourhoods are bounded too.
 _STRIP_BYTES = 1 << 20
-_GATHERED_BYTES = 64 << 20
+_GATHERED_BYTES, _GATHERED_CUDA_BYTES = 64 << 20, 1 << 30
+_GRAPHS_AT_MOST = 16
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,21 @@ class Masks:
         return len(self.labels)
 
 
+@dataclass(frozen=True)
+class _Recording:
+    """A CUDA graph, what it reads and what it writes."""
+
+    graph: torch.cuda.CUDAGraph
+    codes: Tensor
+    borders: Borders
+    made: Tensor
+
+
 class FastRegionSynthesis(FastSynthesis):
     """Codes and label maps to images, like the `RegionSynthesis` whose weights it copies.
 
-    together: a batch in one go, as is default on CUDA, or frame by frame. The other arguments: `FastSynthesis`.
+    together: a batch in one go, as is default on CUDA, or frame by frame. graphs: on CUDA, record a graph for each
+    batch size and amount of borders (then call it from one thread). The other arguments: `FastSynthesis`.
     """
 
     def __init__(
@@ -66,11 +78,14 @@ class FastRegionSynthesis(FastSynthesis):
         device: torch.device | str | None = None,
         fuse: bool | None = None,
         together: bool | None = None,
+        graphs: bool = True,
     ) -> None:
         super().__init__(
             synthesis, precision=precision, half_from=half_from, noise=noise, device=device, fuse=fuse, graphs=False
         )
         self.regional = synthesis.regional
+        self._has_graphs = graphs and self._cuda
+        self._recordings: dict[tuple[int, int], _Recording] = {}
         self._is_together = self._cuda if together is None else together
         if self._is_together:
             self._strips_from = self.config.resolution + 1
@@ -96,7 +111,7 @@ class FastRegionSynthesis(FastSynthesis):
         if self._is_together:
             if known is not None and torch.equal(known.labels, labels):
                 return known
-            return Masks(labels, (borders_of(labels, self.regional),))
+            return Masks(labels, (borders_of(labels, self.regional, level=0 if self._has_graphs else None),))
         seen = [] if known is None else list(zip(known.labels, known.parts, strict=True))
         parts: list[Borders] = []
         for each in labels:
@@ -137,18 +152,54 @@ class FastRegionSynthesis(FastSynthesis):
             raise InputError(f"{len(masks)} label maps for {len(codes)} images; one each was expected")
         codes = codes.to(self.device, torch.float32)
         if self._is_together:
-            return self._together(codes, masks.parts[0], kept)
+            borders = masks.parts[0]
+            if self._has_graphs and kept is None and borders.level is not None:
+                return self._replayed(codes, borders, borders.level)
+            return self._together(codes, borders, kept)
         made = torch.empty((len(codes), self.config.image_channels, self.config.resolution, self.config.resolution))
         for i, borders in enumerate(masks.parts):
             made[i] = self._together(codes[i : i + 1], borders, kept)[0]
         return made
 
+    def _replayed(self, codes: Tensor, borders: Borders, level: int) -> Tensor:
+        """The same through a CUDA graph: one for each batch size and level of borders, which have equal shapes."""
+        key = len(codes), level
+        if key not in self._recordings:
+            if len(self._recordings) >= _GRAPHS_AT_MOST:
+                return self._together(codes, borders, None)
+            self._recordings[key] = self._recording(codes, borders)
+        recording = self._recordings[key]
+        recording.codes.copy_(codes)
+        for given, each in zip(recording.borders.tensors(), borders.tensors(), strict=True):
+            given.copy_(each)
+        recording.graph.replay()
+        return recording.made.clone()
+
+    def _recording(self, codes: Tensor, borders: Borders) -> _Recording:
+        codes, borders = codes.clone(), borders.copied()
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # compile kernels and choose algorithms before the recording
+                self._together(codes, borders, None)
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            made = self._together(codes, borders, None)
+        return _Recording(graph, codes, borders, made)
+
     def _together(self, codes: Tensor, borders: Borders, kept: dict[str, Tensor] | None) -> Tensor:
-        """Frames whose borders are in one object. Maps are flat, (N * R * R, C)."""
+        """Frames whose borders are in one object."""
         styles = self.region_styles(codes)
-        count = len(codes)
-        x = self._const.permute(0, 2, 3, 1).reshape(16, -1).repeat(count, 1)
+        return self._later(*self.masked_blocks(styles, borders, kept), styles)
+
+    @torch.no_grad()
+    def masked_blocks(
+        self, styles: Mapping[str, Tensor], borders: Borders, kept: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The blocks with masked layers: `region_styles` of the frames that `borders` are of -> features and image."""
         image: Tensor | None = None
+        x = self._const.permute(0, 2, 3, 1).reshape(16, -1).repeat(borders.count, 1)  # maps are flat: (N * R * R, C)
         for size in self._masked_sizes:
             if size > 4:
                 below = borders.layers[f"b{size // 2}.conv1"].labels
@@ -163,7 +214,7 @@ class FastRegionSynthesis(FastSynthesis):
             if kept is not None:
                 kept[f"b{size}.conv1"], kept[name] = _picture(x, size).clone(), image.clone()
         assert image is not None
-        return self._later(_picture(x, self._masked_sizes[-1]), image, styles)
+        return _picture(x, self._masked_sizes[-1]), image
 
     def _later_blocks(self, x: Tensor, image: Tensor, styles: Mapping[str, Tensor]) -> Tensor:
         """The blocks that are not masked: features (N, C, R, R) and image -> image at full size."""
@@ -204,12 +255,16 @@ class FastRegionSynthesis(FastSynthesis):
         """Results (n, O) at spots, before demodulation: flat maps (P, I), styles (regions, I), kernel (O, I, 3, 3)."""
         width, inward = kernel.shape[:2]
         made = x.new_empty(len(spots), width)
-        step = max(_GATHERED_BYTES // (9 * inward * x.itemsize), 1)
+        bound = _GATHERED_CUDA_BYTES if self._cuda else _GATHERED_BYTES
+        step = max(bound // (9 * inward * x.itemsize), 1)
         for begin in range(0, len(spots), step):
             some = spots.part(begin, min(begin + step, len(spots)))
             rows = x.index_select(0, some.taps).view(3, len(some), 3, inward)
             rows.mul_(scale.index_select(0, some.labels)[:, None])
-            rows.view(-1, inward).index_fill_(0, some.outside, 0)
+            if some.outside is None:
+                rows.view(-1, inward).mul_(some.inside[:, None])
+            else:
+                rows.view(-1, inward).index_fill_(0, some.outside, 0)
             target = made[begin : begin + step]
             if self._is_together:
                 flat = kernel.permute(2, 3, 1, 0).reshape(3, 3 * inward, width)
