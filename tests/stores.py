@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from vidswap.storage import RemotePath, place
 
+LOSSLESS = ("--codec", "ffv1", "--segment-frames", "6")
 _NUMBERS = itertools.count()
 
 
@@ -70,3 +73,16 @@ def memory(cache: Path) -> Iterator[RemotePath]:
     assert isinstance(found, RemotePath)
     yield found
     found.remove_tree()
+
+
+def frames_of(path):
+    """pts and MD5 of each frame of a video."""
+    with av.open(str(path)) as container:
+        return [(f.pts, hashlib.md5(f.to_ndarray().tobytes()).hexdigest()) for f in container.decode(video=0)]
+
+
+def fetched(address, tmp_path):
+    """A copy of an object."""
+    file = tmp_path / f"fetched{place(address).suffix}"
+    file.write_bytes(place(address).read_bytes())
+    return file

@@ -43,3 +43,11 @@ def vidswap(capfd):
         return code, told.out, told.err
 
     return run
+
+
+@pytest.fixture
+def stored(bucket, clip, grace):
+    """A bucket with the portrait and the clip in it."""
+    (bucket / "portrait.jpg").upload(grace)
+    (bucket / "clip.mp4").upload(clip)
+    return bucket

@@ -1,6 +1,5 @@
 """The command over a store: inputs, outputs and job folder by address; the frames are those of a local run."""
 
-import hashlib
 import json
 import os
 import signal
@@ -8,23 +7,8 @@ import subprocess
 import sys
 import time
 
-import av
 import pytest
-
-from vidswap.storage import place
-
-LOSSLESS = ("--codec", "ffv1", "--segment-frames", "6")
-
-
-def frames_of(path):
-    with av.open(str(path)) as container:
-        return [(f.pts, hashlib.md5(f.to_ndarray().tobytes()).hexdigest()) for f in container.decode(video=0)]
-
-
-def fetched(address, tmp_path):
-    file = tmp_path / f"fetched{place(address).suffix}"
-    file.write_bytes(place(address).read_bytes())
-    return file
+from stores import LOSSLESS, fetched, frames_of
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +18,6 @@ def expected(tmp_path_factory, clip, grace):
     output = tmp_path_factory.mktemp("local") / "out.mkv"
     assert run_command(["swap", "-s", str(grace), "-t", str(clip), "-o", str(output), *LOSSLESS, "-j", "0", "-q"]) == 0
     return frames_of(output)
-
-
-@pytest.fixture
-def stored(bucket, clip, grace):
-    (bucket / "portrait.jpg").upload(grace)
-    (bucket / "clip.mp4").upload(clip)
-    return bucket
 
 
 def test_a_swap_over_s3_gives_the_frames_of_a_local_one(vidswap, stored, tmp_path, expected):
