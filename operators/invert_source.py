@@ -10,6 +10,7 @@ from typing import Any
 from vidswap.graph.batch import Batch
 
 from .invert_encoders import InvertE4E, InvertPSP, InvertReStyle
+from .invert_optimize import InvertOptimize
 
 
 class _OfSource:
@@ -17,13 +18,17 @@ class _OfSource:
 
     def fits(self, loaded: Any, sizes: dict[str, tuple[int, ...]]) -> None:
         """Say of which shape the code will be."""
-        inner: dict[str, tuple[int, ...]] = {}
+        inner = {"wplus": sizes["source_wplus"]} if "source_wplus" in sizes else {}
         super().fits(loaded, inner)  # type: ignore[misc]
         sizes["source_wplus"] = inner["wplus"]
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds source_wplus (L, D) float32 to each row."""
-        columns = super().__call__(batch).to_dict()  # type: ignore[misc]
+        """Adds source_wplus (L, D) float32 to each row; one that is there already is where the search begins."""
+        columns = batch.to_dict()
+        columns.pop("wplus", None)
+        if "source_wplus" in columns:
+            columns["wplus"] = columns.pop("source_wplus")
+        columns = super().__call__(Batch(columns)).to_dict()  # type: ignore[misc]
         code = columns.pop("wplus")
         return Batch(columns, source_wplus=code)
 
@@ -43,4 +48,11 @@ class InvertSourcePSP(_OfSource, InvertPSP):
 class InvertSourceReStyle(_OfSource, InvertReStyle):
     """The portrait's code by ReStyle."""
 
+    gives = ("source_wplus",)
+
+
+class InvertSourceOptimize(_OfSource, InvertOptimize):
+    """The portrait's code by optimisation, from the mean code, or from that of another such stage before it."""
+
+    uses = ("source_wplus",)
     gives = ("source_wplus",)

@@ -42,6 +42,9 @@ class MapLandmarksOptions(LearnedOptions):
         "relative", description="relative takes the driver's own face shape out, by a neutral frame; absolute does not"
     )
     strength: float = Field(1.0, ge=0, le=2, description="how far the code moves")
+    size: int | None = Field(
+        None, ge=16, le=4096, description="px a side of landmark pictures; none: 580 where the weights allow it"
+    )
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class MapLandmarks(_Mapping[MapLandmarksOptions]):
         """The network."""
         from vidswap.latents.driving import load_mapper
 
-        return LoadedMapper(*load_mapper(self.options.weights))
+        return LoadedMapper(*load_mapper(self.options.weights, self.options.size))
 
     def fits(self, loaded: LoadedMapper, sizes: dict[str, tuple[int, ...]]) -> None:
         """Hold the portrait's code against what the mapper gives."""

@@ -94,6 +94,20 @@ def test_frames_without_a_driver_show_the_portrait_at_rest(vidswap, stylemask, c
     assert frames[0].std() > 20  # a face, not a blank
 
 
+def test_masks_that_were_trained_here_drive_a_clip(vidswap, clip, grace, tmp_path):
+    trained = ["--generator", "random:32", "--batch", "2", "--steps", "3", "-o", tmp_path / "run"]
+    code, _, err = vidswap("train", "mask-net", *trained, "-q")
+    assert code == 0, err
+    names = ("portrait.weights", "invert.weights", "map.generator", "generate.weights")
+    given = [f"{name}=random:32" for name in names]
+    given.append(f"map.weights={tmp_path / 'run' / 'mask-net.safetensors'}")
+    how = ["--method", "stylemask", "--size", "64", "--codec", "ffv1", "--end", "5f", "-j", "0"]
+    code, _, err = vidswap("reenact", "-s", grace, "-d", clip, "-o", tmp_path / "out.mkv", *how, *given)
+    assert code == 0 and "the weights are random" in err
+    frames, _ = decoded(tmp_path / "out.mkv")
+    assert len(frames) == 5 and not np.array_equal(frames[0], frames[4])
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -6,7 +6,8 @@ import torch
 from learned_files import checkpoint, generator, mapper_file, masks_file
 from vidswap.operators.generate_style import GenerateStyle, GenerateStyleOptions
 from vidswap.operators.invert_encoders import InvertE4E, InvertE4EOptions
-from vidswap.operators.invert_source import InvertSourceE4E
+from vidswap.operators.invert_optimize import InvertOptimizeOptions
+from vidswap.operators.invert_source import InvertSourceE4E, InvertSourceOptimize
 from vidswap.operators.map_codes import MapLandmarks, MapLandmarksOptions, MapStyleMask, MapStyleMaskOptions
 
 from vidswap.faces import topology
@@ -114,6 +115,24 @@ def test_the_first_rows_of_e4e_are_what_the_whole_code_begins_with(files):
     for operator in (first, source):
         operator.ready("cpu", sizes)
     assert sizes == {"wplus": (4, 512), "source_wplus": (10, 512)}
+
+
+def test_optimisation_begins_at_the_code_of_the_stage_before(files):
+    image = np.kron(np.random.RandomState(1).randint(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    batch = Batch(
+        frame=np.arange(1), picture=object_column([None]), matrix=np.eye(2, 3)[None], crop=object_column([image])
+    )
+    made = InvertSourceOptimize(
+        InvertOptimizeOptions(weights=files["e4e"], steps=2, losses="mse", cache="off", lr=1e-4)
+    )
+    sizes = {"source_wplus": (10, 512)}
+    made.ready("cpu", sizes)
+    assert sizes == {"source_wplus": (10, 512)}
+    made.setup(Setting())
+    with torch.enable_grad():
+        begun = made(batch.with_columns(source_wplus=codes(5, 1)))["source_wplus"]
+        fresh = made(batch)["source_wplus"]
+    assert np.abs(begun - codes(5, 1)).max() < 1e-3 < np.abs(fresh - begun).max()
 
 
 def landmarks(files, source, driver, **options):

@@ -156,7 +156,7 @@ def reenact(
     ] = None,
     inversion: Annotated[
         str | None,
-        typer.Option("--inversion", help="Learned methods: how the portrait is inverted: e4e, restyle, psp."),
+        typer.Option("--inversion", help="Learned methods: how the portrait is inverted: e4e, psp, restyle, optimize."),
     ] = None,
     pipeline: Annotated[str | None, typer.Option(help="Pipeline by name or YAML file, instead of --method.")] = None,
     face: Face = None,

@@ -13,7 +13,7 @@ from .console import VOICE
 
 if TYPE_CHECKING:
     from vidswap.api import Pipeline
-    from vidswap.graph.specification import SourceSpecification
+    from vidswap.graph.specification import PipelineSpecification, SourceSpecification
     from vidswap.runtime.local import Report
 
 SHARED = (
@@ -103,8 +103,8 @@ def reenact(
         set_here += [f"{stage}.beside={str(side_by_side).lower()}" for stage in shown[1:]]
     if psi is not None:
         set_here.append(f"map.psi={psi}")
-    if inversion:
-        set_here.append(f"portrait.use=invert.source-{inversion}")
+    if inversion and stages["portrait"] != f"invert.source-{inversion}":
+        set_here += _inverted(f"invert.source-{inversion}", specification)
     bound = {"source": source, "driver": driver}
     run_pipeline(
         pipeline=chosen,
@@ -113,6 +113,20 @@ def reenact(
         options=[*set_here, *(options or [])],
         **{"regions": None, "strength": None, "blend": None, "smart_copy": None, "deinterlace": None, **given},
     )
+
+
+def _inverted(operator: str, specification: PipelineSpecification) -> list[str]:
+    """Overrides that invert the portrait by an operator, with the weights that are usual for it.
+
+    Optimisation takes those of the pipeline's generator. Raises InputError for an operator that there is not.
+    """
+    from vidswap.graph.registry import find_operator
+
+    weights = find_operator(operator).Options.model_fields["weights"].default
+    if operator.endswith("-optimize"):
+        generate = next(stage for stage in specification.stages if stage.name == "generate")
+        weights = generate.options.get("weights", weights)
+    return [f"portrait.use={operator}", f"portrait.weights={weights}"]
 
 
 def _canvas(source: str, size: int | None, *, whole: bool, largest: int) -> tuple[int, int]:

@@ -44,11 +44,11 @@ def load_masks(
     return mixer, spaces.mean_latent(net), warnings
 
 
-def load_mapper(weights: str) -> tuple[landmark_mapper.LandmarkMapper, tuple[str, ...]]:
+def load_mapper(weights: str, size: int | None = None) -> tuple[landmark_mapper.LandmarkMapper, tuple[str, ...]]:
     """The landmark mapper; warnings for the user. Raises InputError, one line.
 
     weights: a name of the store, a file, or `random`, which gives rows of StyleGAN3's W+; from `random:256` on it is as
-    large as the published one.
+    large as the published one. size: px a side of its pictures, where it is not told rightly by the weights.
     """
     wanted = random_weights(weights)
     if wanted is not None:
@@ -57,7 +57,7 @@ def load_mapper(weights: str) -> tuple[landmark_mapper.LandmarkMapper, tuple[str
     state = load(weights, needs={"": {"network": "landmark-mapper"}}).part("")
     state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
     try:
-        config = landmark_mapper.config_of(state)
+        config = landmark_mapper.config_of(state, size=size)
     except InputError as error:
         raise InputError(f"{weights}: {error}") from None
     return assembled(lambda: landmark_mapper.LandmarkMapper(config), state), ()
