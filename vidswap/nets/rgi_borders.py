@@ -96,8 +96,7 @@ class Borders:
 
         def of(spots: Spots) -> Spots:
             outside = None if spots.outside is None else spots.outside.clone()
-            own = (each.clone() for each in (spots.centres, spots.labels, spots.taps, spots.inside))
-            return Spots(*own, outside)
+            return Spots(spots.centres.clone(), spots.labels.clone(), spots.taps.clone(), spots.inside.clone(), outside)
 
         layers = {
             name: LayerBorders(layer.labels.clone(), tuple(map(of, layer.spots)), layer.is_dense)
@@ -141,7 +140,7 @@ def borders_of(labels: Tensor, config: Config, *, dense: bool | None = None, lev
                 # A pixel away from the edge may be worked out as often as one likes.
                 spare = torch.tensor([[0, 1, 1]], device=found.device).expand(size - len(found), -1)
                 found = torch.cat((found, spare))
-            spots.append(_gathered(*found.unbind(1), each.shape[1], rows, phase if is_up else None, level is None))
+            spots.append(_gathered(found, each.shape[1], rows, phase if is_up else None, may_count=level is None))
         made[layer.name] = LayerBorders(rows, tuple(spots), is_dense)
     return Borders(n, made, level)
 
@@ -171,9 +170,9 @@ def _differing(centres: Tensor, around: Tensor) -> Tensor:
     return found
 
 
-def _gathered(
-    frame: Tensor, y: Tensor, x: Tensor, side: int, rows: Tensor, phase: int | None, may_count: bool
-) -> Spots:
+def _gathered(found: Tensor, side: int, rows: Tensor, phase: int | None, *, may_count: bool) -> Spots:
+    """Spots at rows (frame, y, x) of a map, or of a phase of it."""
+    frame, y, x = found.unbind(1)
     if phase is None:
         centres = (frame * side + y) * side + x
     else:
