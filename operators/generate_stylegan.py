@@ -55,6 +55,7 @@ class _Synthesis(Learned[OptionsT]):
     needs = ("wplus",)
     uses = ("crop", "regions")
     gives = ("image", "alpha")
+    served = True
     family: ClassVar[Literal["stylegan2", "stylegan3"]]
 
     def load(self) -> Loaded:
@@ -80,6 +81,13 @@ class _Synthesis(Learned[OptionsT]):
             loaded, device=device, precision=self.options.precision, batch=self.options.batch
         )
 
+    def prepare(self, batch: Batch) -> Batch:
+        """The codes, the labels, and of the crops their sizes alone, as the column `side`."""
+        made = Batch(frame=batch["frame"], wplus=batch["wplus"])
+        if "crop" in batch:
+            made = made.with_columns(side=np.array([crop.shape[0] for crop in batch["crop"]], np.int64))
+        return made.with_columns(regions=batch["regions"]) if "regions" in batch else made
+
     def __call__(self, batch: Batch) -> Batch:
         """Adds image (S, S, 3) uint8 and alpha (S, S) float32 to each row."""
         import torch
@@ -90,7 +98,8 @@ class _Synthesis(Learned[OptionsT]):
             pictures = self._painter.pictures(torch.from_numpy(np.ascontiguousarray(batch["wplus"])))
         self.told += self._painter.warnings
         self._painter.warnings = []
-        sizes = [crop.shape[0] for crop in batch["crop"]] if "crop" in batch else [pictures.shape[1]] * len(batch)
+        given = batch if "side" in batch else self.prepare(batch)
+        sizes = given["side"].tolist() if "side" in given else [pictures.shape[1]] * len(batch)
         images = [brought(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
         labels = batch["regions"] if "regions" in batch else [None] * len(batch)
         covers = [cover(label, size, self.options.cover) for label, size in zip(labels, sizes, strict=True)]

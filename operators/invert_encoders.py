@@ -48,6 +48,7 @@ class _Encoding(Learned[LearnedT]):
 
     needs = ("picture", "matrix", "crop")
     gives = ("wplus",)
+    served = True
     method: ClassVar[Literal["e4e", "psp", "restyle"]]
 
     def load(self) -> LoadedEncoder:
@@ -75,14 +76,18 @@ class _Encoding(Learned[LearnedT]):
             rows=getattr(options, "rows", None),
         )
 
+    def prepare(self, batch: Batch) -> Batch:
+        """The faces at 256 px, as the column `seen`."""
+        rows = zip(batch["picture"], batch["matrix"], batch["crop"], strict=True)
+        return Batch(frame=batch["frame"], seen=np.stack([sampled(*row) for row in rows]))
+
     def __call__(self, batch: Batch) -> Batch:
         """Adds wplus (L, 512) float32 to each row."""
         from vidswap.nets.devices import threads
 
-        rows = zip(batch["picture"], batch["matrix"], batch["crop"], strict=True)
-        crops = np.stack([sampled(*row) for row in rows])
+        faces = batch["seen"] if "seen" in batch else self.prepare(batch)["seen"]
         with threads(self._threads):
-            codes = self._inverter(crops)
+            codes = self._inverter(faces)
         self.told += self._inverter.warnings
         self._inverter.warnings = []
         return batch.with_columns(wplus=codes)

@@ -71,9 +71,10 @@ class Learned(Operator[LearnedT]):
     def fits(self, loaded: Any, sizes: dict[str, tuple[int, ...]]) -> None:
         """Hold what was loaded against `sizes`, and add to them what this stage gives. Raises InputError."""
 
-    def ready(self, device: str, sizes: dict[str, tuple[int, ...]]) -> None:
+    def ready(self, device: str | None, sizes: dict[str, tuple[int, ...]]) -> None:
         """Load the weights and look for the device. Raises InputError."""
-        self.device_of(device)
+        if device is not None:
+            self.device_of(device)
         self.fits(self.load(), sizes)
 
     def device_of(self, run: str) -> torch.device:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from cli_media import decoded
 from learned_files import checkpoint
 
@@ -22,9 +23,13 @@ def test_any_cut_and_batch_and_number_of_workers_gives_the_same_frames(vidswap, 
     assert (code, err) == (0, "") and "11 faces changed in 11 of 11 frames" in out
     cut = ("--workers", "2", "--segment-frames", "5", "generate.batch=1", "invert.batch=3")
     assert reconstruct(vidswap, clip, tmp_path / "b.mkv", *cut, *both)[0] == 0
+    served = tmp_path / "served.yaml"
+    served.write_text("owners: 1\nworkers: 2\nsegment_frames: 6\n")
+    assert reconstruct(vidswap, clip, tmp_path / "c.mkv", "--profile", served, "--device", "cpu", *both)[0] == 0
     first, _ = decoded(tmp_path / "a.mkv")
-    second, _ = decoded(tmp_path / "b.mkv")
-    assert len(first) == 11 and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    for name in "bc":
+        other, _ = decoded(tmp_path / f"{name}.mkv")
+        assert len(other) == 11 and all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
     before, _ = decoded(clip)
     assert all((a != b).any() for a, b in zip(first, before, strict=False))
 
@@ -44,3 +49,13 @@ def test_missing_weights_are_one_line_with_the_remedy_before_anything_starts(vid
     assert err.startswith("error: stage 'invert' (invert.e4e): the weights e4e-ffhq are not installed: get ")
     assert "vidswap weights add e4e-ffhq" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a device is there")
+@pytest.mark.parametrize(
+    ("device", "match"), [("cuda", "sees no CUDA device here"), ("tpu", "device"), ("cuda:x", "device")]
+)
+def test_a_device_that_is_not_there_is_one_line_before_anything_starts(device, match, vidswap, clip, tmp_path):
+    more = ("--device", device, "invert.weights=random:32", "generate.weights=random:32")
+    code, _, err = reconstruct(vidswap, clip, tmp_path / "a.mkv", *more)
+    assert code == 2 and err.count("\n") == 1 and match in err and list(tmp_path.iterdir()) == []

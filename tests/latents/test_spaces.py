@@ -1,12 +1,14 @@
 """Ways between Z, W, W+ and S."""
 
+import dataclasses
+
 import pytest
 import torch
 from golden_nets import largest_gap, tensors_of
 
 from vidswap.graph.errors import InputError
 from vidswap.latents import spaces
-from vidswap.nets import stylegan2, stylegan2_keys
+from vidswap.nets import stylegan2, stylegan2_keys, stylegan3, stylegan3_fast
 from vidswap.nets.layers import assembled, seeded
 from vidswap.nets.stylegan2_fast import FastSynthesis
 
@@ -77,6 +79,20 @@ def test_full_size_style_spaces_have_the_published_widths():
     config = stylegan2.Config.of_size(1024)
     assert spaces.StyleSpace.of(config).width == 9088
     assert spaces.StyleSpace.of(config, colours=False).widths == (512,) * 10 + (256, 256, 128, 128, 64, 64, 32)
+
+
+@pytest.mark.parametrize("variant", ["T", "R"])
+def test_styles_of_a_stylegan3_are_joined_and_split_and_painted(variant):
+    config = dataclasses.replace(stylegan3.Config.of_size(16, variant, z_dim=8, w_dim=8), channels=(4,) * 15)
+    net = seeded(lambda: stylegan3.Generator(config), 1)
+    wplus = spaces.broadcast(net, spaces.to_w(net, spaces.seeded_z([1, 2], 8)))
+    space = spaces.StyleSpace.of(config)
+    joined = space.joined(net.synthesis.styles(wplus))
+    assert joined.shape == (2, 4 + 15 * 4)
+    assert torch.equal(net.synthesis.from_styles(space.split(joined)), net.synthesis(wplus))
+    assert spaces.StyleSpace.of(config, colours=False).names[-1].startswith("L13")
+    fast = stylegan3_fast.FastSynthesis(net.synthesis)
+    assert largest_gap(fast.from_styles(space.split(joined)), net.synthesis(wplus)) < 5e-5
 
 
 def test_an_image_from_s_is_the_image_from_wplus(net):

@@ -246,6 +246,19 @@ def test_half_precision_is_near_or_refused(case, precision, files, faces, codes,
     assert any(precision in line and "running in fp32" in line for line in told)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_what_an_owner_of_the_model_is_sent_is_small_and_enough(case, files, faces, codes):
+    operator, name, more = CASES[case]
+    given = faces if operator.kind == "invert" else codes
+    if case == "stylegan3":
+        given = given.with_columns(wplus=np.repeat(given["wplus"], 2, axis=1))
+    column = "wplus" if operator.kind == "invert" else "image"
+    made = started(operator, weights=str(files[name]), device="cpu", **more)
+    sent = operator(operator.Options(weights=str(files[name]), **more)).prepare(given.take(slice(1, 3)))
+    assert operator.served and not {"picture", "crop", "matrix"} & set(sent.names)
+    assert alike(made(sent)[column], made(given.take(slice(1, 3)))[column])
+
+
 def test_random_weights_are_the_same_every_time_and_said_so(faces):
     first, second = (started(InvertE4E, weights="random", device="cpu") for _ in range(2))
     one = faces.take(slice(0, 1))

@@ -153,6 +153,10 @@ Workers = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace an output that exists.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="Of learned stages: auto (default; CUDA where there is one), cpu, cuda, cuda:1 ..."),
+]
 StallTimeout = Annotated[
     float | None,
     typer.Option(

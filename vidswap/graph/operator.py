@@ -162,10 +162,10 @@ class Operator(Generic[OptionsT]):
         """Files beside the sources that decide the result; a job knows them by their content."""
         return ()
 
-    def ready(self, device: str, sizes: dict[str, tuple[int, ...]]) -> None:
+    def ready(self, device: str | None, sizes: dict[str, tuple[int, ...]]) -> None:
         """Look, before any work, for what `setup` will need: weights, a device. Raises InputError, one line.
 
-        `device` is the run's; `sizes` holds the shapes of rows that stages before this one have fixed, by column: hold
+        `device` is the run's, None where the work is done on other machines; `sizes` holds the shapes of rows that stages before this one have fixed, by column: hold
         them against what is needed, and add those that this stage fixes.
         """
 

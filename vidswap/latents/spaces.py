@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vidswap.graph.errors import InputError
-from vidswap.nets import stylegan2
+from vidswap.nets import stylegan2, stylegan3
 from vidswap.nets.layers import MappingNetwork
 
 
@@ -112,8 +112,15 @@ class StyleSpace:
     widths: tuple[int, ...]
 
     @classmethod
-    def of(cls, config: stylegan2.Config, *, colours: bool = True) -> StyleSpace:
-        """The style space of a StyleGAN2; without `colours`, of its 3x3 convolutions only (6048 wide at 1024 px)."""
+    def of(cls, config: stylegan2.Config | stylegan3.Config, *, colours: bool = True) -> StyleSpace:
+        """The style space of a generator; without `colours`, less what makes colours of the last features.
+
+        config-f of StyleGAN2 has 9088 values at 1024 px, 6048 without colours. StyleGAN3 begins with the four of its
+        Fourier features (cosine and sine of a turn, shift).
+        """
+        if isinstance(config, stylegan3.Config):
+            thirds = [layer for layer in config.layers if colours or not layer.to_rgb]
+            return cls(("input", *(t.name for t in thirds)), (4, *(t.in_channels for t in thirds)))
         layers = [layer for layer in config.layers if colours or layer.kind != "rgb"]
         return cls(tuple(layer.name for layer in layers), tuple(layer.in_channels for layer in layers))
 

@@ -53,8 +53,9 @@ def check_shared(paths: Iterable[Path], workers: int | None) -> None:
             raise InputError(f"{path} is in the memory of this process, which workers do not share; give --workers 0")
 
 
-def check_ready(pipeline: Pipeline, device: str) -> None:
-    """Ask every stage whether it has what it will need. Raises InputError for the first that has not."""
+def check_ready(pipeline: Pipeline, device: str | None) -> None:
+    """Ask every stage whether it has what it will need; device: None where others do the work. Raises InputError for
+    the first that has not."""
     sizes: dict[str, tuple[int, ...]] = {}
     for stage in pipeline.stages:
         try:

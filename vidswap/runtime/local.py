@@ -135,7 +135,7 @@ class _Run:
         if self.settings.on_error == "skip-copy" and self.canvas is not self.video:
             raise InputError(f"--on-error skip-copy: {self.pipeline.name} makes other pictures than those of its input")
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
-        check_ready(self.pipeline, self.settings.device)
+        check_ready(self.pipeline, self.settings.device if self.settings.executor == "local" else None)
 
     def _check_output(self, overwrite: bool) -> None:
         check_output(self.output, self.target, overwrite, pictures=self._writes_pictures)

@@ -67,7 +67,7 @@ class RunSettings(BaseModel):
     source_face: str | None = None
     trace: Path | None = None
     report: Path | None = None
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
     @model_validator(mode="before")
     @classmethod
