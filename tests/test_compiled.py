@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 
 from vidswap.compiled import compiled
 
 
-@compiled
+@compiled()
 def _mixed(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
     result = np.empty_like(a)
     for i in range(a.shape[0]):
@@ -23,8 +26,33 @@ def test_a_compiled_loop_gives_the_bits_of_array_arithmetic() -> None:
 
 
 def test_division_by_zero_is_not_an_error() -> None:
-    @compiled
+    @compiled()
     def quotient(a: float, b: float) -> float:
         return a / b
 
     assert quotient(1.0, 0.0) == np.inf
+
+
+USED = """
+import sys
+from pathlib import Path
+import vidswap
+from vidswap import compiled
+from vidswap.demo.make import make_demo
+folder = Path(sys.argv[1])
+demo = make_demo(folder, seconds=0.4)
+vidswap.swap(demo.source, demo.target, folder / "out.mp4", workers=0)
+assert compiled._made
+for function, signature in compiled._made:
+    there = [str(types) for types in function.signatures]
+    compiled_as = len(function.signatures)
+    function.compile(signature)
+    if compiled_as and len(function.signatures) != compiled_as:
+        sys.exit(f"{function.__module__}.{function.__name__} is declared with {signature}, but called with {there}")
+"""
+
+
+def test_loops_are_called_with_the_types_that_they_are_declared_with(tmp_path) -> None:
+    """Otherwise they would be compiled beforehand in vain, and then again in every worker."""
+    ran = subprocess.run([sys.executable, "-c", USED, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr

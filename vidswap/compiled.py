@@ -7,7 +7,6 @@ machine compiles (about a second per function); the result is kept beside the so
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,29 +15,34 @@ import numba
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def compiled(function: F) -> F:
-    """Compile a function of arrays and numbers at its first call with such types.
+def compiled(signature: str | None = None) -> Callable[[F], F]:
+    """Compile a function of arrays and numbers at its first call, or when `load_compiled` is called.
+
+    Args:
+        signature: types that it is called with, as numba writes them: `"(float32[:,::1], int64)"`. Calls with others
+            work too; those given are compiled beforehand by `load_compiled`. None for what compiled functions call.
 
     The function is written in the part of Python that numba knows: loops, numbers, indexing, and calls of other
     compiled functions. Indices are not checked: callers pass arrays of the right shapes. The interpreter's lock is
     let go of while it runs. Division by zero gives inf or nan, as in numpy.
     """
-    made: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    _made.append(made)
-    return made
+
+    def compile_later(function: F) -> F:
+        made: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        if signature is not None:
+            _made.append((made, signature))
+        return made
+
+    return compile_later
 
 
-_made: list[Any] = []
+_made: list[tuple[Any, str]] = []
 
 
-def load_cached() -> None:
-    """Load what an earlier process has compiled of the functions that are imported by now, instead of at first calls.
+def load_compiled() -> None:
+    """Compile the functions that are imported by now, or load what an earlier process has compiled of them.
 
-    For a process of which copies are then made. Compiles nothing, and never raises.
+    For a process of which copies are then made: what it has, they need not do again. Raises what numba raises.
     """
-    for function in _made:
-        with contextlib.suppress(Exception):
-            # The index of the cache is no public interface: without it, functions are loaded at their first call.
-            index = function._cache._cache_file._load_index()
-            for signature in {key[0] for key in index}:
-                function.compile(signature)
+    for function, signature in _made:
+        function.compile(signature)

@@ -119,7 +119,7 @@ def _reference(
     return middle, spread
 
 
-@compiled
+@compiled("(float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], float32[:,::1])")
 def _distance(
     values: np.ndarray,
     seen: np.ndarray,

@@ -54,7 +54,7 @@ def drawn(points: np.ndarray, size: int = SIZE) -> np.ndarray:
     return np.float32(1) - dark
 
 
-@compiled
+@compiled("(float64[:,::1], int64[:,::1], float64, float64, float64, float32[:,::1])")
 def _draw(
     points: np.ndarray, segments: np.ndarray, half: float, radius: float, opacity: float, dark: np.ndarray
 ) -> None:

@@ -134,7 +134,7 @@ def look_of_crop(crop: np.ndarray, points: np.ndarray, hands: np.ndarray | None 
     return np.concatenate([read, np.stack([seen, hand * 255], 1).astype(np.uint8)], 1)
 
 
-@compiled
+@compiled("(float64[:,::1], int32[:,::1], float64[:,::1], float64[::1], float32[:,::1], float64[::1])")
 def _lay(
     points: np.ndarray, corners: np.ndarray, shares: np.ndarray, whole: np.ndarray, places: np.ndarray, area: np.ndarray
 ) -> None:

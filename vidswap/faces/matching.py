@@ -212,7 +212,7 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     return mean
 
 
-@compiled
+@compiled("(float32[:,:,::1], float32[:,:,::1], float64)")
 def _pull(mean: np.ndarray, level: np.ndarray, share: float) -> None:
     """Draw mean (h, w, C) float32 towards what a level (h, w, C + 1) knows itself: sums, and last their weight."""
     channels, most = mean.shape[2], np.float32(share)
@@ -225,7 +225,7 @@ def _pull(mean: np.ndarray, level: np.ndarray, share: float) -> None:
                 mean[y, x, channel] += certain * (level[y, x, channel] * over - mean[y, x, channel])
 
 
-@compiled
+@compiled("(float32[:,:,::1], float32[:,:,::1], float32[::1])")
 def share_of_way(colours: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """(h, w) float32: how far colours (h, w, 3) float32 are on the way from begin (h, w, 3) to end (3,); a way shorter
     than 20 levels counts as so long.

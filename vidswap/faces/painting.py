@@ -14,7 +14,7 @@ Scalar = Any
 _HALF = 0.5  # px: triangles are painted so much wider, so that neighbours leave no gap
 
 
-@compiled
+@compiled("(int32[:,::1], float64[:,::1], int64[:,::1], int64[::1])")
 def paint_triangles(ids: np.ndarray, points: np.ndarray, triangles: np.ndarray, order: np.ndarray) -> None:
     """Paint triangles over one another: ids (h, w) int32 gets the row of the last one that covers a pixel's centre.
 
@@ -52,13 +52,13 @@ def paint_triangles(ids: np.ndarray, points: np.ndarray, triangles: np.ndarray, 
                 ids[y, x] = number
 
 
-@compiled
+@compiled()
 def held(value: Scalar, most: Scalar) -> Scalar:
     """The value, not below 0 nor above `most`."""
     return min(max(value, np.float32(0)), most)
 
 
-@compiled
+@compiled()
 def bilinear(
     texture: np.ndarray, rows: int, columns: int, across: Scalar, down: Scalar
 ) -> tuple[Scalar, Scalar, Scalar, Scalar]:
@@ -90,7 +90,10 @@ def bilinear(
     )
 
 
-@compiled
+@compiled(
+    "(uint8[:,:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1], float32[:,::1], float32[:,::1], "
+    "boolean[::1], uint8[:,:,::1], uint8[:,:,::1], UniTuple(float64, 3))"
+)
 def sample_texture(
     out: np.ndarray,
     ids: np.ndarray,
@@ -145,7 +148,7 @@ def sample_texture(
                     out[y, x, 2], out[y, x, 3] = np.uint8(b + half), np.uint8(k + half)
 
 
-@compiled
+@compiled("(uint8[:,:,::1], uint8[:,:,::1], float32[:,::1], UniTuple(int64, 2))")
 def shrink_seen(
     target: np.ndarray, rendered: np.ndarray, shown: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -184,7 +187,7 @@ def shrink_seen(
     return means, own, weight
 
 
-@compiled
+@compiled("(uint8[:,:,::1], uint8[:,:,::1], float32[:,::1], float32[:,:,::1], float32[:,:,::1])")
 def relight_seen(
     out: np.ndarray, rendered: np.ndarray, mixing: np.ndarray, gain: np.ndarray, offset: np.ndarray
 ) -> None:

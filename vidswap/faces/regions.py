@@ -73,14 +73,14 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
     return labels
 
 
-@compiled
+@compiled("(int64, float64, float64, float64, float64)")
 def _fringe_end(x: float, brow: float, eye: float, middle: float, width: float) -> float:
     """How far down hair within the outline is hair and not beard or shadow: to the brows, beside them to the eyes."""
     aside = (abs(x - middle) / width - _BESIDE_BROWS) / (_TEMPLE - _BESIDE_BROWS)
     return brow + min(max(aside, 0.0), 1.0) * max(eye - brow, 0.0)
 
 
-@compiled
+@compiled("(boolean[:,::1], float64, float64, float64, float64)")
 def _under_fringe(fringe: np.ndarray, brow: float, eye: float, middle: float, width: float) -> None:
     """Clear fringe (h, w) bool below where a fringe may end."""
     for y in range(fringe.shape[0]):
@@ -128,7 +128,10 @@ _SURE_SKIN = (
 )
 
 
-@compiled
+@compiled(
+    "(uint8[:,:,::1], uint8[:,::1], uint8[:,::1], float32[:,::1], float64[::1], float64, float64, float64, "
+    "float64[::1], uint8[:,::1])"
+)
 def _judged(
     lab: np.ndarray,
     oval: np.ndarray,
@@ -185,7 +188,7 @@ def _judged(
             labels[y, x] = label
 
 
-@compiled
+@compiled("(uint8[:,:,::1], uint8[:,::1], float32[::1], float32[::1], boolean[:,::1])")
 def _find_alike(lab: np.ndarray, sample: np.ndarray, middle: np.ndarray, spread: np.ndarray, alike: np.ndarray) -> None:
     """Writes to alike (S, S) bool which colours are the sample's (S, S) uint8: within three spreads of its median."""
     size = lab.shape[0]
@@ -227,7 +230,7 @@ def _find_alike(lab: np.ndarray, sample: np.ndarray, middle: np.ndarray, spread:
             alike[y, x] = total < np.float32(9)
 
 
-@compiled
+@compiled("(int64[::1], int64)")
 def _twice_the_median(tally: np.ndarray, count: int) -> int:
     """Twice the median of `count` whole numbers, of which tally[n] are n."""
     below, value = 0, 0
@@ -241,7 +244,7 @@ def _twice_the_median(tally: np.ndarray, count: int) -> int:
     return lower + value
 
 
-@compiled
+@compiled("(uint8[:,::1], uint8[:,::1])")
 def _median_of_labels(labels: np.ndarray, result: np.ndarray) -> None:
     """The median of 5 x 5 labels (S, S) around each, those of the edge repeated, as `cv2.medianBlur` has it."""
     size = labels.shape[0]
@@ -275,7 +278,7 @@ def _enlarged(labels: np.ndarray, size: int) -> np.ndarray:
     return result
 
 
-@compiled
+@compiled("(uint8[:,::1], uint8[:,::1])")
 def _smooth_borders(labels: np.ndarray, result: np.ndarray) -> None:
     """Writes to result (T, T) what lies between unequal neighbours among labels (S, S)."""
     small, size = labels.shape[0], result.shape[0]

@@ -40,7 +40,10 @@ def comparisons(count: int) -> np.ndarray:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-@compiled
+@compiled(
+    "(float32[:,:,::1], float32[:,::1], int64[::1], float32[:,::1], float32[::1], int64[:,::1], "
+    "float32[:,::1], float32[:,::1])"
+)
 def usual(
     values: np.ndarray,
     seen: np.ndarray,
@@ -70,7 +73,7 @@ def usual(
     _medians(some, there, comparisons, spread)
 
 
-@compiled
+@compiled("(float32[:,:,::1], float32[:,::1], int64[:,::1], float32[:,::1])")
 def _medians(values: np.ndarray, there: np.ndarray, comparisons: np.ndarray, result: np.ndarray) -> None:
     """Lower median over time of values (T, C, P) where there (T, P) is 1; 0 where it never is."""
     times, channels, count = values.shape
@@ -97,7 +100,7 @@ def _medians(values: np.ndarray, there: np.ndarray, comparisons: np.ndarray, res
                 result[channel, begin + lane] = block[place, lane] if samples[lane] > 0 else np.float32(0)
 
 
-@compiled
+@compiled("(float32[:,::1], float32[:,::1], float32[::1], float32[:,::1], float32[::1], float32[:,::1])")
 def free_of_light(
     values: np.ndarray,
     middle: np.ndarray,
@@ -133,7 +136,7 @@ def free_of_light(
             result[channel, k] = values[channel, k] - light
 
 
-@compiled
+@compiled("(float32[::1], float32[::1], float32)")
 def _middle_of(values: np.ndarray, seen: np.ndarray, total: np.float32) -> np.float32:
     """The median of values (P,) where seen (P,) is 1, to a small part of their range."""
     low, high = np.float32(np.inf), np.float32(-np.inf)
@@ -153,7 +156,7 @@ def _middle_of(values: np.ndarray, seen: np.ndarray, total: np.float32) -> np.fl
     return high
 
 
-@compiled
+@compiled("(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32[::1])")
 def _sum_up(
     apart: np.ndarray,
     there: np.ndarray,
@@ -191,7 +194,7 @@ def _sum_up(
             sums[lane + 208] += wv * m
 
 
-@compiled
+@compiled("(float32[::1], float32[::1])")
 def _solve(sums: np.ndarray, fit: np.ndarray) -> None:
     """The fit (4,) of those sums, held a little to zero."""
     total = np.zeros(_SUMS, np.float64)

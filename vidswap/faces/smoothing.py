@@ -160,7 +160,7 @@ def _windows(frames: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-@compiled
+@compiled("(float64[:,::1], int64[::1], int64[::1], float64[:,::1], float64[:,::1])")
 def _weighted(values: np.ndarray, low: np.ndarray, high: np.ndarray, taps: np.ndarray, result: np.ndarray) -> None:
     """For each row the sum of values (N, M) of rows low..high, weighted by taps (N, T), one by one in order."""
     for row in range(len(low)):
@@ -196,7 +196,7 @@ def _mean_face() -> np.ndarray:
     return np.ascontiguousarray(topology.canonical()[:, :2], np.float64)
 
 
-@compiled
+@compiled("(float64[:,:,::1], float64[:,::1], int64[::1], float64[:,::1], float64[:,:,::1])")
 def _split(landmarks: np.ndarray, mean: np.ndarray, calm: np.ndarray, poses: np.ndarray, shapes: np.ndarray) -> None:
     """Pose (N, 4) and shape (N, 478, 3) of landmarks (N, 478, 3).
 
@@ -232,7 +232,10 @@ def _split(landmarks: np.ndarray, mean: np.ndarray, calm: np.ndarray, poses: np.
             shapes[row, i, 2] = points[i, 2] / math.sqrt(squared)
 
 
-@compiled
+@compiled(
+    "(int64[::1], int64[::1], int64[::1], float64[:,:,::1], float64[:,::1], int64[::1], float64[::1], "
+    "float64, float64[:,:,::1])"
+)
 def _calmed(
     frames: np.ndarray,
     low: np.ndarray,

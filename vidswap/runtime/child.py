@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 ENDING_S = 10.0
 POLL_S = 0.01
-LOADING_S = 60.0
+# Loops over pixels may have to be compiled, once on a machine.
+LOADING_S = 600.0
 _SET_CHILD_SUBREAPER = 36
 
 # The package comes from where the driver has it: the working folder may hold a checkout of another vidswap, which `-m`,

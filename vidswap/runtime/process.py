@@ -131,7 +131,8 @@ def preload(pipeline: Any) -> None:
             with contextlib.suppress(Exception):
                 find_operator(stage["use"]).preload()
     if "vidswap.compiled" in sys.modules:
-        sys.modules["vidswap.compiled"].load_cached()
+        with contextlib.suppress(Exception):
+            sys.modules["vidswap.compiled"].load_compiled()
 
 
 def _expect(message: Any) -> None:
