@@ -2,8 +2,8 @@
 
 python benchmarks/synthesis.py [--device cpu|cuda] [--json] [--write] [--threads N] [--rounds N] [--rows NAME,...]
 
-On a CPU a batch shares the weights of the blocks up to 32 px and nothing that counts above: of 1.09 s per image at 1024 px
-they take 57 ms alone and 47 ms in a batch of 8, so that `batch` cannot come below 0.99 there.
+On a CPU a batch shares the weights of the blocks up to 32 px and nothing that counts above: of 1.09 s per image at
+1024 px they take 57 ms alone and 47 ms in a batch of 8, so that `batch` cannot come below 0.99 there.
 
 Weights are random. On a CPU: ratio of the medians of processor time per image, rounds interleaved. On CUDA: images per
 second from events, after warm-up, against the rooflines of one H200; run it there as

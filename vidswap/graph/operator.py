@@ -165,8 +165,9 @@ class Operator(Generic[OptionsT]):
     def ready(self, device: str | None, sizes: dict[str, tuple[int, ...]]) -> None:
         """Look, before any work, for what `setup` will need: weights, a device. Raises InputError, one line.
 
-        `device` is the run's, None where the work is done on other machines; `sizes` holds the shapes of rows that stages before this one have fixed, by column: hold
-        them against what is needed, and add those that this stage fixes.
+        `device` is the run's, None where the work is done on other machines; `sizes` holds the shapes of rows that
+        stages before this one have fixed, by column: hold them against what is needed, and add those that this stage
+        fixes.
         """
 
     def take_warnings(self) -> Sequence[str]:

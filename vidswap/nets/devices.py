@@ -60,8 +60,8 @@ def threads(count: int) -> Iterator[None]:
 class InBatches:
     """Calls a function of rows with some of them at a time, so that no row's result depends on its company.
 
-    On a CPU rows go one by one, so that bits do not depend on the batch; the weights that a batch would share cost a few
-    hundredths of the time there at most. On CUDA every batch has `size` rows, the last one filled up
+    On a CPU rows go one by one, so that bits do not depend on the batch; the weights that a batch would share cost a
+    few hundredths of the time there at most. On CUDA every batch has `size` rows, the last one filled up
     with copies of its last row: kernels are chosen, compiled and recorded per size.
 
     Where memory does not suffice, the batch is halved, `told` says so, and the work goes on from where it was.
