@@ -12,6 +12,9 @@ from vidswap.latents import temporal
 
 from .smooth import filled
 
+_KEYFRAMES = "keyframes"
+"""Under this name the distance of keyframes stands among the sizes that stages tell each other; no column has it."""
+
 
 class SmoothCodesOptions(Options):
     """How codes are smoothed over time; all in frames."""
@@ -55,6 +58,15 @@ class SmoothWPlus(Operator[SmoothWPlusOptions]):
         fine = temporal.Steadying("gaussian", options.fine_sigma).radius if options.fine_sigma > 0 else 0
         reach = max(options.steadying.radius, fine)
         self.context = reach + options.gap
+
+    def ready(self, device: str, sizes: dict[str, tuple[int, ...]]) -> None:
+        """Hold the gaps that are filled against those that keyframes leave. Raises InputError."""
+        every = sizes.get(_KEYFRAMES, (1,))[0]
+        if self.options.gap < every - 1:
+            raise InputError(
+                f"one frame in {every} is inverted, but gaps of {self.options.gap} frames are filled: the others would "
+                f"be lost; set this stage's gap to {every - 1}"
+            )
 
     def setup(self, setting: Setting) -> None:
         """Take the timestamps of the frames that are filled in."""
@@ -116,6 +128,10 @@ class SmoothKeyframes(Operator[KeyframesOptions]):
     def __init__(self, options: KeyframesOptions) -> None:
         super().__init__(options)
         self.context = 1 if options.every > 1 else 0
+
+    def ready(self, device: str, sizes: dict[str, tuple[int, ...]]) -> None:
+        """Tell the stage that fills in how far keyframes are apart."""
+        sizes[_KEYFRAMES] = (self.options.every,)
 
     def __call__(self, batch: Batch) -> Batch:
         """The rows of keyframes: every so many, and the ends of a track."""

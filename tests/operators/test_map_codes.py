@@ -171,6 +171,12 @@ def test_relative_motion_wants_the_driver_bound(files):
         landmarks(files, face(), None)
 
 
+def test_a_mapper_that_is_not_there_is_told_with_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDSWAP_WEIGHTS", str(tmp_path))
+    with pytest.raises(InputError, match="nobody publishes one: make one with `vidswap train landmark-mapper`"):
+        MapLandmarks(MapLandmarksOptions()).ready("cpu", {})
+
+
 def test_what_does_not_fit_is_told_before_anything_starts(files):
     mapped = MapStyleMask(MapStyleMaskOptions(weights=files["masks"], generator=files["e4e"]))
     with pytest.raises(InputError, match="has 18 rows of 512, .* takes 10 of 512"):

@@ -53,10 +53,11 @@ KINDS = ["adaptive", "gaussian", "five-tap", "none"]
     seed=st.integers(0, 1000),
     cuts=st.sets(st.integers(1, 59), max_size=5),
     kind=st.sampled_from(KINDS),
+    axes=st.sampled_from(["gaussian", "savitzky-golay", "adaptive"]),
     lost=st.sampled_from([0.0, 0.2, 0.6]),
 )
-def test_segments_of_any_length_give_the_same_bits(seed, cuts, kind, lost):
-    smooth, rows = operator(landmarks=kind), faces(60, seed, lost)
+def test_segments_of_any_length_give_the_same_bits(seed, cuts, kind, axes, lost):
+    smooth, rows = operator(landmarks=kind, axes=axes), faces(60, seed, lost)
     whole = smooth(rows)
     parts = []
     for low, high in zip([0, *sorted(cuts)], [*sorted(cuts), 60], strict=True):

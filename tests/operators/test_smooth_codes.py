@@ -96,6 +96,15 @@ def test_frames_between_keyframes_get_the_codes_that_lie_between():
     assert np.allclose(two[12], 0.6 * one[10] + 0.4 * one[15], atol=1e-6)
 
 
+def test_frames_that_nobody_would_bring_back_are_told_before_anything_starts():
+    sizes = {}
+    SmoothKeyframes(KeyframesOptions(every=5)).ready("cpu", sizes)
+    SmoothWPlus(SmoothWPlusOptions(gap=4)).ready("cpu", sizes)
+    with pytest.raises(InputError, match="set this stage's gap to 4"):
+        SmoothWPlus(SmoothWPlusOptions(gap=3)).ready("cpu", sizes)
+    SmoothWPlus(SmoothWPlusOptions()).ready("cpu", {})
+
+
 def test_tracks_do_not_mix():
     batch = rows()
     both = ready(SmoothWPlus(SmoothWPlusOptions()))(batch)

@@ -160,6 +160,10 @@ def reenact(
         str | None,
         typer.Option("--inversion", help="Learned methods: how the portrait is inverted: e4e, psp, restyle, optimize."),
     ] = None,
+    keyframes: Annotated[
+        int | None,
+        typer.Option("--keyframes", min=1, max=31, help="stylemask: invert one frame in so many of the driver's."),
+    ] = None,
     pipeline: Annotated[str | None, typer.Option(help="Pipeline by name or YAML file, instead of --method.")] = None,
     face: Face = None,
     source_face: SourceFace = None,

@@ -73,6 +73,7 @@ def reenact(
     side_by_side: bool,
     psi: float | None,
     inversion: str | None,
+    keyframes: int | None,
     options: list[str] | None,
     **given: Any,
 ) -> None:
@@ -94,6 +95,8 @@ def reenact(
                 raise InputError(f"{name} is for the learned methods, not for {specification.name}; leave it out")
     if psi is not None and "map.stylemask" not in stages.values():
         raise InputError(f"--psi is for --method stylemask, not for {specification.name}; leave it out")
+    if keyframes is not None and "keyframes" not in stages:
+        raise InputError(f"--keyframes is for --method stylemask, not for {specification.name}; leave it out")
     width, height = _canvas(source, size, whole=paste or not learned, largest=1024 if learned else 768)
     shown = ("still", "blend", "rest") if learned else ("invert", "generate", "blend")
     set_here = [f"{stage}.{n}={v}" for stage in shown for n, v in (("width", width), ("height", height))]
@@ -103,6 +106,8 @@ def reenact(
         set_here += [f"{stage}.beside={str(side_by_side).lower()}" for stage in shown[1:]]
     if psi is not None:
         set_here.append(f"map.psi={psi}")
+    if keyframes is not None:
+        set_here += [f"keyframes.every={keyframes}", f"steady.gap={keyframes - 1}"]
     if inversion and stages["portrait"] != f"invert.source-{inversion}":
         set_here += _inverted(f"invert.source-{inversion}", specification)
     bound = {"source": source, "driver": driver}

@@ -11,7 +11,10 @@ from vidswap.latents.masking import Space, StyleMixer
 from vidswap.nets import landmark_mapper, stylegan2, stylemask
 from vidswap.nets.layers import assembled, seeded
 from vidswap.weights import load
+from vidswap.weights.store import card_of
 
+LANDMARK_MAPPER = "landmark-mapper"
+"""The name under which a mapper of one's own is looked for."""
 _NARROW = landmark_mapper.Config((4, 8, 8, 16, 16), 145, 32)
 
 
@@ -54,6 +57,11 @@ def load_mapper(weights: str, size: int | None = None) -> tuple[landmark_mapper.
     if wanted is not None:
         config = landmark_mapper.Config() if wanted.resolution >= 256 else _NARROW
         return seeded(lambda: landmark_mapper.LandmarkMapper(config), wanted.seed), (wanted.warning,)
+    if weights == LANDMARK_MAPPER and card_of(weights) is None:
+        raise InputError(
+            "no landmark mapper is installed, and nobody publishes one: make one with `vidswap train landmark-mapper`, "
+            f"then vidswap weights add {LANDMARK_MAPPER} FILE, or set this stage's weights to the file"
+        )
     state = load(weights, needs={"": {"network": "landmark-mapper"}}).part("")
     state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
     try:
