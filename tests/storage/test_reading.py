@@ -1,6 +1,7 @@
 """Objects are read by ranges or from the node's cache, and always whole and unchanged."""
 
 import concurrent.futures
+import contextlib
 import functools
 import http.server
 import io
@@ -13,7 +14,7 @@ import pytest
 
 from vidswap.graph import InputError
 from vidswap.storage import StorageError, fetching, local_file, place, readable
-from vidswap.storage.ranges import BLOCK_BYTES, Blocks, RangedFile, check_reading
+from vidswap.storage.ranges import BLOCK_BYTES, Blocks, RangedFile, all_read
 
 SIZE = 3 * BLOCK_BYTES + 1234
 CONTENT = random.Random(1).randbytes(SIZE)
@@ -92,11 +93,19 @@ def test_a_failure_that_a_demuxer_hides_is_told_later(thing, monkeypatch):
 
     file = ranged(thing, BLOCKS)
     thing.unlink()
-    with pytest.raises(StorageError):
+    told = pytest.raises(StorageError, match="was deleted while it was read")
+    with told, all_read(), contextlib.suppress(StorageError):
         file.read(10)
-    with pytest.raises(StorageError):
-        check_reading()
-    check_reading()
+    with told, all_read():
+        _reads_and_calls_it_damage(file)
+    with all_read():
+        pass
+
+
+def _reads_and_calls_it_damage(file):
+    with contextlib.suppress(StorageError):
+        file.read(10)
+    raise ValueError("damaged")
 
 
 def test_small_objects_are_fetched_and_large_ones_read_by_ranges_until_that_costs_a_copy(bucket, monkeypatch):

@@ -255,7 +255,9 @@ def run(
 def batch_command(
     jobs: Annotated[
         Path,
-        typer.Argument(help="A .yaml or .csv list with target, output, source ... per job, or a folder of videos."),
+        typer.Argument(
+            help="A .yaml or .csv list with target, output, source ... per job, or a folder of videos.", **PLACE
+        ),
     ],
     options: Options = None,
     output: Annotated[

@@ -42,7 +42,7 @@ app = typer.Typer()
 def preview_command(
     source: Source = None,
     target: Target = ...,  # type: ignore[assignment]
-    output: Annotated[Path, typer.Option("-o", "--output", help="The PNG to write.")] = Path("preview.png"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The PNG to write.", **PLACE)] = Path("preview.png"),
     options: Options = None,
     frames: Annotated[int, typer.Option("--frames", "-k", min=1, max=64, help="How many frames, evenly spread.")] = 6,
     at: Annotated[str | None, typer.Option("--at", help="These frames instead, by index: 10,50,90-99.")] = None,

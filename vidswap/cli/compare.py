@@ -41,6 +41,7 @@ def compare(
     from vidswap.graph import InputError
     from vidswap.media import Reader, probe
     from vidswap.runtime.checks import check_output
+    from vidswap.storage import is_remote
 
     from .progress import counted
 
@@ -60,7 +61,9 @@ def compare(
         Reader(indices[0]) as one,
         Reader(indices[1]) as other,
         counted("compare", shown=VOICE.shows_progress) as done,
-        tempfile.TemporaryDirectory(prefix=".vidswap-compare-", dir=output.parent) as folder,
+        tempfile.TemporaryDirectory(
+            prefix=".vidswap-compare-", dir=None if is_remote(output) else output.parent
+        ) as folder,
         written_whole(output) as temporary,
     ):
         segment = Path(folder) / f"video{encoder.extension}"

@@ -13,7 +13,7 @@ from vidswap.graph import InputError
 from vidswap.graph.specification import explain, read_yaml
 from vidswap.media.animated_webp import is_animated_webp
 from vidswap.media.containers import CONTAINERS
-from vidswap.storage import addresses
+from vidswap.storage import addresses, local_file
 
 VIDEO_SUFFIXES = {
     *CONTAINERS,
@@ -75,7 +75,7 @@ def read_jobs(jobs: Path, output: Path | None) -> list[tuple[str, Row]]:
         readers = {".csv": _of_csv, ".yaml": _of_yaml, ".yml": _of_yaml}
         if jobs.suffix.lower() not in readers:
             raise InputError(f"{jobs} is no list of jobs; give a .yaml or .csv file or a folder of videos")
-        home, found = jobs.absolute().parent, list(readers[jobs.suffix.lower()](jobs))
+        home, found = jobs.absolute().parent, list(readers[jobs.suffix.lower()](local_file(jobs)))
     if not found:
         raise InputError(
             f"{jobs} has no jobs"

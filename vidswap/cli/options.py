@@ -179,11 +179,13 @@ Job = Annotated[
 ]
 Trace = Annotated[
     Path | None,
-    typer.Option("--trace", help="Write a timeline of the run here (.json, .json.gz), for https://ui.perfetto.dev."),
+    typer.Option(
+        "--trace", help="Write a timeline of the run here (.json, .json.gz), for https://ui.perfetto.dev.", **PLACE
+    ),
 ]
 ReportPage = Annotated[
     Path | None,
-    typer.Option("--report", help="Write a page about the run here (.html): time, memory, retries, frames."),
+    typer.Option("--report", help="Write a page about the run here (.html): time, memory, retries, frames.", **PLACE),
 ]
 Profile = Annotated[
     str | None, typer.Option("--profile", help="A run profile: the name of an installed one, or a YAML file.")

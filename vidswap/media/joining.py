@@ -14,7 +14,7 @@ import av.container
 
 from vidswap.graph.errors import VidswapError
 from vidswap.storage import place
-from vidswap.storage.ranges import check_reading
+from vidswap.storage.ranges import all_read
 
 from . import mp4_cover, other_streams, video_packets
 from .containers import Container, container_of, muxer_options
@@ -61,10 +61,9 @@ def join(
     target = container_of(Path(f"x{container}") if container else output)
     warnings: list[str] = []
     try:
-        with contextlib.ExitStack() as stack:
+        with all_read(), contextlib.ExitStack() as stack:
             video = video_packets.plan(index, [place(s) for s in segments], copied)
             _join(video, output, target, dict(metadata or {}), warnings, stack)
-        check_reading()
     except (av.error.FFmpegError, OSError, ValueError) as error:
         output.unlink(missing_ok=True)
         raise VidswapError(f"joining segments into {output.name} failed: {reason(error)}") from error

@@ -11,7 +11,7 @@ import av.container
 
 from vidswap.graph.errors import InputError
 from vidswap.storage import RemotePath, readable
-from vidswap.storage.ranges import RangedFile, check_reading
+from vidswap.storage.ranges import RangedFile, all_read
 
 # FFmpeg takes any text for one of these "pictures made of letters".
 _TEXT_FORMATS = frozenset({"tty", "bin", "adf", "idf", "xbin", "aqtitle", "ass", "srt", "webvtt", "subviewer"})
@@ -31,11 +31,8 @@ def open_medium(path: Path) -> av.container.InputContainer:
     bytes. Raises what PyAV raises, FileNotFoundError, and StorageError."""
     source = readable(path) if isinstance(path, RemotePath) else path
     if isinstance(source, RangedFile):
-        try:
+        with all_read():
             return av.open(source, mode="r", metadata_errors="replace", buffer_size=_RANGED_BUFFER_BYTES)
-        except (av.error.FFmpegError, ValueError, OSError):
-            check_reading()
-            raise
     return av.open(address(source), mode="r", metadata_errors="replace")
 
 

@@ -17,7 +17,7 @@ import av.logging
 from vidswap.graph.errors import InputError
 from vidswap.storage import RemotePath, place
 from vidswap.storage.fetching import bring
-from vidswap.storage.ranges import check_reading
+from vidswap.storage.ranges import all_read
 
 from .animated_webp import index_of_webp, is_animated_webp
 from .colour import Colour
@@ -49,9 +49,8 @@ def probe(path: str | Path, *, image_rate: Fraction = DEFAULT_RATE, video_stream
     path = place(path).absolute()
     if not is_sequence(path):
         bring(path)
-    index = _probe(path, image_rate, video_stream)
-    check_reading()
-    return index
+    with all_read():
+        return _probe(path, image_rate, video_stream)
 
 
 def _probe(path: Path, image_rate: Fraction, video_stream: int | None) -> VideoIndex:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vidswap.graph import Batch, InputError, Operator, Stage, StageError, VidswapError
 from vidswap.graph.columns import STANDARD_COLUMNS
+from vidswap.storage import StorageError
 
 from .order import PartTask, SourceTask
 from .store import DISK_FULL, trouble
@@ -28,7 +29,7 @@ class Blame:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, (StageError, MemoryError)):
+        if not isinstance(error, Exception) or isinstance(error, (StageError, StorageError, MemoryError)):
             return
         if isinstance(error, VidswapError):
             if self._segment is not None:
@@ -42,7 +43,7 @@ class Blame:
 def failure(error: Exception, task: PartTask | SourceTask) -> VidswapError:
     """What a task's exception is told as: one of the engine's own classes, which go from process to process."""
     segment = task.segment if isinstance(task, PartTask) else None
-    if isinstance(error, VidswapError) and type(error) in (StageError, InputError, VidswapError):
+    if isinstance(error, VidswapError) and type(error) in (StageError, InputError, VidswapError, StorageError):
         return error
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return VidswapError(trouble(error))

@@ -250,6 +250,7 @@ def _lock(folder: Path) -> TextIO | Lease:
     """An advisory lock that the kernel drops when the process ends, however it ends; on a store a lease."""
     if isinstance(folder, RemotePath):
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             return Lease(folder / LOCK)
         except FileNotFoundError:
             raise InputError(f"the job folder {folder}: {folder.missing()}; make it first") from None

@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 
 from vidswap.files import written_whole
 from vidswap.graph import InputError, Pipeline, Segment, VidswapError
+from vidswap.storage import RemotePath
 
 from .page import write_page
 from .report import Event, Listener, Report
@@ -96,6 +97,10 @@ def _check(name: str, path: Path) -> None:
     suffixes = _SUFFIXES[name]
     if not path.name.endswith(suffixes) or path.name in suffixes:
         raise InputError(f"--{name} {path}: give the name of a {' or '.join(suffixes)} file")
+    if isinstance(path, RemotePath):
+        if not path.bucket.exists():
+            raise InputError(f"--{name} {path}: {path.missing()}; make it first")
+        return
     if path.is_dir():
         raise InputError(f"--{name} {path} is a folder; give the name of a file")
     parent = path.absolute().parent

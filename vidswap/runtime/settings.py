@@ -65,8 +65,8 @@ class RunSettings(BaseModel):
     start: str | None = None
     end: str | None = None
     source_face: str | None = None
-    trace: Path | None = None
-    report: Path | None = None
+    trace: Place | None = None
+    report: Place | None = None
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
     @model_validator(mode="before")

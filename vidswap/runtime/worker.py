@@ -29,6 +29,7 @@ from vidswap.graph import (
     halo,
 )
 from vidswap.graph.specification import PipelineSpecification
+from vidswap.storage.ranges import all_read
 
 from .asking import Asking, Owners, Question, Served
 from .blame import Blame, contract_broken, failing_frame, stage_error
@@ -90,7 +91,8 @@ class SegmentWorker:
         """Run one task and store its result, atomically, in the job folder."""
         began_s, began = time.time(), time.perf_counter()
         self._watch.untold()
-        done = self._run_source(task) if isinstance(task, SourceTask) else self._run_part(task)
+        with all_read():
+            done = self._run_source(task) if isinstance(task, SourceTask) else self._run_part(task)
         seconds, spans = self._watch.untold()
         return replace(
             done,

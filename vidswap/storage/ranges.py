@@ -6,11 +6,13 @@ much each time, so that a film is not read in small pieces.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import threading
 import time
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError, is_final, telling
@@ -38,7 +40,7 @@ class Blocks:
         self._lock = threading.Lock()
         self.read_bytes: defaultdict[str, int] = defaultdict(int)
         self.requests = 0
-        self.failure: StorageError | None = None
+        self.failures: list[StorageError] = []
 
     def get(self, key: str, number: int) -> bytes | None:
         """A block that is here, or None."""
@@ -68,14 +70,21 @@ BLOCKS = Blocks()
 """Those of this process."""
 
 
-def check_reading() -> None:
-    """Raise what reading by ranges has failed with since the last call.
+@contextlib.contextmanager
+def all_read() -> Iterator[None]:
+    """At the end raise what reading by ranges has failed with meanwhile, also instead of what came of it.
 
-    A demuxer may take a read that failed for the end of the file and say nothing.
+    A demuxer may take a read that failed for the end of the file or for damage.
     """
-    failure, BLOCKS.failure = BLOCKS.failure, None
-    if failure is not None:
-        raise failure
+    before = len(BLOCKS.failures)
+    try:
+        yield
+    except Exception as error:
+        if len(BLOCKS.failures) > before and not isinstance(error, StorageError):
+            raise BLOCKS.failures[-1] from error
+        raise
+    if len(BLOCKS.failures) > before:
+        raise BLOCKS.failures[-1]
 
 
 class RangedFile(io.RawIOBase):
@@ -184,5 +193,5 @@ class RangedFile(io.RawIOBase):
                 break
             log.debug("%s; again in %s s", failure, wait_s)
             time.sleep(wait_s)
-        self._blocks.failure = failure
+        self._blocks.failures.append(failure)
         raise failure

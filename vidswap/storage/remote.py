@@ -9,16 +9,19 @@ import hashlib
 import io
 import os
 import stat
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PosixPath
 from typing import Any, TypeVar
 
-from .errors import telling
+from .errors import StorageError, is_final, telling
 
 T = TypeVar("T")
 _AT_ONCE = 16
+_WAITS_S = (0.5, 3.0)
+_WITH_FOLDERS = frozenset({"memory", "hdfs", "sftp", "ssh", "smb", "ftp"})
 READ_ONLY = frozenset({"http", "https"})
 
 
@@ -96,6 +99,17 @@ class RemotePath(PosixPath):
         """Ask the file system of this address: `question(filesystem, address)`."""
         with telling(str(self)):
             return question(_filesystem(self.protocol), str(self))
+
+    def _ask_again(self, question: Callable[[Any, str], T]) -> T:
+        """As `ask`, up to three times: for what may be done twice, and would cost much work if it were not done."""
+        for wait_s in _WAITS_S:
+            try:
+                return self.ask(question)
+            except StorageError as error:
+                if is_final(error.__cause__ or error):
+                    raise
+                time.sleep(wait_s)
+        return self.ask(question)
 
     def facts(self) -> Facts | None:
         """What there is, or None."""
@@ -191,10 +205,14 @@ class RemotePath(PosixPath):
         yield from (path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        """Nothing: folders of a store are in the names of its objects."""
+        """Make the folder where there are such things; those of object stores are in the names of their objects."""
+        if self.protocol in _WITH_FOLDERS:
+            self.ask(lambda fs, address: fs.makedirs(address, exist_ok=True))
 
     def rmdir(self) -> None:
-        """Nothing: folders go with the last object in them."""
+        """Remove an empty folder where there are such things; those of object stores go with the last object."""
+        if self.protocol in _WITH_FOLDERS:
+            self.ask(lambda fs, address: fs.rmdir(address))
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the object."""
@@ -253,7 +271,7 @@ class RemotePath(PosixPath):
         """
         content = bytes(data)
         if not exclusive:
-            self.ask(lambda fs, address: fs.pipe_file(address, content))
+            self._ask_again(lambda fs, address: fs.pipe_file(address, content))
             return len(content)
 
         def create(fs: Any, address: str) -> bool:
@@ -277,7 +295,7 @@ class RemotePath(PosixPath):
         """Make a file of this machine this object; it appears whole or not at all."""
         # Parts of 16 MiB, four at a time, are memory enough; the store's own defaults take half a GiB.
         parts = {"chunksize": 16 << 20, "max_concurrency": 4} if self.protocol in ("s3", "s3a") else {}
-        self.ask(lambda fs, address: fs.put_file(str(file), address, **parts))
+        self._ask_again(lambda fs, address: fs.put_file(str(file), address, **parts))
 
 
 def is_remote(path: object) -> bool:
