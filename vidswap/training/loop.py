@@ -113,6 +113,8 @@ class Run:
         if plan.precision != "fp32" and self.device.type != "cuda":
             raise InputError(f"precision {plan.precision} is for CUDA; on {self.device.type} training runs in fp32")
         self.step = 0
+        self.is_over = False
+        """Whether a condition ended it before its last step."""
         claim(folder, settings, plan, fresh)
         self._optimisers = {
             name: torch.optim.Adam(
@@ -142,22 +144,35 @@ class Run:
             return dict(self.average)
         return {name: value.detach() for name, value in self.task.players[self.task.averaged].state_dict().items()}
 
-    def train(self, *, told: Told | None = None, stop: Callable[[], bool] | None = None) -> Outcome:
+    def train(
+        self,
+        *,
+        told: Told | None = None,
+        stop: Callable[[], bool] | None = None,
+        until: Callable[[Mapping[str, float]], bool] | None = None,
+    ) -> Outcome:
         """Take the remaining steps. stop: asked after every step; where it says so, the state is stored first.
+
+        until: given every step's losses; where it says so, the run is over.
 
         Raises Interrupted when stopped, and InputError where a loss is no number.
         """
         outcome = Outcome(self.step, began_at=self.step)
         sums: dict[str, list[float]] = {}
         with Logs(self.folder / "logs", self.step) as logs, ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(self.task.batch, self.step) if self.step < self.plan.steps else None
+            left = self.step < self.plan.steps and not self.is_over
+            coming = ahead.submit(self.task.batch, self.step) if left else None
             while coming is not None:
                 batch = coming.result()
                 last = self.step + 1 >= self.plan.steps
                 coming = None if last else ahead.submit(self.task.batch, self.step + 1)
-                for name, value in self._take(batch).items():
+                losses = self._take(batch)
+                for name, value in losses.items():
                     sums.setdefault(name, []).append(value)
                 self.step += 1
+                if until is not None and until(losses):
+                    self.is_over = last = True
+                    coming = None
                 if last or self.step % self.plan.log_every == 0:
                     means = {name: sum(values) / len(values) for name, values in sums.items()}
                     sums = {}
@@ -216,7 +231,7 @@ class Run:
         """Write the checkpoint, whole or not at all."""
         from safetensors.torch import save_file
 
-        tensors: dict[str, Tensor] = {"step": torch.tensor(self.step)}
+        tensors: dict[str, Tensor] = {"step": torch.tensor([self.step, int(self.is_over)])}
         for name, player in self.task.players.items():
             tensors |= {f"player.{name}.{key}": value for key, value in player.state_dict().items()}
             for i, moments in self._optimisers[name].state_dict()["state"].items():
@@ -235,7 +250,7 @@ class Run:
 
         try:
             stored = load_file(self.checkpoint)
-            self.step = int(stored["step"])
+            self.step, self.is_over = int(stored["step"][0]), bool(stored["step"][1])
             for name, player in self.task.players.items():
                 player.load_state_dict(_under(stored, f"player.{name}."))
                 optimiser = self._optimisers[name]
