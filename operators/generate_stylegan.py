@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import cv2
@@ -12,11 +15,15 @@ from vidswap.faces import blending, regions
 from vidswap.graph.batch import Batch, object_column
 
 from .learned import Learned, LearnedOptions
+from .tuned import Tuned
 
 if TYPE_CHECKING:
     import torch
 
     from vidswap.latents.generators import Loaded, Painter
+
+
+_MOST_PAINTERS = 4
 
 
 class _StyleGANOptions(LearnedOptions):
@@ -25,6 +32,7 @@ class _StyleGANOptions(LearnedOptions):
     cover: Literal["face", "head", "square"] = Field(
         "face", description="what of the frame is replaced: face, head (with hair and ears), or the whole square"
     )
+    tuned: str = Field("", description="a tuned generator of these weights, or the folder of `vidswap tune`")
 
 
 class GenerateStyleGAN2Options(_StyleGANOptions):
@@ -53,10 +61,14 @@ class _Synthesis(Learned[OptionsT]):
     """
 
     needs = ("wplus",)
-    uses = ("crop", "regions")
+    uses = ("crop", "regions", "track")
     gives = ("image", "alpha")
     served = True
     family: ClassVar[Literal["stylegan2", "stylegan3"]]
+
+    def files(self) -> Sequence[Path]:
+        """The weights, and what they are tuned by."""
+        return [*super().files(), *(Tuned(self.options.tuned).files if self.options.tuned else ())]
 
     def load(self) -> Loaded:
         """The generator, or the decoder of a checkpoint with several networks."""
@@ -69,21 +81,47 @@ class _Synthesis(Learned[OptionsT]):
         from vidswap.graph.errors import InputError
         from vidswap.latents.generators import misfit
 
+        if self.options.tuned:
+            Tuned(self.options.tuned).check(loaded)
         own = (loaded.num_ws, loaded.net.config.w_dim)
         if "wplus" in sizes and sizes["wplus"] != own:
             raise InputError(misfit(sizes["wplus"], own, loaded.title))
 
     def start(self, loaded: Loaded, device: torch.device) -> None:
         """Bring the generator to the device."""
-        from vidswap.latents.generators import Painter
+        self._device, self._tuned = device, Tuned(self.options.tuned) if self.options.tuned else None
+        self._painters: OrderedDict[Path | None, Painter] = OrderedDict()
+        if self._tuned is None:
+            self._painter(None, loaded)
 
-        self._painter: Painter = Painter(
-            loaded, device=device, precision=self.options.precision, batch=self.options.batch
-        )
+    def _painter(self, file: Path | None, loaded: Loaded | None = None) -> Painter:
+        """The painter of a tuned generator, or of the one as it is; those used last are kept."""
+        from vidswap.latents.generators import Painter, tuned
+
+        if file not in self._painters:
+            loaded = loaded or self.load()
+            how = self.options
+            made = Painter(
+                tuned(loaded, file) if file else loaded, device=self._device, precision=how.precision, batch=how.batch
+            )
+            self._painters[file] = made
+            while len(self._painters) > _MOST_PAINTERS:
+                self._painters.popitem(last=False)
+        self._painters.move_to_end(file)
+        return self._painters[file]
+
+    def _groups(self, batch: Batch) -> Iterable[tuple[Path | None, Sequence[int]]]:
+        """Rows by the tuned generator that makes them."""
+        if self._tuned is None:
+            return [(None, range(len(batch)))]
+        tracks = batch["track"] if "track" in batch.names else None
+        return self._tuned.groups(tracks, len(batch))
 
     def prepare(self, batch: Batch) -> Batch:
-        """The codes, the labels, and of the crops their sizes alone, as the column `side`."""
+        """The codes, tracks and labels, and of the crops their sizes alone, as the column `side`."""
         made = Batch(frame=batch["frame"], wplus=batch["wplus"])
+        if "track" in batch:
+            made = made.with_columns(track=batch["track"])
         if "crop" in batch:
             made = made.with_columns(side=np.array([crop.shape[0] for crop in batch["crop"]], np.int64))
         return made.with_columns(regions=batch["regions"]) if "regions" in batch else made
@@ -94,10 +132,15 @@ class _Synthesis(Learned[OptionsT]):
 
         from vidswap.nets.devices import threads
 
-        with threads(self._threads):
-            pictures = self._painter.pictures(torch.from_numpy(np.ascontiguousarray(batch["wplus"])))
-        self.told += self._painter.warnings
-        self._painter.warnings = []
+        codes = torch.from_numpy(np.ascontiguousarray(batch["wplus"]))
+        found: dict[int, np.ndarray] = {}
+        for file, rows in self._groups(batch):
+            with threads(self._threads):
+                painter = self._painter(file)
+                found |= dict(zip(rows, painter.pictures(codes[list(rows)]), strict=True))
+            self.told += painter.warnings
+            painter.warnings = []
+        pictures = np.stack([found[row] for row in range(len(batch))])
         given = batch if "side" in batch else self.prepare(batch)
         sizes = given["side"].tolist() if "side" in given else [pictures.shape[1]] * len(batch)
         images = [brought(picture, size) for picture, size in zip(pictures, sizes, strict=True)]

@@ -184,7 +184,7 @@ def test_the_cover_is_what_was_asked_for(codes):
 def test_memory_that_is_short_halves_the_batch_and_says_so(files, codes, monkeypatch):
     operator = started(GenerateStyleGAN2, weights=str(files["sg2"]), device="cpu")
     whole = operator(codes)["image"]
-    painter = operator._painter
+    painter = operator._painter(None)
     painter._batches.size = 8
     seen = []
     inner = painter.synthesis

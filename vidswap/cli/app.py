@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import app_looking, batch, edit_regions, generate, running, train, weights
+from . import app_looking, batch, edit_regions, generate, running, train, tune, weights
 from .console import all_but_voice as _all
 from .ending import exit_code
 from .options import (
@@ -69,6 +69,7 @@ app = typer.Typer(
 )
 app.add_typer(weights.app)
 app.add_typer(train.app)
+app.add_typer(tune.app)
 app.add_typer(generate.app)
 app.add_typer(edit_regions.app)
 app.add_typer(app_looking.app)

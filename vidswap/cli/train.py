@@ -87,7 +87,7 @@ def mask_net(
     VOICE.json, VOICE.quiet = as_json, quiet
     if space not in ("style", "wplus"):
         raise InputError(f"--space {space}: write style or wplus")
-    where, loaded = _device(device), _generator(generator, "stylegan2")
+    where, loaded = device_named(device), _generator(generator, "stylegan2")
     config = stylemask.Config.of(loaded.net.config, layers=layers, single=single)  # type: ignore[arg-type]
     if space == "wplus":
         rows = len(stylemask.Config.of(loaded.net.config, layers=layers).widths)  # type: ignore[arg-type]
@@ -114,13 +114,13 @@ def mask_net(
     )
     settings: dict[str, Any] = {
         "what": "mask-net",
-        "generator": _known(generator),
+        "generator": known(generator),
         "widths": list(config.widths),
         "space": space,
     }
     settings |= {"psi": psi, "cycle": cycle, "shape_model": shape_model, "weights": task.weights}
     plan = Plan(
-        steps, batch, lr, seed=seed, precision=_bits(precision), clip=clip, save_every=save_every, log_every=log_every
+        steps, batch, lr, seed=seed, precision=bits(precision), clip=clip, save_every=save_every, log_every=log_every
     )
     _train(task, plan, output, settings, where, fresh, "mask-net", lambda run: run.exported(), licence, generator)
 
@@ -155,10 +155,10 @@ def landmark_mapper(
     from vidswap.training.loop import Plan, claim
 
     VOICE.json, VOICE.quiet = as_json, quiet
-    where, loaded = _device(device), _generator(generator)
+    where, loaded = device_named(device), _generator(generator)
     settings: dict[str, Any] = {
         "what": "landmark-mapper",
-        "generator": _known(generator),
+        "generator": known(generator),
         "pairs": pairs,
         "rows": rows,
         "psi": psi,
@@ -170,7 +170,7 @@ def landmark_mapper(
         lr,
         weight_decay=1e-4,
         seed=seed,
-        precision=_bits(precision),
+        precision=bits(precision),
         clip=clip,
         save_every=save_every,
         log_every=log_every,
@@ -178,7 +178,7 @@ def landmark_mapper(
     drawing = Drawing(loaded.net.to(where), rows=rows, psi=psi, seed=seed)
     # Refused before an hour of making pairs, not after it.
     claim(output, settings, plan, fresh)
-    data = output / f"pairs-{_known(generator)['sha256'][:12]}-{rows}-{psi:g}-{size}-{seed}"
+    data = output / f"pairs-{known(generator)['sha256'][:12]}-{rows}-{psi:g}-{size}-{seed}"
     made = prepare(
         loaded.net,
         drawing,
@@ -251,7 +251,7 @@ def rgi(
     if order not in ORDERS:
         raise InputError(f"--order {order}: write {', '.join(ORDERS)}")
     pairs = pairs_of(pictures, labels)
-    where, loaded = _device(device), _generator(generator, "stylegan2")
+    where, loaded = device_named(device), _generator(generator, "stylegan2")
     terms = None if losses == "auto" else [term.strip() for term in losses.split(",")]
     networks = installed_networks(terms, where)
     for line in (*networks.missing, training.WITHOUT_PARSING):
@@ -270,7 +270,7 @@ def rgi(
     with_mse = terms is None or "mse" in terms
     options = training.Options(mse=1.0 if with_mse else 0.0, adversarial=adversarial)
     task = training.RGITask(net, given, networks, options, seed=seed, device=where)
-    settings: dict[str, Any] = {"what": "rgi", "generator": _known(generator), "rows": net.config.rows, "order": order}
+    settings: dict[str, Any] = {"what": "rgi", "generator": known(generator), "rows": net.config.rows, "order": order}
     settings |= {"pictures": [pair.picture.name for pair in pairs], "terms": sorted(networks.terms), "losses": losses}
     settings |= {"adversarial": adversarial}
     drops = (100_000,) if lr_drop is None else tuple(lr_drop)
@@ -281,7 +281,7 @@ def rgi(
         lr_drops=drops,
         ema=training.EMA,
         seed=seed,
-        precision=_bits(precision),
+        precision=bits(precision),
         clip=clip,
         save_every=save_every,
         log_every=log_every,
@@ -321,7 +321,7 @@ def _train(
     def told(step: int, means: Mapping[str, float]) -> None:
         VOICE.say(f"step {step}/{plan.steps}  " + "  ".join(f"{key} {value:.4g}" for key, value in means.items()))
 
-    with _stoppable() as stop:
+    with stoppable() as stop:
         outcome = run.train(told=told, stop=stop)
     target = output / f"{name}.safetensors"
     terms = licence or f"Trained with vidswap on {generator}, whose terms hold for it too."
@@ -335,7 +335,7 @@ def _train(
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
+def stoppable() -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C or SIGTERM ends the run after the step at hand; a second Ctrl-C at once."""
     asked = 0
 
@@ -356,7 +356,8 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
             signal.signal(stopped, handler)
 
 
-def _device(named: str) -> torch.device:
+def device_named(named: str) -> torch.device:
+    """The torch device of an option. Raises InputError where it is not there."""
     from vidswap.nets.devices import chosen_device, full_float32
 
     device = chosen_device(named)
@@ -365,7 +366,8 @@ def _device(named: str) -> torch.device:
     return device
 
 
-def _bits(named: str) -> Precision:
+def bits(named: str) -> Precision:
+    """The precision of an option. Raises InputError for none."""
     from vidswap.graph import InputError
     from vidswap.nets.devices import DTYPES
 
@@ -383,7 +385,7 @@ def _generator(weights: str, family: Literal["stylegan2", "stylegan3"] | None = 
     return loaded
 
 
-def _known(weights: str) -> dict[str, str]:
+def known(weights: str) -> dict[str, str]:
     """A name, and the digest of what it stands for."""
     from vidswap.files import file_digest
     from vidswap.weights.store import card_of, is_file_name

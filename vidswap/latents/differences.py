@@ -84,8 +84,11 @@ def save(
     for name, value in (beside or {}).items():
         tensors[f"beside.{name}"] = value.detach().cpu().contiguous()
     with written_whole(card_path(file)) as card_there, written_whole(file) as there:
+        # safetensors makes files for their owner alone; the user's umask shall hold.
         there.touch()
+        mode = there.stat().st_mode
         save_file(tensors, there)
+        there.chmod(mode)
         card = DifferenceCard(
             kind="difference",
             base=named,
@@ -120,12 +123,17 @@ def read(file: Path) -> tuple[DifferenceCard, dict[str, Tensor]]:
         raise InputError(f"{file}: cannot be read: {str(error).splitlines()[0][:160]}") from None
 
 
+def check(card: DifferenceCard, digest: str, file: Path) -> None:
+    """Hold a card against the digest of a base's tensors. Raises InputError where it was made on another."""
+    if digest != card.state_sha256:
+        raise InputError(f"{file}: was tuned on {card.base} (sha256 {card.base_sha256[:12]}...), not on these weights")
+
+
 @torch.no_grad()
 def applied(base: nn.Module, file: Path) -> None:
     """Turn a network into the tuned one, in place. Raises InputError where the file was made on another base."""
     card, tensors = read(file)
-    if state_digest(base) != card.state_sha256:
-        raise InputError(f"{file}: was tuned on {card.base} (sha256 {card.base_sha256[:12]}...), not on these weights")
+    check(card, state_digest(base), file)
     state = dict(base.state_dict())
     for name, difference in tensors.items():
         if not name.startswith("beside."):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
-from vidswap.latents import spaces
+from vidswap.latents import differences, spaces
 from vidswap.nets import stylegan2, stylegan2_fast, stylegan3, stylegan3_fast
 from vidswap.nets.devices import BOUNDS, InBatches, Precision, full_float32, relative_rms
 from vidswap.nets.layers import assembled, seeded
 from vidswap.weights import Checkpoint, in_layout, load
 from vidswap.weights.recognition import Part
+from vidswap.weights.store import is_file_name
 
 Family = Literal["stylegan2", "stylegan3"]
 Net = stylegan2.Generator | stylegan3.Generator
@@ -77,12 +79,21 @@ class Loaded:
 def load_generator(weights: str, family: Family | None = None, *, variant: str = "T") -> Loaded:
     """The generator in weights: a name of the store, a file, or `random`, where `family` and `variant` choose.
 
-    Of files with several networks (e4e and its like) it is the decoder. Raises InputError, one line.
+    Of files with several networks (e4e and its like) it is the decoder. A file of differences (`vidswap tune`) is its
+    base, tuned. Raises InputError, one line.
     """
     wanted = random_weights(weights)
     if wanted is not None:
         return random_generator(wanted, family or "stylegan2", variant)
+    if is_file_name(weights) and differences.is_difference(Path(weights)):
+        return tuned(load_generator(differences.read(Path(weights))[0].base, family), Path(weights))
     return generator_of(load(weights), weights, family)
+
+
+def tuned(base: Loaded, file: Path) -> Loaded:
+    """A generator with a file of differences; `base` is used up. Raises InputError where it was tuned on another."""
+    differences.applied(base.net, file)
+    return replace(base, title=f"{base.title}, tuned ({file.name})")
 
 
 def generator_part(checkpoint: Checkpoint, weights: str, family: Family | None = None) -> tuple[str, Part]:

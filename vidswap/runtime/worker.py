@@ -7,7 +7,7 @@ need, or the encoded segment. What it holds at a time is one small batch of fram
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -274,15 +274,19 @@ class SegmentWorker:
         low, high = max(0, segment.start - context), segment.stop + context
         return {t: b.frames_between(low, high) if "frame" in b else b for t, b in tables.items()}
 
-    def stream(self, task: PartTask, plan: _Plan | None = None) -> Iterator[Tables]:
+    def stream(
+        self, task: PartTask, plan: _Plan | None = None, frames: Sequence[int] | None = None
+    ) -> Iterator[Tables]:
         """Take the frames of a segment through a part's stages, a few at a time; the encoder is left to the caller.
 
         Yields the tables of those frames, pictures included in the last part; not those of stretches that will be
-        copied. Needs the part before to be stored.
+        copied. Needs the part before to be stored. frames: of the segment, only these, in order.
         """
         segment = self.order.segments[task.segment]
         part = self.pipeline.parts[task.part]
         plan = plan or self._plan(task)
+        if frames is not None:
+            plan = replace(plan, runs=[(frame, frame + 1) for frame in frames])
         last = part.index == len(self.pipeline.parts) - 1
         at = segment.start
         for start, stop in plan.runs:

@@ -1,4 +1,4 @@
-"""Pivotal tuning (Roich et al. 2022): a generator that gives certain pictures for certain codes, and is left alone else.
+"""Pivotal tuning (Roich et al. 2022): a generator brought to certain pictures of certain codes, and else left alone.
 
 Codes (the pivots) stay; the synthesis network moves until its pictures of them are the given ones, by squared error
 and LPIPS at full size. The locality term holds the pictures of codes nearby to what they were: a drawn code, truncated
