@@ -13,7 +13,7 @@ from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options, Setting
 
-from .learned import Learned, LearnedOptions
+from .learned import Learned, LearnedOptions, sized
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class InvertE4S(_E4S[InvertE4SOptions]):
     Where there is no driven face, as for a source, its vectors are the face's own.
     """
 
-    kind = "invert"
+    kind, served = "invert", True
     needs = ("crop", "regions")
     uses = ("driven", "driven_regions")
     gives = ("vectors", "driven_vectors")
@@ -103,7 +103,7 @@ class InvertE4S(_E4S[InvertE4SOptions]):
 class GenerateE4S(_E4S[E4SOptions]):
     """The picture that vectors and label map stand for, and its cover as E4S has it."""
 
-    kind = "generate"
+    kind, served = "generate", True
     needs = ("style_vectors", "label_map", "crop")
     gives = ("image",)
     Options = E4SOptions
@@ -129,6 +129,10 @@ class GenerateE4S(_E4S[E4SOptions]):
             loaded, device, options.batch, options.precision, title=options.weights
         )
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Vectors and label maps; of crops only their sizes."""
+        return sized(super().prepare(batch))
+
     def __call__(self, batch: Batch) -> Batch:
         """Adds image (S, S, 3) uint8 to each row, in the size of the crop."""
         from vidswap.nets.devices import threads
@@ -137,7 +141,8 @@ class GenerateE4S(_E4S[E4SOptions]):
         with threads(self._threads):
             pictures = self._painter(batch["style_vectors"], labels)
         self.told += self._painter.take_warnings()
-        images = [brought(image, len(crop)) for image, crop in zip(pictures, batch["crop"], strict=True)]
+        sizes = sized(batch)["size"].tolist()
+        images = [brought(image, size) for image, size in zip(pictures, sizes, strict=True)]
         return batch.with_columns(image=object_column(images))
 
 

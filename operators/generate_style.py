@@ -29,7 +29,7 @@ class GenerateStyleOptions(LearnedOptions):
 class GenerateStyle(Learned[GenerateStyleOptions]):
     """`image` of each code in S, in the generator's own size. Noise is the checkpoint's own, equal in all frames."""
 
-    kind = "generate"
+    kind, served = "generate", True
     needs = ("style",)
     gives = ("image",)
     Options = GenerateStyleOptions

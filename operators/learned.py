@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import Field, field_validator
 
+from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Resources, Setting
 from vidswap.storage import place
 
@@ -96,6 +98,13 @@ class Learned(Operator[LearnedT]):
         """What there was to tell since the last call."""
         told, self.told = self.told, []
         return told
+
+
+def sized(batch: Batch) -> Batch:
+    """The batch with `size`, pixels a side, in the place of crops, if it has any."""
+    if "crop" not in batch:
+        return batch
+    return batch.without(["crop"]).with_columns(size=np.array([len(crop) for crop in batch["crop"]], np.int64))
 
 
 def weights_files(weights: str) -> list[Path]:

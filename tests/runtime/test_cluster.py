@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from toy import toy_pipeline
+from toy_net import net_pipeline
 
 from vidswap.graph import Pipeline, StageError
 from vidswap.runtime.local import run
@@ -76,8 +77,8 @@ def go(nodes, tmp_path):
     _inputs(tmp_path)
     nodes.keep(2)
 
-    def start(listener=None, options=None, **given):
-        pipeline = Pipeline.from_mapping(toy_pipeline(**(options or {})))
+    def start(listener=None, options=None, made=None, **given):
+        pipeline = Pipeline.from_mapping(made or toy_pipeline(**(options or {})))
         settings = RunSettings(**{"executor": "ray", "segment_frames": SEGMENT, "tries": 10, **given})
         report = run(
             *(pipeline, tmp_path / "clip.toy", tmp_path / "out.toy", _sources(tmp_path), settings), listener=listener
@@ -224,3 +225,34 @@ def test_a_run_whose_driver_ends_goes_on(driver, go, whole, tmp_path, number):
     report, text = go(options={"blend": {"pause_s": 0.05}})
     assert text == whole
     assert report.segments_resumed >= 5
+
+
+@pytest.fixture(scope="module")
+def whole_of_net(tmp_path_factory):
+    here = tmp_path_factory.mktemp("net")
+    _inputs(here)
+    settings = RunSettings(workers=0, segment_frames=SEGMENT)
+    run(Pipeline.from_mapping(net_pipeline()), here / "clip.toy", here / "out.toy", _sources(here), settings)
+    return (here / "out.toy").read_text()
+
+
+def test_models_are_owned_by_actors_and_asked_again_when_those_die(go, nodes, whole_of_net, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    killed = []
+
+    def listen(event):
+        if isinstance(event, Done) and len(killed) < 3 and (there := nodes.actors("ClusterOwner")):
+            killed.append(there[0])
+            ray_nodes.kill(there[0])
+
+    report, text = go(listen, made=net_pipeline(notes=str(notes), pause_s=0.02), owners=2)
+    assert text == whole_of_net
+    assert len(killed) == 3 and not report.retries, "the workers held their frames, and asked others"
+    assert len(list(notes.iterdir())) <= 2 + 3
+    assert report.stage_s["net"] > 0
+
+
+def test_an_error_of_a_stage_whose_model_is_owned_names_segment_and_frame(go):
+    with pytest.raises(StageError, match=r"stage net, segment 6, frame 32: ValueError: the network does not like"):
+        go(made=net_pipeline(fail_at=32), owners=1, tries=2)

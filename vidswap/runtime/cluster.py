@@ -14,7 +14,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidswap.graph import InputError, Pipeline
 
@@ -23,6 +23,9 @@ from .order import WorkOrder
 from .pool import Pool
 from .retries import RetryPolicy
 from .settings import RunSettings, available_cores
+
+if TYPE_CHECKING:
+    from .cluster_owners import Share
 
 BACKOFF_S = 0.5
 DRAIN_S = 20.0
@@ -41,6 +44,7 @@ class RayExecutor:
         self.retry = RetryPolicy(settings.tries, BACKOFF_S, errors=True)
         self.drain_s = DRAIN_S if settings.drain_s is None else settings.drain_s
         self._folder: str | None = None
+        self._shares: dict[str, Share] = {}
         self._ray = _imported()
         self._ending = contextlib.ExitStack()
         self._ours = not self._ray.is_initialized()
@@ -51,10 +55,14 @@ class RayExecutor:
 
     def check(self, pipeline: Pipeline, needs: Needs) -> list[str]:
         """Raise InputError for what the cluster lacks or its nodes do not see."""
-        from .cluster_checks import check_resources
+        from .cluster_checks import check_nodes, check_resources, gpus, held
+        from .cluster_owners import shares
 
-        check_resources(self._settings)
-        return []
+        warnings = check_resources(self._settings) if self.grows else []
+        self._shares = shares(pipeline, self._settings, gpus(), held())
+        if self.grows:
+            check_nodes(needs, [(s.name, s.use, s.options) for s in pipeline.specification.stages])
+        return warnings
 
     def workers(self, tasks: int) -> int:
         """As many as the cluster's CPUs hold, no more than tasks, or as the settings say."""
@@ -67,11 +75,15 @@ class RayExecutor:
 
     def pool(self, order: WorkOrder, workers: int) -> Pool:
         """The pool of actors."""
+        from .cluster_checks import check_folder
         from .cluster_pool import RayPool, Size
+
+        if self.grows:
+            check_folder(order.folder)
 
         most = min(self._settings.workers or len(order.segments), max(1, len(order.segments)))
         size = Size(most, self._settings.ray_worker_cpus, 0.0, self.grows, self._capacity)
-        return RayPool(order, size)
+        return RayPool(order, size, self._shares)
 
     def close(self) -> None:
         """Leave the cluster; stop it, if it was started here."""

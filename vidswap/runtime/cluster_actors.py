@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import socket
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 
-from vidswap.graph import Batch, VidswapError
+from vidswap.graph import VidswapError
 
 from .blame import failure
-from .child import worker_environment
+from .cluster_owners import ClusterOwners, Listing
+from .cluster_places import Home, Place, writable
 from .order import Done, PartTask, Progress, Task, WorkOrder
 from .report import peak_memory_mb
 from .store import Sidecars, Tables
@@ -32,51 +29,7 @@ from .worker import SegmentWorker
 
 FETCH_S = 30.0
 REMEMBERED = 4
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an actor lives."""
-
-    node: str
-    host: str
-    process: int
-
-
-@dataclass(frozen=True)
-class Home:
-    """Where the driver runs: a node that has these folders too finds there the modules and files that it names."""
-
-    working_folder: str
-    path: tuple[str, ...]
-
-    @classmethod
-    def of_driver(cls) -> Home:
-        """That of this process."""
-        return cls(str(Path.cwd()), tuple(str(Path(p).absolute()) for p in sys.path))
-
-    def settle(self) -> None:
-        """Work in the driver's folder where there is one, and look for modules where it does, after the node's own.
-
-        Variables of the environment are set here, before libraries read them: processes that Ray has at hand will do.
-        """
-        environment = worker_environment()
-        os.environ.update(environment)
-        _keep_memory(environment)
-        with contextlib.suppress(OSError):
-            os.chdir(self.working_folder)
-        sys.path += [p for p in self.path if p not in sys.path]
-
-
-def _keep_memory(environment: Mapping[str, str]) -> None:
-    """Have glibc of this process, which has read its environment, do what the variables would have it do."""
-    with contextlib.suppress(Exception):
-        import ctypes
-
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, int(environment["MALLOC_MMAP_THRESHOLD_"]))
-        libc.mallopt(_M_TRIM_THRESHOLD, int(environment["MALLOC_TRIM_THRESHOLD_"]))
+PATIENCE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +59,7 @@ class HandedOn(Sidecars):
             with contextlib.suppress(ray.exceptions.RayError):
                 tables = ray.get(self.given[key], timeout=FETCH_S)
                 if tables is not None:
-                    return _writable(tables)
+                    return {name: writable(batch) for name, batch in tables.items()}
         return super().load(part, segment)
 
     def save(self, part: int, segment: int, tables: Tables) -> str:
@@ -115,11 +68,6 @@ class HandedOn(Sidecars):
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
         return super().save(part, segment, tables)
-
-
-def _writable(tables: Tables) -> Tables:
-    """Arrays of the store are read-only; those of files are not, and operators may rely on it."""
-    return {name: Batch({n: np.array(v) for n, v in batch.to_dict().items()}) for name, batch in tables.items()}
 
 
 class ClusterWorker:
@@ -133,28 +81,39 @@ class ClusterWorker:
         self._progress: list[Progress] = []
         work: WorkOrder = ray.get(order[0])
         self._sidecars = HandedOn(work)
+        self._owners = ClusterOwners(Place.here().node, work.stall_timeout_s / 2 or PATIENCE_S)
         self._worker = SegmentWorker(
-            work, report=self._note, sidecars=self._sidecars, process=number, node=socket.gethostname()
+            *(work, self._note),
+            sidecars=self._sidecars,
+            process=number,
+            node=socket.gethostname(),
+            owners=self._owners if work.served else None,
         )
 
     @ray.method(concurrency_group="watch")
     def where(self) -> Place:
         """Where this is; answers when the actor is up."""
-        return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
+        return Place.here()
 
     @ray.method(concurrency_group="watch")
-    def poll(self) -> list[Progress]:
-        """The progress since it was last asked for."""
+    def poll(self, owners: Listing | None = None) -> list[Progress]:
+        """The progress since it was last asked for; `owners` are those of models, where they have changed."""
+        if owners is not None:
+            self._owners.learn(owners)
         with self._lock:
             told, self._progress = self._progress, []
         return told
 
     @ray.method(num_returns=2)
-    def run(self, task: Task, given: Mapping[tuple[int, int], Any]) -> tuple[Answer, Tables | None]:
+    def run(
+        self, task: Task, given: Mapping[tuple[int, int], Any], owners: Listing | None = None
+    ) -> tuple[Answer, Tables | None]:
         """Run a task. `given` are references to tables of parts before, by part and segment.
 
         Returns the answer, and the tables that the task has stored if any.
         """
+        if owners is not None:
+            self._owners.learn(owners)
         self._sidecars.given, self._sidecars.made = given, None
         reply: Done | VidswapError | str
         try:

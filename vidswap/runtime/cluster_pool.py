@@ -8,9 +8,10 @@ autoscaler for nodes; they work as soon as they have one.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,9 @@ import ray
 from vidswap.graph import Pipeline, VidswapError, halo
 from vidswap.graph.specification import PipelineSpecification
 
-from .cluster_actors import Answer, ClusterWorker, Home, Place
+from .cluster_actors import Answer, ClusterWorker
+from .cluster_owners import Listing, OwnerPool, Share
+from .cluster_places import Home, Place
 from .order import PartTask, Task, WorkOrder
 from .pool import Limits, Reply, WorkerDied
 from .store import Tables
@@ -59,6 +62,7 @@ class _Worker:
     asked_s: float = 0.0
     heard_s: float = 0.0
     began_s: float = 0.0
+    knows: int = -1
 
     @property
     def is_idle(self) -> bool:
@@ -79,14 +83,16 @@ class _Seam:
 
 
 class RayPool:
-    """A pool of actors.
+    """A pool of actors; `owners` says how many own the models of which stages.
 
     Raises VidswapError when workers do not start, whatever is tried.
     """
 
-    def __init__(self, order: WorkOrder, size: Size) -> None:
+    def __init__(self, order: WorkOrder, size: Size, owners: Mapping[str, Share]) -> None:
         self._order, self._size = order, size
-        self._reference, self._home = ray.put(order), Home.of_driver()
+        home = self._home = Home.of_driver()
+        self._owners = OwnerPool(order, home, owners, order.stall_timeout_s / 2) if owners else None
+        self._reference = ray.put(dataclasses.replace(order, served=tuple(owners)))
         self._parts = Pipeline(PipelineSpecification.checked(order.pipeline, "pipeline")).parts
         self._limits = Limits.of(order)
         self._workers: list[_Worker] = []
@@ -119,11 +125,14 @@ class RayPool:
         worker = min((w for w in self._workers if self._may_work(w)), key=lambda w: self._aversion(w, task))
         worker.task = task
         worker.began_s = worker.heard_s = worker.asked_s = time.monotonic()
-        worker.answer, worker.made = worker.actor.run.remote(task, {k: s.reference for k, s in given.items()})
+        references = {k: s.reference for k, s in given.items()}
+        worker.answer, worker.made = worker.actor.run.remote(task, references, self._news(worker))
 
     def replies(self) -> list[tuple[Task, Reply]]:
         """Wait a little for answers, progress and workers; what comes of it may be nothing."""
         self._grow()
+        if self._owners is not None:
+            self._owners.look_after()
         self._ask()
         waited: dict[Any, tuple[_Worker, str]] = {}
         for worker in self._workers:
@@ -153,6 +162,8 @@ class RayPool:
             self._kill(worker)
         self._workers.clear()
         self._seams.clear()
+        if self._owners is not None:
+            self._owners.close()
         if running:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.wait(running, num_returns=len(running), timeout=ENDING_S)
@@ -259,7 +270,14 @@ class RayPool:
         for worker in self._workers:
             if worker.task is not None and worker.asked is None and now - worker.asked_s >= POLL_S:
                 worker.asked_s = now
-                worker.asked = worker.actor.poll.remote()
+                worker.asked = worker.actor.poll.remote(self._news(worker))
+
+    def _news(self, worker: _Worker) -> Listing | None:
+        """The owners of models, if the worker does not know them yet."""
+        if self._owners is None or worker.knows == self._owners.version:
+            return None
+        worker.knows = self._owners.version
+        return self._owners.listing
 
     def _grow(self) -> None:
         """Start the workers that are lacking: as many as nodes hold, and where nodes may join, some to ask for them."""

@@ -45,6 +45,7 @@ class ModelOwner:
         self._worker = SegmentWorker(order)
         self._sizes = {s.name: s.make().batch_size for s in self._worker.pipeline.stages}
         self._wait_s, self._closed = wait_s, False
+        self._began_s: float | None = None
         self._asked: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waiting: deque[_Waiting] = deque()
         self._thread = threading.Thread(target=self._run, name="model-owner", daemon=True)
@@ -55,6 +56,11 @@ class ModelOwner:
         answer: Future[Served] = Future()
         self._asked.put(_Waiting(question, answer, time.monotonic()))
         return answer
+
+    def busy_s(self) -> float:
+        """For how long the same rows have been worked on, in seconds."""
+        began_s = self._began_s
+        return time.monotonic() - began_s if began_s is not None else 0.0
 
     def close(self) -> None:
         """Finish what is being called, and free the models."""
@@ -69,7 +75,9 @@ class ModelOwner:
                     return
                 together = self._company()
                 if together is not None:
+                    self._began_s = time.monotonic()
                     self._answer(together)
+                    self._began_s = None
 
     def _listen(self, *, block: bool, timeout_s: float | None = None) -> bool:
         """Take what has been asked; False when no more will be."""

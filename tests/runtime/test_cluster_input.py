@@ -1,0 +1,152 @@
+"""What is wrong with a cluster, or with what is asked of it, is one clear line before any work."""
+
+import dataclasses
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from toy import toy_pipeline
+from toy_net import net_pipeline
+
+from vidswap.graph import InputError, Pipeline
+from vidswap.runtime.executors import Needs, executor_of
+from vidswap.runtime.local import run
+from vidswap.runtime.settings import RunSettings
+
+
+@pytest.fixture
+def go(tmp_path):
+    (tmp_path / "clip.toy").write_text("60")
+    (tmp_path / "source.toy").write_text("1")
+
+    def start(**given):
+        pipeline = Pipeline.from_mapping(toy_pipeline())
+        settings = RunSettings(**{"executor": "ray", **given})
+        sources = {"source": tmp_path / "source.toy"}
+        return run(pipeline, tmp_path / "clip.toy", tmp_path / "out.toy", sources, settings)
+
+    return start
+
+
+def test_without_ray_the_extra_is_named(go, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"not installed: pip install 'vidswap\[ray\]'"):
+        go()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.toy", "source.toy"]
+
+
+def test_a_profile_may_give_the_executor_as_a_mapping():
+    settings = RunSettings(executor={"kind": "ray", "address": "10.0.0.1:6379", "worker_cpus": 2})
+    assert (settings.executor, settings.ray_address, settings.ray_worker_cpus) == ("ray", "10.0.0.1:6379", 2)
+    with pytest.raises(ValueError, match="ray_adress"):
+        RunSettings(executor={"kind": "ray", "adress": "auto"})
+
+
+ray = pytest.importorskip("ray")
+ray_nodes = pytest.importorskip("ray_nodes")
+
+
+def test_a_cluster_that_cannot_be_reached(go, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(InputError, match=rf"no Ray cluster at {address}: connection refused"):
+        go(ray_address=address)
+    assert not (tmp_path / "out.toy.vidswap").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("ray://head:10001", "not through Ray Client"), ("head", "neither auto nor HOST:PORT")],
+)
+def test_addresses_that_are_none(go, address, told):
+    with pytest.raises(InputError, match=told):
+        go(ray_address=address)
+
+
+@pytest.fixture(scope="module")
+def executor():
+    """An executor on a cluster of one node with two CPUs."""
+    nodes = ray_nodes.Nodes(1)
+    made = executor_of(RunSettings(executor="ray", ray_address=nodes.address))
+    yield made
+    made.close()
+    nodes.close()
+
+
+def _check(executor, needs, pipeline=None, **settings):
+    changed = RunSettings(**{"executor": "ray", "ray_address": executor.address, **settings})
+    executor._settings = changed
+    return executor.check(Pipeline.from_mapping(pipeline or toy_pipeline()), needs)
+
+
+@pytest.fixture
+def needs(tmp_path):
+    for name in ("clip.toy", "source.toy"):
+        (tmp_path / name).write_text("60")
+    return Needs(tmp_path / "clip.toy", {"source": tmp_path / "source.toy"}, {})
+
+
+def test_a_good_cluster_passes_and_missing_workers_are_a_warning(executor, needs):
+    assert _check(executor, needs) == []
+    (warning,) = _check(executor, needs, workers=50)
+    assert "50 workers are asked for; the cluster has 2 nodes with 2, 0 CPUs and 0 GPUs in all, where 2" in warning
+
+
+def test_more_than_the_cluster_has_is_refused_with_what_it_has(executor, needs):
+    with pytest.raises(InputError, match="a worker of 3 CPUs fits on no node: the cluster has 2 nodes with 2, 0 CPUs"):
+        _check(executor, needs, ray_worker_cpus=3)
+    with pytest.raises(InputError, match="device 'cuda' was asked for, but the cluster has 2 nodes"):
+        _check(executor, needs, net_pipeline(), device="cuda")
+
+
+def test_a_path_that_a_node_does_not_see_is_named(executor, needs, tmp_path):
+    gone = dataclasses.replace(needs, sources={"source": tmp_path / "elsewhere.toy"})
+    with pytest.raises(InputError, match=r"node \S+ \(.*\): source source is not there: .*elsewhere.toy; put it where"):
+        _check(executor, gone)
+    weights = dataclasses.replace(needs, files={"generate": (tmp_path / "net.pt",)})
+    with pytest.raises(InputError, match=r"stage generate: net.pt is not there"):
+        _check(executor, weights)
+
+
+def test_other_versions_on_a_node_are_named(executor, needs, monkeypatch):
+    monkeypatch.setattr("vidswap.runtime.cluster_checks.versions", lambda: {"vidswap": "0.0.1"})
+    with pytest.raises(InputError, match=r"node .* has vidswap \S+, the driver 0.0.1: they must agree"):
+        _check(executor, needs)
+
+
+def test_the_job_folder_must_be_seen_by_all_nodes(executor, tmp_path):
+    from vidswap.runtime.cluster_checks import check_folder
+
+    with pytest.raises(InputError, match=r"the job folder .* is not there; put it where all nodes see it, with --job"):
+        check_folder(Path(tmp_path / "job"))
+
+
+def test_ray_of_another_version_is_one_line(executor, go, monkeypatch):
+    told = "Version mismatch: The cluster was started with:\n    Ray: 9.9.9\n    Python: 3.10.1"
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(RuntimeError(told)))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with pytest.raises(InputError, match=r"^cannot use the Ray cluster at .*: Version mismatch: .* Ray: 9.9.9 Python"):
+        go(ray_address=executor.address)
+
+
+def test_gpus_are_shared_out_among_the_stages_that_are_served():
+    from vidswap.runtime.cluster_owners import Share, shares
+
+    pipeline = net_pipeline()
+    pipeline["stages"].insert(-2, {"use": "toy_net:Net", "name": "second"})
+    two = Pipeline.from_mapping(pipeline)
+
+    def of(gpus, **given):
+        return shares(two, RunSettings(**given), gpus, "what it has")
+
+    assert of(4) == {"net": Share(4, 0.5), "second": Share(4, 0.5)}
+    assert of(4, owners=2) == {"net": Share(2, 0.5), "second": Share(2, 0.5)}
+    assert of(0) == of(4, owners=0) == of(4, device="cpu") == {}
+    assert of(0, owners=3) == {"net": Share(3, 0.0), "second": Share(3, 0.0)}
+    with pytest.raises(
+        InputError, match=r"9 x \(net 0.5, second 0.5\) GPUs are asked for, but the cluster has what it"
+    ):
+        of(4, owners=9)
