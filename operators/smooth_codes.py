@@ -59,7 +59,7 @@ class SmoothWPlus(Operator[SmoothWPlusOptions]):
         reach = max(options.steadying.radius, fine)
         self.context = reach + options.gap
 
-    def ready(self, device: str, sizes: dict[str, tuple[int, ...]]) -> None:
+    def ready(self, device: str | None, sizes: dict[str, tuple[int, ...]]) -> None:
         """Hold the gaps that are filled against those that keyframes leave. Raises InputError."""
         every = sizes.get(_KEYFRAMES, (1,))[0]
         if self.options.gap < every - 1:
@@ -129,7 +129,7 @@ class SmoothKeyframes(Operator[KeyframesOptions]):
         super().__init__(options)
         self.context = 1 if options.every > 1 else 0
 
-    def ready(self, device: str, sizes: dict[str, tuple[int, ...]]) -> None:
+    def ready(self, device: str | None, sizes: dict[str, tuple[int, ...]]) -> None:
         """Tell the stage that fills in how far keyframes are apart."""
         sizes[_KEYFRAMES] = (self.options.every,)
 
