@@ -217,7 +217,9 @@ class BlendE4S(Operator[BlendE4SOptions]):
 
     def _shown(self, labels: np.ndarray, hole: np.ndarray) -> np.ndarray:
         if self._kind == "picture" or self._kind == "video":
-            return regional_blending.foreground(labels, hole, self._kind)  # type: ignore[arg-type]
+            face = regional_blending.foreground(labels, hole, self._kind)  # type: ignore[arg-type]
+            is_released = self.options.mode in ("soft", "laplacian")
+            return face if is_released else regional_blending.without_specks(face)
         if self._kind == "changed":
             return hole.astype(np.uint8)
         from vidswap.latents.regions import named

@@ -120,12 +120,15 @@ class ParseBiSeNet(Learned[ParseBiSeNetOptions]):
 
         net = self._net
 
-        def labels(images: torch.Tensor) -> torch.Tensor:
+        def labels(crops: torch.Tensor) -> torch.Tensor:
+            images = crops.permute(0, 3, 1, 2) / 255.0
+            if images.shape[2] == 2 * SIDE:
+                # As E4S halves its crops.
+                images = bisenet.reduced(images, 2).clamp(0, 1)
             return net(bisenet.normalised_faces(images)).argmax(1).to(torch.uint8)
 
         with threads(self._threads):
-            images = torch.stack([_reduced(crop) for crop in crops])
-            found = self._run(labels, images).numpy()
+            found = self._run(labels, torch.from_numpy(np.stack([_sized(crop) for crop in crops]))).numpy()
         self.told += self._run.told
         self._run.told = []
         return [label_maps.to_regions(one, "bisenet") for one in found]
@@ -148,19 +151,12 @@ class ParseBiSeNet(Learned[ParseBiSeNetOptions]):
             self._model.close()
 
 
-def _reduced(crop: np.ndarray) -> torch.Tensor:
-    """(3, 512, 512) float32 0..1 of a crop (S, S, 3) uint8: 1024 px as E4S halves them, others by OpenCV."""
-    import torch
-
-    from vidswap.nets import bisenet
-
-    if len(crop) == 2 * SIDE:
-        images = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None] / 255.0
-        return bisenet.reduced(images, 2)[0].clamp(0, 1)
-    if len(crop) != SIDE:
-        how = cv2.INTER_AREA if len(crop) > SIDE else cv2.INTER_CUBIC
-        crop = cv2.resize(crop, (SIDE, SIDE), interpolation=how)
-    return torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1) / 255.0
+def _sized(crop: np.ndarray) -> np.ndarray:
+    """A crop (S, S, 3) uint8 at 512 px; those of 1024 px as they are."""
+    if len(crop) in (SIDE, 2 * SIDE):
+        return crop
+    how = cv2.INTER_AREA if len(crop) > SIDE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, (SIDE, SIDE), interpolation=how))
 
 
 def _free(labels: np.ndarray, crop: np.ndarray, points: np.ndarray, occluded: np.ndarray) -> np.ndarray:

@@ -68,3 +68,12 @@ def test_a_picture_that_is_all_face_or_none_bears_blending():
     assert np.array_equal(regional_blending.laplacian(image, other, whole), other)
     assert regional_blending.soft_alpha(none, 64).max() == 0
     assert regional_blending.soft_alpha(whole, 64).min() == 1
+
+
+def test_specks_beside_the_face_are_not_shown():
+    face = np.zeros((64, 64), np.uint8)
+    face[16:48, 16:30] = face[16:48, 32:48] = 1
+    with_specks = face.copy()
+    with_specks[4:8, 4:8] = 1
+    assert np.array_equal(regional_blending.without_specks(with_specks), face)
+    assert np.array_equal(regional_blending.without_specks(face * 0), face * 0)

@@ -18,6 +18,7 @@ RADIUS = 5
 """Pixels of the label map by which the released program widens and narrows the face."""
 
 _BANDS = 10
+_SPECK = 0.05  # of the largest part's area
 _BLUR = 5  # pixels of a crop of 1024: half of the Gaussian's window
 
 
@@ -28,6 +29,17 @@ def foreground(labels: np.ndarray, hole: np.ndarray, kind: Kind = "picture") -> 
     """
     kept = [BACKGROUND, HAIR, EAR_RINGS, *((EARS, BELOWFACE) if kind == "video" else ())]
     return ((~np.isin(labels, kept)) | hole).astype(np.uint8)
+
+
+def without_specks(face: np.ndarray) -> np.ndarray:
+    """A foreground (S, S) uint8 less what stands apart from the face and is small, as parsers see skin between hair."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(face, connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    if count < 3:
+        return face
+    kept = areas >= _SPECK * areas[1:].max()
+    kept[0] = False
+    return kept[parts].astype(np.uint8)
 
 
 def widened(mask: np.ndarray, radius: int) -> np.ndarray:
