@@ -96,7 +96,7 @@ class Studio:
         """z (N, D) -> w (N, D), row by row, whose bits do not depend on the others."""
         import torch
 
-        with torch.inference_mode():
+        with torch.no_grad():
             return torch.cat([self.net.mapping(row[None].to(self.painter.device)) for row in z])
 
     def w(self, seed: int) -> Tensor:

@@ -198,12 +198,15 @@ class Inverter:
         self._mean = loaded.mean[: self._rows].to(device)
         self._painter: Painter | None = None
         self._net = loaded.net.to(device)
+        # On a CPU it would copy weights that are mapped from their file, and processes share.
+        if device.type == "cuda":
+            self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision: Precision = "fp32"
         self._average: Tensor | None = None
         if loaded.decoder is not None:
             self._painter = Painter(loaded.decoder, device=device, precision=precision, batch=batch)
             self.warnings += [w for w in self._painter.warnings if w not in self.warnings]
-            with torch.inference_mode():
+            with torch.no_grad():
                 self._average = self._painter.reduced(self._mean[None], SIDE)
         if precision != "fp32":
             self._lower(precision, loaded.title)
@@ -219,7 +222,7 @@ class Inverter:
         channels = 6 if self._painter is not None else 3
         image = torch.rand((1, channels, 8, 8), generator=random).to(self.device) * 2 - 1
         image = F.interpolate(image, size=SIDE, mode="bicubic", align_corners=False).clamp(-1, 1)
-        with torch.inference_mode():
+        with torch.no_grad():
             exact = self._net(image)
             low = copy.deepcopy(self._net).to(DTYPES[precision])
             low.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

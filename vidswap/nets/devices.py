@@ -98,7 +98,7 @@ class InBatches:
         short = self.size - rows
         if short:
             given = [torch.cat((column, column[-1:].expand(short, *column.shape[1:]))) for column in given]
-        with torch.inference_mode():
+        with torch.no_grad():
             return run(*given)[:rows].cpu()
 
     def _halve(self, error: torch.OutOfMemoryError) -> None:
