@@ -43,7 +43,8 @@ def test_what_is_an_address(given, wanted):
 
 def test_an_address_is_absolute_wherever_it_is_joined():
     clip = place("s3://bucket/clip.mp4")
-    assert Path("/home") / clip is clip
+    assert Path("/home") / clip is clip and place("s3://other") / clip is clip
+    assert place("s3://other") / Path("/home/a") == Path("/home/a") and not is_remote(place("s3://other") / "/home")
     assert clip.absolute() is clip and clip.resolve() is clip and clip.expanduser() is clip
     assert place("https://host/a/clip.mp4?key=1.2").suffix == ".mp4"
 

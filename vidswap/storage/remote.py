@@ -72,8 +72,12 @@ class RemotePath(PosixPath):
     def __fspath__(self) -> str:
         raise TypeError(f"{self} is not a file of this machine")
 
+    def __truediv__(self, key: Any) -> Any:
+        # As with any path, one that is absolute is not joined to another.
+        given = key if isinstance(key, RemotePath) else Path(key)
+        return given if given.is_absolute() else super().__truediv__(key)
+
     def __rtruediv__(self, key: Any) -> RemotePath:
-        # As an absolute path it stays what it is, whatever folder it is joined to.
         return self
 
     def __reduce__(self) -> Any:
