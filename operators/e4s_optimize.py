@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from .e4s import InvertE4S, InvertE4SOptions, brought
-from .invert_optimize import KEPT_EVERY, loss_files
+from .invert_optimize import KEPT_EVERY, digests, loss_files
 from .learned import weights_files
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class InvertE4SOptimize(InvertE4S):
         self._net, self._device = loaded, device
         folder = keeping.default_folder() if options.cache == "auto" else Path(options.cache)
         self._keeper = None if options.cache == "off" else keeping.Keeper(folder)
-        self._known = [np.frombuffer(content(path), np.uint8) for path in self.files()]
+        self._known = digests(self.files())
 
     def vectors(self, crops: list[np.ndarray], labels: list[np.ndarray]) -> np.ndarray:
         """(N, 12, D) float32 of crops (S, S, 3) uint8 and label maps (L, L) uint8."""
@@ -107,10 +107,3 @@ class InvertE4SOptimize(InvertE4S):
         settings = {name: value for name, value in self.options.model_dump().items() if name not in free}
         told = {"what": "vectors", "version": _VERSION, "options": settings, "losses": self._loss.weights}
         return key_of(told, [crop, labels, *self._known])
-
-
-def content(path: Path) -> bytes:
-    """What a cache knows a file by: a card itself, others by their digest."""
-    from vidswap.files import file_digest
-
-    return path.read_bytes() if path.suffix == ".json" else file_digest(path).encode()

@@ -15,7 +15,7 @@ from vidswap.faces import blending, regions
 from vidswap.graph.batch import Batch, object_column
 
 from .learned import Learned, LearnedOptions
-from .tuned import Tuned
+from .tuned import Tuned, tuned_file
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ class _Synthesis(Learned[OptionsT]):
     """
 
     needs = ("wplus",)
-    uses = ("crop", "regions", "track")
+    uses = ("crop", "regions", "track", "tuned")
     gives = ("image", "alpha")
     served = True
     family: ClassVar[Literal["stylegan2", "stylegan3"]]
@@ -112,6 +112,9 @@ class _Synthesis(Learned[OptionsT]):
 
     def _groups(self, batch: Batch) -> Iterable[tuple[Path | None, Sequence[int]]]:
         """Rows by the tuned generator that makes them."""
+        if "tuned" in batch:
+            files = [tuned_file(str(digest)) for digest in batch["tuned"]]
+            return [(file, [row for row, other in enumerate(files) if other == file]) for file in dict.fromkeys(files)]
         if self._tuned is None:
             return [(None, range(len(batch)))]
         tracks = batch["track"] if "track" in batch.names else None
@@ -120,8 +123,7 @@ class _Synthesis(Learned[OptionsT]):
     def prepare(self, batch: Batch) -> Batch:
         """The codes, tracks and labels, and of the crops their sizes alone, as the column `side`."""
         made = Batch(frame=batch["frame"], wplus=batch["wplus"])
-        if "track" in batch:
-            made = made.with_columns(track=batch["track"])
+        made = made.with_columns(**{name: batch[name] for name in ("track", "tuned") if name in batch})
         if "crop" in batch:
             made = made.with_columns(side=np.array([crop.shape[0] for crop in batch["crop"]], np.int64))
         return made.with_columns(regions=batch["regions"]) if "regions" in batch else made

@@ -135,8 +135,7 @@ class InvertOptimize(Learned[InvertOptimizeOptions]):
         cache = self.options.cache
         folder = keeping.default_folder() if cache == "auto" else Path(cache)
         self._keeper = None if cache == "off" else keeping.Keeper(folder)
-        self._known = [path.read_bytes() for path in self.files() if path.suffix == ".json"]
-        self._known += [_digest(path) for path in self.files() if path.suffix != ".json"]
+        self._known = digests(self.files())
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds wplus (L, D) float32 to each row."""
@@ -182,8 +181,7 @@ class InvertOptimize(Learned[InvertOptimizeOptions]):
         free = ("cache", "batch", "device")
         settings = {name: value for name, value in self.options.model_dump().items() if name not in free}
         told = {"what": "codes", "version": _VERSION, "options": settings, "losses": self._loss.weights}
-        known = [np.frombuffer(data, np.uint8) for data in self._known]
-        return key_of(told, [crop, *([] if start is None else [start]), *known])
+        return key_of(told, [crop, *([] if start is None else [start]), *self._known])
 
 
 def settings_of(options: InvertOptimizeOptions) -> Settings:
@@ -205,7 +203,9 @@ def loss_files(terms: Sequence[str] | None) -> list[Path]:
     return [card for card in (card_path(path_of(name)) for name in names) if card.is_file()]
 
 
-def _digest(path: Path) -> bytes:
+def digests(files: Sequence[Path]) -> list[np.ndarray]:
+    """What a key knows of each file: of weights in the store their card's bytes, of others their SHA-256; uint8."""
     from vidswap.files import file_digest
 
-    return file_digest(path).encode()
+    told = [path.read_bytes() if path.suffix == ".json" else file_digest(path).encode() for path in files]
+    return [np.frombuffer(data, np.uint8) for data in told]

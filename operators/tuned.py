@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 _TRACK = re.compile(r"track-(\d+)\.safetensors")
 
 
+def tuned_file(digest: str) -> Path:
+    """Where `invert.pti` keeps the generator of this digest."""
+    from vidswap.inversion.keeping import default_folder
+
+    return default_folder() / f"tuned-{digest}.safetensors"
+
+
 class Tuned:
     """One file of differences for all faces, or a folder of `vidswap tune`, which has one for each track.
 

@@ -387,13 +387,6 @@ def _generator(weights: str, family: Literal["stylegan2", "stylegan3"] | None = 
 
 def known(weights: str) -> dict[str, str]:
     """A name, and the digest of what it stands for."""
-    from vidswap.files import file_digest
-    from vidswap.weights.store import card_of, is_file_name
+    from vidswap.weights.store import base_digest, is_file_name
 
-    if weights.split(":")[0] == "random":
-        return {"name": weights, "sha256": weights.replace(":", "-")}
-    if is_file_name(weights):
-        return {"name": Path(weights).name, "sha256": file_digest(Path(weights))}
-    card = card_of(weights)
-    assert card is not None
-    return {"name": weights, "sha256": card.sha256}
+    return {"name": Path(weights).name if is_file_name(weights) else weights, "sha256": base_digest(weights)}

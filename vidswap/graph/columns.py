@@ -90,6 +90,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("driven_vectors", (12, "D"), "float16", "those of the driven face"),
         Column("style_vectors", (12, "D"), "float32", "those of the face that will be generated"),
         Column("wplus", ("L", 512), "float32", "latent codes in W+"),
+        Column("tuned", (), "<U64", "digest of the tuned generator that makes the face"),
         Column("style", ("W",), "float32", "latent codes in S, all layers side by side; 9088 at 1024 px"),
         Column("regional", (12, 18, 512), "float32", "one W+ code per region"),
         Column("image", ("S", "S", 3), "uint8", "generated RGB crop", transient=True, ragged=True),

@@ -279,6 +279,21 @@ def is_file_name(name: str | Path) -> bool:
     return isinstance(name, Path) or os.sep in name or "/" in name or Path(name).suffix in _SUFFIXES
 
 
+def base_digest(name: str | Path) -> str:
+    """The SHA-256 of the file that a name or path stands for; random weights are told by their words.
+
+    Raises InputError where weights are not installed.
+    """
+    if str(name).split(":")[0] == "random":
+        return str(name).replace(":", "-")
+    if is_file_name(name):
+        return file_digest(Path(name))
+    card = card_of(str(name))
+    if card is None:
+        raise InputError(missing(str(name)))
+    return card.sha256
+
+
 _SUFFIXES = {".pt", ".pth", ".pkl", ".safetensors", ".bin", ".ckpt", ".tar"}
 
 
