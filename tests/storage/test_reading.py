@@ -134,6 +134,14 @@ def test_a_copy_is_fetched_once_and_again_when_it_is_damaged(thing, caplog):
     assert local_file(thing).read_bytes() == CONTENT
 
 
+def test_who_waits_for_a_fetch_is_told_how_far_it_is(thing):
+    told = []
+    with fetching.telling_of_fetching(lambda *step: told.append(step)):
+        local_file(thing)
+        local_file(thing)
+    assert told[-1] == ("thing.bin", SIZE, SIZE) and all(0 <= have <= SIZE for _, have, _ in told)
+
+
 def test_an_object_that_is_replaced_is_another_copy(thing):
     assert local_file(thing).read_bytes() == CONTENT
     thing.write_bytes(b"new")

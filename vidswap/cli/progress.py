@@ -15,12 +15,14 @@ from vidswap.graph import Pipeline
 from vidswap.runtime.order import Done, PartTask
 from vidswap.runtime.order import Progress as Step
 from vidswap.runtime.report import Event, Lost, Started
+from vidswap.storage.fetching import telling_of_fetching
 
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:6.1f} frames/s", style="progress.data.speed")
+        unit = task.fields.get("unit", "frames")
+        return Text("" if speed is None else f"{speed:6.1f} {unit}/s", style="progress.data.speed")
 
 
 @contextlib.contextmanager
@@ -54,15 +56,26 @@ class StageProgress:
         self._bars = _bars()
         self._rows: dict[str, Any] = {}
         self._seen: dict[tuple[int, int], int] = {}
+        self._fetching = telling_of_fetching(self._fetched)
 
     def __enter__(self) -> StageProgress:
         self._bars.start()
+        self._fetching.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._fetching.__exit__(kind, error, trace)
         self._bars.stop()
+
+    def _fetched(self, name: str, have: int, size: int) -> None:
+        row = f"fetch {name}"
+        if row not in self._rows:
+            self._rows[row] = self._bars.add_task(row, total=size / 1e6, unit="MB")
+        self._bars.update(self._rows[row], completed=have / 1e6)
+        if have >= size:
+            self._bars.remove_task(self._rows.pop(row))
 
     def __call__(self, event: Event) -> None:
         """Take an event of the run."""

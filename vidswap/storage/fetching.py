@@ -16,9 +16,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vidswap.graph.errors import InputError
 
@@ -48,6 +50,21 @@ def limit_bytes() -> int:
     if found is None:
         raise InputError(f"{LIMIT_VARIABLE}={text!r} is no size; write such as 50G, or 0 to fetch only what must be")
     return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+Told = Callable[[str, int, int], None]
+"""Called with an object's name, the bytes of it that are here, and those there will be."""
+_told: ContextVar[Told | None] = ContextVar("told of fetching", default=None)
+
+
+@contextlib.contextmanager
+def telling_of_fetching(told: Told) -> Iterator[None]:
+    """Meanwhile, call `told` now and then when an object is fetched in this thread, and at its end."""
+    before = _told.set(told)
+    try:
+        yield
+    finally:
+        _told.reset(before)
 
 
 def local_file(path: Path) -> Path:
@@ -186,10 +203,19 @@ class _Entry:
             told.replace(self.folder / f"{self.key}.json")
             return self.file
 
+    def _callback(self) -> Any:
+        """What fsspec calls while it fetches."""
+        from fsspec.callbacks import Callback, NoOpCallback
+
+        told, name, size = _told.get(), self.path.name, self.facts.size
+        return (
+            NoOpCallback() if told is None else Callback(hooks={"told": lambda _, have, **__: told(name, have, size)})
+        )
+
     def _download(self, temporary: Path) -> None:
         for attempts_left in (2, 1, 0):
             try:
-                self.path.ask(lambda fs, address: fs.get_file(address, str(temporary)))
+                self.path.ask(lambda fs, address: fs.get_file(address, str(temporary), callback=self._callback()))
                 break
             except StorageError as error:
                 if _is_full(error.__cause__):
