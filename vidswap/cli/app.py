@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import app_looking, batch, edit_regions, generate, running, train, tune, weights
+from . import app_looking, batch, edit_regions, generate, jobs, running, train, tune, weights
 from .console import all_but_voice as _all
 from .ending import exit_code
 from .options import (
@@ -73,6 +73,7 @@ app.add_typer(tune.app)
 app.add_typer(generate.app)
 app.add_typer(edit_regions.app)
 app.add_typer(app_looking.app)
+app.add_typer(jobs.app)
 
 
 @app.command()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -46,6 +49,71 @@ def _bars(shown: bool = True) -> Progress:
         transient=True,
         speed_estimate_period=20,
     )
+
+
+def progress_of(pipeline: Pipeline) -> StageProgress | LineProgress:
+    """What tells of a run's progress: bars on a terminal; lines where $VIDSWAP_PROGRESS_EVERY_S asks for them."""
+    every_s = os.environ.get("VIDSWAP_PROGRESS_EVERY_S", "")
+    if every_s.replace(".", "", 1).isdigit() and not sys.stderr.isatty():
+        return LineProgress(pipeline, float(every_s))
+    return StageProgress(pipeline)
+
+
+class LineProgress:
+    """A listener for runs whose output is a log: now and then a line on stderr, with what all workers have done."""
+
+    def __init__(self, pipeline: Pipeline, every_s: float) -> None:
+        self._last, self._every_s = len(pipeline.parts) - 1, every_s
+        self._total = self._done = self._before = self._lost = 0
+        self._open: dict[int, int] = {}
+        self._workers: set[tuple[str, int]] = set()
+        self._began_s = self._told_s = time.monotonic()
+
+    def __enter__(self) -> LineProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event of the run."""
+        if isinstance(event, Started):
+            self._total = event.video.frame_count
+            self._done = self._before = event.done.get(self._last, 0)
+            self._began_s = self._told_s = time.monotonic()
+        elif isinstance(event, (Step, Done)):
+            self._workers |= {(event.node, event.process)} if event.process else set()
+            if isinstance(event.task, PartTask) and event.task.part == self._last:
+                self._count(event, event.task.segment)
+        elif isinstance(event, Lost):
+            self._lost += 1
+            if isinstance(event.task, PartTask) and event.task.part == self._last:
+                self._done -= self._open.pop(event.task.segment, 0)
+        if time.monotonic() - self._told_s >= self._every_s:
+            self._told_s = time.monotonic()
+            sys.stderr.write(f"{self.line()}\n")
+            sys.stderr.flush()
+
+    def line(self) -> str:
+        """How far the run is."""
+        share = 100 * self._done / self._total if self._total else 100.0
+        speed = (self._done - self._before) / max(1e-9, time.monotonic() - self._began_s)
+        nodes = len({node for node, _ in self._workers})
+        told = f"{self._done}/{self._total} frames ({share:.1f} %), {speed:.1f} frames/s"
+        told += f", {len(self._workers)} workers on {nodes} node{'s' if nodes != 1 else ''}" if self._workers else ""
+        told += f", {self._lost} lost and tried again" if self._lost else ""
+        left = round((self._total - self._done) / speed) if speed > 0 else 0
+        told += f", {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left" if left else ""
+        return f"{time.strftime('%H:%M:%S')} {told}"
+
+    def _count(self, event: Step | Done, segment: int) -> None:
+        counted = self._open.get(segment, 0)
+        if isinstance(event, Step):
+            self._open[segment] = counted + event.frames
+            self._done += event.frames
+        else:
+            self._done += max(0, event.facts.get("frames", counted) - counted)
+            self._open.pop(segment, None)
 
 
 class StageProgress:

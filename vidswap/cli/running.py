@@ -193,9 +193,9 @@ def execute(ready: Pipeline, target: Path, output: Path, sources: dict[str, Path
     """Run, with live progress where it is wanted."""
     listener: Any = contextlib.nullcontext()
     if VOICE.shows_progress:
-        from .progress import StageProgress
+        from .progress import progress_of
 
-        listener = StageProgress(ready)
+        listener = progress_of(ready)
     with listener as listen:
         return ready.run(target, output, sources=dict(sources), listener=listen, **settings)
 
@@ -210,10 +210,10 @@ def resume(*, job: Path, **given: Any) -> None:
     changed = {name: value for name, value in given.items() if value is not None and value is not False}
     listener: Any = contextlib.nullcontext()
     if VOICE.shows_progress:
-        from .progress import StageProgress
+        from .progress import progress_of
 
         specification = PipelineSpecification.checked(resumable(job).pipeline, str(job))
-        listener = StageProgress(Pipeline(specification))
+        listener = progress_of(Pipeline(specification))
     with listener as listen:
         result = api.resume(job, listener=listen, **changed)
     tell(result)
