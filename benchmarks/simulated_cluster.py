@@ -1,9 +1,9 @@
 """A cluster that does not exist: workers and GPU actors that take time by a clock of their own, behind Pool.
 
 The driver, its schedule, journal, scans and retries are the real ones (vidswap.runtime); only what a worker does with a
-task is a number of seconds here. A worker streams a segment through the steps of its part in micro-batches, two under
-way at a time: steps on its CPU one after another, requests to the actors of a GPU stage, which serve up to a batch of
-frames from any workers at once.
+task is a number of seconds here. A worker streams a segment through the steps of its part in micro-batches, as many
+under way at a time as real ones have: steps on its CPU one after another, requests to the actors of a GPU stage, which
+serve up to a batch of frames from any workers at once.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 
 from vidswap.graph import InputError, NoOptions, Operator
+from vidswap.runtime.asking import CHUNKS_AHEAD
 from vidswap.runtime.order import Done, PartTask, SourceTask, Task, WorkOrder
 from vidswap.runtime.pool import Reply, WorkerDied
 from vidswap.runtime.retries import RetryPolicy
+from vidswap.runtime.serving import WAIT_S
 from vidswap.runtime.settings import RunSettings
 
 CHUNK_FRAMES = 8
-CHUNKS_UNDER_WAY = 2
+CHUNKS_UNDER_WAY = CHUNKS_AHEAD + 1
 DETECTED_AFTER_S = 1.0
 
 
@@ -46,7 +48,7 @@ class Gpu:
     per_batch_s: float = 0.0
     bytes: int = 0
     batch: int = 16
-    wait_s: float = 0.01
+    wait_s: float = WAIT_S
 
 
 Steps = Sequence[Cpu | Gpu]
@@ -402,6 +404,9 @@ class SimulatedExecutor:
 
     def threads(self, workers: int) -> int:
         return 1
+
+    def listener(self, run: str) -> None:
+        return None
 
     def pool(self, order: WorkOrder, workers: int) -> SimulatedPool:
         return self._make(order)

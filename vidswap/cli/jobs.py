@@ -84,14 +84,13 @@ def status(
     jobs = Jobs(address)
     if job is None:
         every = jobs.all()
-        facts = [dataclasses.asdict(j) for j in every]
         if VOICE.json or not every:
-            VOICE.result({"jobs": facts}, [f"no jobs of vidswap at {jobs.address}"])
+            VOICE.result({"jobs": [dataclasses.asdict(j) for j in every]}, [f"no jobs of vidswap at {jobs.address}"])
         else:
             table("", ["job", "state", "time", "command"], [(j.name, j.state, _lasted(j), j.command) for j in every])
         return
     one = jobs.one(job)
-    inside = _found(one.folder) if one.folder and not one.ended else None
+    inside = _found(one.folder) if one.folder and one.state != "succeeded" else None
     if inside is not None:
         _tell_folder(inside, one)
         return

@@ -18,6 +18,7 @@ from vidswap.graph import InputError, VidswapError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 REACH_S = 5.0
+STARTING_S = 60.0
 STOPPING_S = 40.0
 PROGRESS_EVERY_S = 10
 KEY = "vidswap"
@@ -67,18 +68,22 @@ class Jobs:
             "VIDSWAP_PROGRESS_EVERY_S": str(PROGRESS_EVERY_S),
             "RAY_JOB_STOP_WAIT_TIME_S": str(int(STOPPING_S) - 10),
         }
-        command = shlex.join(["vidswap", *arguments])
-        try:
-            return str(
-                self._client.submit_job(
-                    entrypoint=entrypoint(arguments, folder),
-                    submission_id=name,
-                    metadata={KEY: command, "folder": job_folder},
-                    runtime_env={"env_vars": variables},
-                )
-            )
-        except Exception as error:
-            raise InputError(f"{self.address} did not take the job {name}: {_why(error)}") from None
+        given: dict[str, Any] = {
+            "entrypoint": entrypoint(arguments, folder),
+            "submission_id": name,
+            "metadata": {KEY: shlex.join(["vidswap", *arguments]), "folder": job_folder},
+            "runtime_env": {"env_vars": variables},
+        }
+        until = time.monotonic() + STARTING_S
+        while True:
+            try:
+                return str(self._client.submit_job(**given))
+            except Exception as error:
+                # A head that has just begun takes no jobs for some seconds.
+                if "try again later" in str(error) and time.monotonic() < until:
+                    time.sleep(0.5)
+                    continue
+                raise InputError(f"{self.address} did not take the job {name}: {_why(error)}") from None
 
     def all(self) -> list[RayJob]:
         """The jobs that vidswap has submitted, the latest last."""

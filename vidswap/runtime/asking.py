@@ -27,11 +27,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Served:
-    """The columns that the stage gives, row by row; the seconds that it took for them, and what it has to tell."""
+    """The columns that the stage gives, row by row; the seconds that it took for them, and what it has to tell.
+
+    `rows` are those that were called together, `gpu_mb` the most that the owner has had on its GPUs, in MiB.
+    """
 
     made: Batch
     seconds: float
     warnings: tuple[str, ...] = ()
+    rows: int = 0
+    gpu_mb: float = 0.0
 
 
 class Asked(Protocol):
@@ -80,7 +85,7 @@ class Asking:
         except StageError as error:
             where = {"stage": stage.name, "segment": segment, "frame": error.frame}
             raise StageError(error.reason, **where, detail=error.detail) from error  # type: ignore[arg-type]
-        self._watch.add(stage.name, served.seconds)
+        self._watch.add(stage.name, served.seconds, served.gpu_mb, served.rows)
         self._warnings += served.warnings
         return batch.with_columns(**{name: served.made[name] for name in stage.operator.gives})
 

@@ -21,6 +21,7 @@ from vidswap.graph import InputError, Pipeline
 from .executors import Needs
 from .order import WorkOrder
 from .pool import Pool
+from .report import Listener
 from .retries import RetryPolicy
 from .settings import RunSettings, available_cores
 
@@ -84,6 +85,12 @@ class RayExecutor:
         most = min(self._settings.workers or len(order.segments), max(1, len(order.segments)))
         size = Size(most, self._settings.ray_worker_cpus, 0.0, self.grows, self._capacity)
         return RayPool(order, size, self._shares)
+
+    def listener(self, run: str) -> Listener | None:
+        """Who keeps the metrics that a cluster's nodes serve."""
+        from .cluster_metrics import ClusterMetrics
+
+        return ClusterMetrics(run) if self.address is not None else None
 
     def close(self) -> None:
         """Leave the cluster; stop it, if it was started here."""

@@ -27,9 +27,11 @@ class ClusterMetrics:
         self._queue = self._made(gauge, "tasks_in_flight", "Tasks with the executor that have not ended.")
         self._total = self._made(gauge, "video_frames", "Frames of the video.")
         self._memory = self._made(gauge, "worker_memory_bytes", "Peak memory of a worker.", "node", "worker")
-        self._gpu = self._made(gauge, "gpu_memory_bytes", "Peak memory that a worker has had on GPUs.", "node", "worker")
-        told = "Frames that a worker took through its stages at a time."
-        self._batch = metrics.Histogram("vidswap_batch_frames", told, BATCHES, ("run", "part"))
+        self._gpu = self._made(
+            gauge, "gpu_memory_bytes", "Peak memory that a worker has had on GPUs.", "node", "worker"
+        )
+        told = "Rows that the owner of a model was asked for at a time."
+        self._batch = metrics.Histogram("vidswap_batch_rows", told, BATCHES, ("run", "stage"))
         self._in_flight: set[Any] = set()
 
     def __call__(self, event: Event) -> None:
@@ -52,6 +54,8 @@ class ClusterMetrics:
         for stage, seconds in event.seconds.items():
             if seconds > 0:
                 self._stage_s.inc(seconds, {**self._tags, "stage": stage})
+        for made in (s for s in event.spans if s.rows):
+            self._batch.observe(made.rows, {**self._tags, "stage": made.stage})
         worker = {**self._tags, "node": event.node, "worker": str(event.process)}
         most = max((s.gpu_mb for s in event.spans), default=0.0)
         if most:
@@ -61,6 +65,4 @@ class ClusterMetrics:
             if event.process:
                 self._memory.set(event.memory_mb * 2**20, worker)
         elif isinstance(event.task, PartTask) and event.frames:
-            part = {**self._tags, "part": str(event.task.part)}
-            self._frames.inc(event.frames, part)
-            self._batch.observe(event.frames, part)
+            self._frames.inc(event.frames, {**self._tags, "part": str(event.task.part)})

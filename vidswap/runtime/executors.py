@@ -12,6 +12,7 @@ from vidswap.graph.specification import PipelineSpecification
 
 from .order import WorkOrder
 from .pool import Pool, make_pool
+from .report import Listener
 from .retries import RetryPolicy
 from .settings import RunSettings, available_cores
 
@@ -57,6 +58,10 @@ class Executor(Protocol):
         """The pool, which starts its workers. Raises InputError where they cannot work."""
         ...
 
+    def listener(self, run: str) -> Listener | None:
+        """Who else is told of the events of a run, under that name; its spans are then measured."""
+        ...
+
     def close(self) -> None:
         """Give back what is left after the pool is closed."""
         ...
@@ -92,6 +97,10 @@ class LocalExecutor:
             self._owner = OwnerProcess(order, served)
             order = self._owner.order
         return make_pool(order, workers)
+
+    def listener(self, run: str) -> Listener | None:
+        """Nobody."""
+        return None
 
     def close(self) -> None:
         """End the owner of models, if there is one."""

@@ -96,6 +96,7 @@ class _Run:
                 self._check()
                 executor = ending.enter_context(contextlib.closing(self.make_executor(self.settings)))
                 self._warn(*executor.check(self.pipeline, self._needs()))
+                self.recording.also(executor.listener(self.output.name))
                 self.interruption.drain_s = executor.drain_s
                 identity = self._identity()
                 self._identity_digest = digest(identity)

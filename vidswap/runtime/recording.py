@@ -31,7 +31,7 @@ class Recording:
     def __init__(self, settings: RunSettings, listener: Listener | None) -> None:
         self.settings = settings
         self.wanted = settings.trace is not None or settings.report is not None
-        self._listener = listener or (lambda _: None)
+        self._listeners = [listener] if listener else []
         self._stack = contextlib.ExitStack()
         self._trace: ChromeTrace | None = None
         self._timings: Timings | None = None
@@ -59,13 +59,20 @@ class Recording:
             self._trace = ChromeTrace(file, pipeline.parts, title)
             self._stack.callback(self._trace.complete)
 
+    def also(self, listener: Listener | None) -> None:
+        """Pass events on to one more listener, if there is one."""
+        if listener is not None:
+            self._listeners.append(listener)
+            self.wanted = True
+
     def __call__(self, event: Event) -> None:
         """Pass an event of the run on."""
         if self._timings is not None:
             self._timings(event)
         if self._trace is not None:
             self._trace(event)
-        self._listener(event)
+        for listener in self._listeners:
+            listener(event)
 
     @contextlib.contextmanager
     def until_over(self) -> Iterator[None]:

@@ -129,7 +129,9 @@ class ModelOwner:
             rows = len(waiting.question.batch)
             made = served.made.take(np.arange(begin, begin + rows))
             share = served.seconds * rows / len(batch)
-            waiting.answer.set_result(Served(made, share, served.warnings if begin == 0 else ()))
+            waiting.answer.set_result(
+                Served(made, share, served.warnings if begin == 0 else (), len(batch), served.gpu_mb)
+            )
             begin += rows
 
 

@@ -18,7 +18,7 @@ class Span(NamedTuple):
 
     `what` is "run", "source" (on a source), "setup" (a model is loaded) or "wait" (for somebody else's reply).
     `memory_mb` is what the process had resident at the end, `gpu_mb` the most that it has ever had allocated on its
-    GPUs, both in MiB.
+    GPUs, both in MiB. "served" is what an owner of the model has taken, who called it for so many `rows` at a time.
     """
 
     stage: str
@@ -27,6 +27,7 @@ class Span(NamedTuple):
     what: str = "run"
     memory_mb: float = 0.0
     gpu_mb: float = 0.0
+    rows: int = 0
 
 
 def span(stage: str, seconds: float, what: str = "run") -> Span:
@@ -71,9 +72,11 @@ class Stopwatch:
         """A context manager that takes the time of a stage; only what is "run" goes into its seconds."""
         return _Timed(self, stage, what)
 
-    def add(self, stage: str, seconds: float) -> None:
+    def add(self, stage: str, seconds: float, gpu_mb: float = 0.0, rows: int = 0) -> None:
         """Count what somebody else has taken for a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        if self.spans is not None:
+            self.spans.append(Span(stage, time.time() - seconds, seconds, "served", 0.0, gpu_mb, rows))
 
     def untold(self) -> tuple[dict[str, float], tuple[Span, ...]]:
         """Seconds by stage, and spans, since they were asked for last."""

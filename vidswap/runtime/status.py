@@ -76,7 +76,7 @@ def job_status(folder: Path) -> JobStatus:
 
 
 def _parts(order: dict[str, Any], done: dict[int, set[int]]) -> tuple[list[tuple[int, str]], int]:
-    """Index and name of the parts that leave a trace, and the index of the last; names only where the stages are here."""
+    """Index and name of the parts that leave a trace, and the index of the last; numbers where stages are not here."""
     try:
         parts = Pipeline(PipelineSpecification.checked(order["pipeline"], MARKER)).parts
     except VidswapError:

@@ -116,7 +116,7 @@ class Timings:
             self._stage(name).seconds += seconds
         for made in event.spans:
             stage = self._stage(made.stage)
-            if made.what != "run":
+            if made.what in ("source", "setup", "wait"):
                 setattr(stage, f"{made.what}_s", getattr(stage, f"{made.what}_s") + made.seconds)
             stage.memory_mb = max(stage.memory_mb, made.memory_mb)
             stage.gpu_mb = max(stage.gpu_mb, made.gpu_mb)

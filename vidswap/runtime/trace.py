@@ -49,7 +49,8 @@ class ChromeTrace:
             row = self._row((event.node, event.process))
             if event.task in self._given:
                 self._heard[event.task] = (event.node, event.process)
-            for made in event.spans:
+            # Who waits for an owner has that in its row already.
+            for made in (s for s in event.spans if s.what != "served"):
                 self._stage(made, row, event.task)
             if isinstance(event, Done):
                 self._done(event, row)

@@ -35,7 +35,7 @@ from .asking import Asking, Owners, Question, Served
 from .blame import Blame, contract_broken, failing_frame, stage_error
 from .order import CopyTask, Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
-from .spans import Stopwatch
+from .spans import Stopwatch, gpu_mb
 from .store import Sidecars, Tables, joined, load_tables, save_tables
 from .tables import attached, frames_of, goes_before_reading, own_rows, shed, spans_of, stored
 
@@ -169,7 +169,8 @@ class SegmentWorker:
             told = f"{type(operator).__name__} is served, was given {len(question.batch)} rows and returned {len(made)}"
             raise StageError(told, stage=stage.name)
         kept = Batch({name: made[name] for name in ("frame", *operator.gives)})
-        return Served(kept, time.perf_counter() - began, tuple(operator.take_warnings()))
+        warnings, rows = tuple(operator.take_warnings()), len(question.batch)
+        return Served(kept, time.perf_counter() - began, warnings, rows, gpu_mb() if self.order.timed else 0.0)
 
     def _run_part(self, task: PartTask) -> Done:
         part = self.pipeline.parts[task.part]
