@@ -82,24 +82,41 @@ def test_random_masks_of_any_grain_and_size_do(net, fast, seed):
 
 
 @pytest.mark.parametrize("dense", [False, True])
-@pytest.mark.parametrize("together", [False, True])
-def test_every_layer_may_be_gathered_whole_or_at_spots_alone(net, dense, together):
+@pytest.mark.parametrize(("together", "pairs"), [(False, False), (False, True), (True, False)])
+def test_every_layer_may_be_gathered_whole_or_put_right_by_spots_or_pairs(net, dense, together, pairs):
     codes, labels = codes_of(4), maps(3)
     if together:
         parts = (rgi_borders.borders_of(labels, net.regional, dense=dense),)
     else:
-        parts = tuple(rgi_borders.borders_of(each[None], net.regional, dense=dense) for each in labels)
-    assert all(layer.is_dense == dense for part in parts for layer in part.layers.values() if layer.spots)
+        parts = tuple(rgi_borders.borders_of(each[None], net.regional, dense=dense, pairs=pairs) for each in labels)
+    for name, layer in ((name, layer) for part in parts for name, layer in part.layers.items()):
+        if not name.endswith("torgb"):
+            assert layer.is_dense == dense and bool(layer.pairs) == (pairs and not dense)
     made = FastRegionSynthesis(net, together=together)(codes, Masks(labels, parts))
     assert relative(made, net(codes, labels)) < 1e-5
 
 
-def test_the_share_of_spots_decides_layer_by_layer(net):
-    noise, blocks, _, single = (rgi_borders.borders_of(each[None], net.regional) for each in maps(1))
-    assert all(layer.is_dense for layer in noise.layers.values() if layer.spots)
-    assert all(layer.count == 0 and not layer.is_dense for layer in single.layers.values())
-    assert blocks.layers["b8.conv1"].is_dense and not blocks.layers["b32.conv1"].is_dense
-    assert {name for name in blocks.layers if name.endswith("torgb")} == {"b4.torgb", "b8.torgb", "b16.torgb"}
+def test_what_costs_least_is_chosen_layer_by_layer(net):
+    for pairs in (False, True):
+        drawn = blocky(1, 64, 1, range(REGIONS)), blocky(1, 64, 16, range(REGIONS)), blocky(1, 64, 64, [2])
+        noise, blocks, single = (rgi_borders.borders_of(each[None], net.regional, pairs=pairs) for each in drawn)
+        assert noise.layers["b32.conv1"].is_dense and noise.layers["b32.conv0"].is_dense
+        assert all(layer.count == 0 and not layer.is_dense for layer in single.layers.values())
+        assert blocks.layers["b4.conv1"].is_dense and not blocks.layers["b32.conv1"].is_dense
+        assert {name for name in blocks.layers if name.endswith("torgb")} == {"b4.torgb", "b8.torgb", "b16.torgb"}
+        assert bool(blocks.layers["b32.conv0"].pairs) == pairs
+
+
+def test_pairs_are_taps_that_read_another_region(net):
+    labels = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    labels[0, :, 16:] = 2
+    (pairs,) = rgi_borders.borders_of(labels, net.regional, pairs=True).layers["b32.conv1"].pairs
+    # Across the border three taps of two pixels in every row, but the corners' two.
+    assert len(pairs) == 2 * (3 * 32 - 2) == pairs.ends[-1]
+    counts = [end - begin for begin, end in zip((0, *pairs.ends), pairs.ends, strict=False)]
+    assert counts == [31, 0, 31, 32, 0, 32, 31, 0, 31]
+    assert set((pairs.centres - pairs.inputs).abs().tolist()) == {1, 31, 33}
+    assert sorted(set(pairs.kinds.tolist())) == [0 * REGIONS + 2, 2 * REGIONS + 0]
 
 
 def test_spots_are_the_pixels_that_read_another_region(net):

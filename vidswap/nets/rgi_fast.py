@@ -9,11 +9,12 @@
 `rgi.RegionSynthesis` runs a masked layer once for every region and sums over masks. Here, where L(p) is the region of
 pixel p, s its style and d its demodulation,
 
-    y(p) = d_L(p) * sum_q w(q - p) s_L(q) x(q)    if L(q) = L(p) for all q that p reads: one convolution of x * s_L,
-    y(p) = d_L(p) * sum_q w(q - p) s_L(p) x(q)    at the spots where regions meet: gathered, one matrix product,
+    y(p) = d_L(p) * sum_q w(q - p) s_L(p) x(q)
+         = d_L(p) * sum_q w(q - p) s_L(q) x(q)  +  d_L(p) * sum_q w(q - p) (s_L(p) - s_L(q)) x(q),
 
-which are the same numbers but for rounding. An up layer's spots go through four phase kernels; colours, which read no
-neighbours, through one product with x * s_L. Where most pixels of a layer are spots, all are gathered (`rgi_borders`).
+one convolution of x * s_L, and a sum that is empty but where regions meet. There it is worked out pair by pair of p
+and q, or the whole of y(p) is, from gathered neighbourhoods (`rgi_borders`); an up layer does so through four phase
+kernels. Colours, which read no neighbours, are one product with x * s_L.
 
 On a CPU frames run one after the other, so that none depends on its batch; on CUDA, which is unproven here, together.
 """
@@ -31,7 +32,7 @@ from torch.nn import functional as F
 from vidswap.graph.errors import InputError
 from vidswap.nets.layers import SLOPE, doubled
 from vidswap.nets.rgi import RegionSynthesis, check_labels
-from vidswap.nets.rgi_borders import Borders, Spots, borders_of, phase_kernels
+from vidswap.nets.rgi_borders import Borders, Pairs, Spots, borders_of, phase_kernels
 from vidswap.nets.stylegan2_fast import Conv, FastSynthesis, Precision, blurred, relative_rms
 
 # What is worked on pixel by pixel goes in strips that stay in a core's cache; gathered neighbourhoods are bounded too.
@@ -117,7 +118,7 @@ class FastRegionSynthesis(FastSynthesis):
         for each in labels:
             # The latest first: what repeats is mostly the frame before.
             same = next((part for old, part in reversed(seen) if torch.equal(old, each)), None)
-            parts.append(borders_of(each[None], self.regional) if same is None else same)
+            parts.append(borders_of(each[None], self.regional, pairs=True) if same is None else same)
             seen.append((each, parts[-1]))
         return Masks(labels, tuple(parts))
 
@@ -235,8 +236,13 @@ class FastRegionSynthesis(FastSynthesis):
         kernels = self._phases[name] if conv.blur is not None else [conv.weight]
         apart = [
             (spots.centres, self._gathered(x, scale, spots, kernel))
-            for spots, kernel in zip(layer.spots, kernels, strict=True)
+            for spots, kernel in zip(layer.spots, kernels, strict=bool(layer.spots))
             if len(spots)
+        ]
+        amiss = [
+            each
+            for pairs, kernel in zip(layer.pairs, kernels, strict=bool(layer.pairs))
+            for each in self._corrections(x, scale, pairs, kernel)
         ]
         if layer.is_dense:
             y = x.new_empty(len(layer.labels), len(conv.bias[0]))
@@ -249,7 +255,21 @@ class FastRegionSynthesis(FastSynthesis):
             y = y.permute(0, 2, 3, 1).reshape(len(layer.labels), -1)
         for centres, values in apart:
             y.index_copy_(0, centres, values)
+        for centres, values in amiss:
+            y.index_add_(0, centres, values)
         return self._finished(y, conv, out, layer.labels)
+
+    @staticmethod
+    def _corrections(x: Tensor, scale: Tensor, pairs: Pairs, kernel: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Output pixels and what is to be added to them, tap after tap: the centre's style in place of the input's."""
+        differences = (scale[:, None] - scale).flatten(0, 1)  # (regions * regions, I)
+        begin = 0
+        for tap, end in enumerate(pairs.ends):
+            if end > begin:
+                rows = x.index_select(0, pairs.inputs[begin:end])
+                rows.mul_(differences.index_select(0, pairs.kinds[begin:end]))
+                yield pairs.centres[begin:end], rows @ kernel[:, :, tap // 3, tap % 3].T
+            begin = end
 
     def _gathered(self, x: Tensor, scale: Tensor, spots: Spots, kernel: Tensor) -> Tensor:
         """Results (n, O) at spots, before demodulation: flat maps (P, I), styles (regions, I), kernel (O, I, 3, 3)."""
