@@ -22,7 +22,7 @@ from .copying import Span
 from .decoders import says_alpha
 from .headers import picture_template, reserve_aspect_ratio, write_aspect_ratio
 from .index import VideoIndex
-from .opening import address, open_medium, open_video, reason
+from .opening import address, open_segment, open_video, reason
 from .other_streams import kept_tags, stream_tags
 from .video_packets import JoinedVideo
 from .writer import field_order, output_colour, output_range
@@ -89,7 +89,7 @@ def _join(
     result = av.open(address(output), mode="w", format=target.muxer, container_options=options)
     stack.callback(_close_quietly, result)
     if video.template is not None:
-        segment = open_medium(video.template)
+        segment = open_segment(video.template)
         stack.callback(segment.close)
         encoded = segment.streams.video[0]
         with picture_template(segment, index, target) as template:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import av.container
 
 from vidswap.graph.errors import InputError
 from vidswap.storage import RemotePath, readable
+from vidswap.storage.fetching import SMALL_BYTES
 from vidswap.storage.ranges import RangedFile, all_read
 
 # FFmpeg takes any text for one of these "pictures made of letters".
@@ -34,6 +36,13 @@ def open_medium(path: Path) -> av.container.InputContainer:
         with all_read():
             return av.open(source, mode="r", metadata_errors="replace", buffer_size=_RANGED_BUFFER_BYTES)
     return av.open(address(source), mode="r", metadata_errors="replace")
+
+
+def open_segment(path: Path) -> av.container.InputContainer:
+    """Open a segment of a job. One on a store is read whole, and not kept: it is read twice, and there are many."""
+    if isinstance(path, RemotePath) and (facts := path.facts()) is not None and facts.size <= SMALL_BYTES:
+        return av.open(io.BytesIO(path.read_bytes()), mode="r", metadata_errors="replace")
+    return open_medium(path)
 
 
 def open_video(path: Path) -> av.container.InputContainer:

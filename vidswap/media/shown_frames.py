@@ -13,7 +13,7 @@ from vidswap.graph.errors import VidswapError
 
 from .colour import FULL_RANGE, LIMITED_RANGE, SCALER_MATRIX
 from .index import VideoIndex
-from .opening import open_medium
+from .opening import open_segment
 from .picture import CONVERT
 from .planes import layout
 
@@ -53,7 +53,7 @@ def shown_frames(index: VideoIndex, segments: Sequence[Path], form: FrameFormat)
     full = index.full_range if yuv else index.colour.range != LIMITED_RANGE
     count = 0
     for segment in segments:
-        with open_medium(segment) as container:
+        with open_segment(segment) as container:
             for frame in container.decode(video=0):
                 rgb = reformatter.reformat(
                     frame,

@@ -17,7 +17,7 @@ from vidswap.graph.segments import complement, joined_spans
 from . import copying
 from .copying import Span
 from .index import VideoIndex
-from .opening import open_medium
+from .opening import open_segment
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def plan(index: VideoIndex, segments: Sequence[Path], copied: Sequence[Span]) ->
 
 def _read(path: Path) -> tuple[tuple[object, ...], np.ndarray]:
     """A segment's parameters, header last, and the timestamps of its packets."""
-    with open_medium(path) as segment:
+    with open_segment(path) as segment:
         stream = segment.streams.video[0]
         context = stream.codec_context
         found = (context.name, context.width, context.height, context.pix_fmt, bytes(context.extradata or b""))
@@ -146,7 +146,7 @@ def _encoded_packets(runs: Sequence[_Run]) -> Iterator[tuple[int, av.Packet]]:
     for run in runs:
         by_path.setdefault(run.path, []).append(run)
     for path, inside in by_path.items():
-        with open_medium(path) as segment:
+        with open_segment(path) as segment:
             found = (p for p in segment.demux(segment.streams.video[0]) if p.size)
             for run in inside:
                 for place in run.ranks:
