@@ -46,6 +46,7 @@ class RayExecutor:
         self.drain_s = DRAIN_S if settings.drain_s is None else settings.drain_s
         self._folder: str | None = None
         self._shares: dict[str, Share] = {}
+        self._worker_gpus = 0.0
         self._ray = _imported()
         self._ending = contextlib.ExitStack()
         self._ours = not self._ray.is_initialized()
@@ -61,6 +62,8 @@ class RayExecutor:
 
         warnings = check_resources(self._settings) if self.grows else []
         self._shares = shares(pipeline, self._settings, gpus(), held())
+        own = [s.make().resources.gpus for s in pipeline.stages if s.name not in self._shares]
+        self._worker_gpus = sum(own) if gpus() and self._settings.device != "cpu" else 0.0
         if self.grows:
             check_nodes(needs, [(s.name, s.use, s.options) for s in pipeline.specification.stages])
         return warnings
@@ -83,7 +86,7 @@ class RayExecutor:
             check_folder(order.folder)
 
         most = min(self._settings.workers or len(order.segments), max(1, len(order.segments)))
-        size = Size(most, self._settings.ray_worker_cpus, 0.0, self.grows, self._capacity)
+        size = Size(most, self._settings.ray_worker_cpus, self._worker_gpus, self.grows, self._capacity)
         return RayPool(order, size, self._shares)
 
     def listener(self, run: str) -> Listener | None:
