@@ -128,6 +128,10 @@ class MapE4S(Operator[MapE4SOptions]):
     needs_source = ("vectors",)
     Options = MapE4SOptions
 
+    def __init__(self, options: MapE4SOptions) -> None:
+        super().__init__(options)
+        self._told: list[str] = []
+
     def setup(self, setting: Setting) -> None:
         """Take the mean vectors of each person. Raises InputError for a region named that its pictures do not show."""
         people = setting.people()
@@ -157,8 +161,23 @@ class MapE4S(Operator[MapE4SOptions]):
             strength=options.strength_texture,
             skin=options.skin,
         )
+        self._tell_of_missing(shown)
         if options.rule == "paper":
             for person, mean in enumerate(self._means):
                 rows = np.flatnonzero(becomes == person)
                 made[rows] = regions.completed(made[rows], mean, shown[rows])
         return batch.with_columns(style_vectors=made)
+
+    def _tell_of_missing(self, shown: np.ndarray) -> None:
+        """Warn of regions named that a face does not show, shown (N, 12) bool: nothing changes there."""
+        for name in (n.strip() for n in self.options.regions.split(",")):
+            held = regions.NAMES.get(name)
+            if held is not None and not shown[:, held].any(1).all():
+                told = f"map: some faces of the target show no {name}; there is nothing to change there"
+                if told not in self._told:
+                    self._told.append(told)
+
+    def take_warnings(self) -> list[str]:
+        """What there was to tell since the last call."""
+        told, self._told = self._told, []
+        return told

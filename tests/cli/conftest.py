@@ -51,3 +51,10 @@ def stored(bucket, clip, grace):
     (bucket / "portrait.jpg").upload(grace)
     (bucket / "clip.mp4").upload(clip)
     return bucket
+
+
+@pytest.fixture
+def one_core(monkeypatch):
+    """Runs within this process, one thread each: on shared machines torch's threads wait for one another."""
+    monkeypatch.setattr("vidswap.runtime.executors.available_cores", lambda: 1)
+    monkeypatch.setattr("vidswap.runtime.preview.available_cores", lambda: 1)

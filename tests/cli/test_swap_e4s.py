@@ -14,7 +14,7 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def store(monkeypatch, tmp_path):
+def store(monkeypatch, tmp_path, one_core):
     monkeypatch.setenv("VIDSWAP_WEIGHTS", str(tmp_path / "store"))
 
 

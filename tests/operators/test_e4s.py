@@ -358,6 +358,24 @@ def test_a_region_that_the_source_does_not_show_is_one_line(target, source):
         mapped(target, source, regions="nose,glasses")
 
 
+def test_a_region_that_the_target_does_not_show_is_told(target, source):
+    marked = source.with_columns(vectors=np.where(source["vectors"].any(-1, keepdims=True), source["vectors"], 1))
+    stage = MapE4S(MapE4S.Options(regions="nose,glasses"))
+    stage.setup(Setting(sources={"source": marked}))
+    stage(target)
+    assert stage.take_warnings() == ["map: some faces of the target show no glasses; there is nothing to change there"]
+    assert stage.take_warnings() == []
+
+
+@pytest.mark.parametrize("channels", [(16, 12, 8), (16, 16, 12, 8, 8, 8)])
+def test_generators_of_other_sizes_are_brought_to_the_crop(target, source, tmp_path, channels):
+    generator = type(GENERATOR)(channels, w_dim=16, z_dim=16, mapping_layers=2)
+    path = str(write_tiny(tmp_path / "other.pt", generator=generator, rows=3))
+    assert region_networks.load_networks(path).config.generator.resolution == 4 << (len(channels) - 1)
+    found = made(GenerateE4S(GenerateE4S.Options(weights=path)), mapped(target, source))
+    assert [image.shape for image in found["image"]] == [(128, 128, 3)] * 3
+
+
 def test_without_a_source_vectors_stay(target):
     found = made(MapE4S(MapE4S.Options()), target)["style_vectors"]
     own = target["vectors"].astype(np.float32)
