@@ -1,9 +1,12 @@
 """The fast masked generator gives what one pass per region gives: any masks, any K, absent regions, any batch."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from golden_nets import filled, largest_gap, manifest_of, tensors_of
+from torch.utils.flop_counter import FlopCounterMode
 
 from vidswap.graph.errors import InputError
 from vidswap.nets import rgi, rgi_borders, rgi_fast, rgi_keys, stylegan2
@@ -129,6 +132,27 @@ def test_spots_are_the_pixels_that_read_another_region(net):
     columns = [sorted(set((each.centres % 32).tolist())) for each in phases]
     assert columns == [[14, 16], [15, 17], [14, 16], [15, 17]]
     assert [len(each) for each in phases] == [32] * 4
+
+
+def test_the_number_of_regions_costs_nothing_and_masks_less_than_one_pass_each():
+    labels = blocky(1, 64, 16, range(REGIONS))[None]
+
+    def operations(run):
+        with FlopCounterMode(display=False) as counter:
+            run()
+        return counter.get_total_flops()
+
+    def of_styles(regions):  # styles and demodulation alone are worked out for each region
+        masked = [layer for layer in few.config.layers if few.regional.is_masked(layer)]
+        outputs = [0 if layer.kind == "rgb" else layer.out_channels for layer in masked]
+        return sum(2 * regions * each.in_channels * (32 + out) for each, out in zip(masked, outputs, strict=True))
+
+    few = net_of(9)
+    many = seeded(lambda: rgi.RegionSynthesis(dataclasses.replace(config_of(9), regions=40)), 1)
+    codes = torch.randn(1, 40, 10, 32)
+    cost = operations(lambda: FastRegionSynthesis(few)(codes[:, :REGIONS], labels)) - of_styles(REGIONS)
+    assert operations(lambda: FastRegionSynthesis(many)(codes, labels)) - of_styles(40) == cost
+    assert 2 * cost < operations(lambda: few(codes[:, :REGIONS], labels))
 
 
 @pytest.mark.parametrize("level", [0, 2, 9])
