@@ -20,8 +20,10 @@ from vidswap.cli import ray_jobs
 from vidswap.cli.jobs import checked_command
 from vidswap.graph import InputError, Pipeline, StageError
 from vidswap.runtime.local import run
+from vidswap.runtime.order import Done
 from vidswap.runtime.settings import RunSettings
 from vidswap.runtime.status import job_status
+from vidswap.storage.addresses import place
 
 TOY = Path(__file__).parents[1] / "toy.py"
 SWAP = ["swap", "-s", "a.jpg", "-t", "b.mp4", "-o", "out.mp4"]
@@ -81,6 +83,26 @@ def test_a_job_folder_tells_how_far_its_run_has_come(vidswap, interrupted):
     assert "compositing: 4 of 6 segments" in told and f"vidswap resume {interrupted} goes on" in told
     code, _, error = vidswap("status", interrupted.parent / "other")
     assert code == 2 and "is not a job folder of vidswap" in error
+
+
+def test_a_job_folder_on_a_store_tells_the_same(tmp_path):
+    (tmp_path / "clip.toy").write_text("60")
+    (tmp_path / "one.toy").write_text("1")
+    job = place(f"memory://jobs/{tmp_path.name}")
+    pipeline, seen = Pipeline.from_mapping(toy_pipeline(blend={"fail_at": 46})), []
+
+    def look(event):
+        if isinstance(event, Done) and event.task.key == "2/1":
+            seen.append(job_status(job))
+
+    with pytest.raises(StageError):
+        settings = RunSettings(workers=0, segment_frames=10, job=job)
+        sources = {"source": tmp_path / "one.toy"}
+        run(pipeline, tmp_path / "clip.toy", tmp_path / "o.toy", sources, settings, listener=look)
+    (during,) = seen
+    assert (during.state, during.frames) == ("running", 20) and f"process {os.getpid()} on" in during.holder
+    found = job_status(job)
+    assert (found.state, found.frames, found.parts[-1]) == ("interrupted", 40, ("compositing", 4))
 
 
 def test_a_folder_is_running_as_long_as_somebody_holds_its_lock(interrupted):

@@ -13,6 +13,7 @@ from typing import Any
 from vidswap.graph import Pipeline, VidswapError
 from vidswap.graph.specification import PipelineSpecification
 from vidswap.storage import RemotePath
+from vidswap.storage.addresses import place
 
 from .job import ERROR, LOCK, MARKER, read_marker
 from .journal import JOURNAL, OUTPUT, lines_of
@@ -58,7 +59,7 @@ def job_status(folder: Path) -> JobStatus:
     finished = [e for k, e in entries.items() if k.startswith(f"{last}/")]
     holder = _holder(folder)
     written = entries.get(OUTPUT)
-    state = "running" if holder else "done" if written and Path(order["output"]).exists() else "interrupted"
+    state = "running" if holder else "done" if written and place(order["output"]).exists() else "interrupted"
     return JobStatus(
         folder=str(folder),
         state=state,
