@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from vidswap.faces.label_maps import resized
 from vidswap.faces.regions import REGIONS
 from vidswap.graph.errors import InputError
+from vidswap.latents import differences
 from vidswap.latents.generators import PRECISIONS
 from vidswap.nets import rgi, rgi_fast, rgi_keys, stylegan2
 from vidswap.nets.devices import BOUNDS, InBatches, Precision, full_float32
@@ -27,10 +29,15 @@ _NEEDS = {"": {"network": "e4s"}}
 def load_networks(weights: str) -> rgi.RGI:
     """E4S's networks, on the CPU, from a name of the store, a file, or `random`, `random:256` (px) for trials.
 
+    A file of differences (`vidswap tune`) is its base, tuned.
     Raises InputError, one line: not installed (with the remedy), damaged, another network, other regions than twelve.
     """
-    from vidswap.weights.store import load
+    from vidswap.weights.store import is_file_name, load
 
+    if is_file_name(weights) and differences.is_difference(Path(weights)):
+        base = load_networks(differences.read(Path(weights))[0].base)
+        differences.applied(base, Path(weights))
+        return base
     kind, _, size = weights.partition(":")
     if kind == "random":
         return seeded(lambda: rgi.RGI(_random_config(size or "256")), 0)
