@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from cli_media import moving_portrait, write_clip
+from tiny_e4s import write_tiny
 
 from vidswap.cli import tune
 from vidswap.cli.app import run_command
+from vidswap.latents.region_networks import load_networks
 
 RANDOM = ["invert.weights=random:32", "generate.weights=random:32"]
 
@@ -50,10 +52,31 @@ def test_a_track_is_tuned_and_pipelines_use_it(clip, tmp_path, capsys):
     assert run(clip, folder, "--quiet") == 0
     assert file.read_bytes() == before
 
-    output = tmp_path / "sheet.png"
-    preview = ["preview", "--pipeline", "reconstruct-e4e", "-t", str(clip), "-o", str(output), "--at", "5"]
-    assert run_command([*preview, *RANDOM, "blend.mode=feather", f"generate.tuned={folder}"]) == 0
-    assert output.is_file()
+
+def test_e4s_is_tuned_to_the_driven_faces(clip, tmp_path, capsys):
+    from vidswap.demo import portrait
+
+    tiny = write_tiny(tmp_path / "tiny.pt")
+    folder = tmp_path / "tuned"
+    command = ["tune", "swap-e4s", "-s", str(portrait("grace_hopper")), "-t", str(clip), "-o", str(folder), "--json"]
+    options = [
+        "align.size=128",
+        "crop.size=128",
+        "drive.size=256",
+        f"invert.weights={tiny}",
+        f"generate.weights={tiny}",
+    ]
+    assert run_command([*command, "--frames", "2", "--passes", "1", "--device", "cpu", *options]) == 0
+    file = folder / "track-0.safetensors"
+    assert json.loads(capsys.readouterr().out)["tuned"] == [str(file)]
+    with np.load(folder / "faces.npz") as faces:
+        assert faces["vectors"].shape[:2] == (2, 12)
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert (card["base"], card["made"]["steps"]) == (str(tiny), 3)
+    plain, tuned = load_networks(str(tiny)), load_networks(str(file))
+    moved = [name for name, value in tuned.state_dict().items() if not torch.equal(value, plain.state_dict()[name])]
+    assert any(name.startswith("MLPs.") for name in moved)
+    assert not any(name.startswith(("encoder.", "G.mapping.")) for name in moved)
 
 
 def test_what_cannot_be_tuned_is_one_line(clip, tmp_path, capsys):

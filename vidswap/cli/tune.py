@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import VOICE
-from .options import Face, Json, Options, Quiet, Target
+from .options import Face, Json, Options, Quiet, Source, Target
 from .train import Bits, Device, Fresh, LogEvery, Losses, Rate, SaveEvery, Seed, bits, device_named, known, stoppable
+from .tuned_nets import Tuning, base_name, made_of, tuning_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from vidswap.graph import Batch, Pipeline
     from vidswap.graph.specification import PipelineSpecification
     from vidswap.inversion.losses import LossNetworks
-    from vidswap.latents.generators import Loaded
     from vidswap.training.loop import Plan
     from vidswap.training.tuning import Options as Terms
 
@@ -34,6 +34,7 @@ def tune(
     target: Target,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for track-N.safetensors, one a track.")],
     options: Options = None,
+    source: Source = None,
     face: Face = None,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Of each track, evenly spread.")] = 32,
     passes: Annotated[
@@ -59,62 +60,54 @@ def tune(
     from vidswap.api import Pipeline
     from vidswap.graph import InputError
     from vidswap.inversion.losses import installed_networks
-    from vidswap.latents.generators import load_generator
     from vidswap.training.loop import Plan
     from vidswap.training.tuning import Options as Terms
 
+    from .running import bind_sources
+
     VOICE.json, VOICE.quiet = as_json, quiet
     ready = Pipeline.prepared(pipeline, overrides=options or [], shared={"face": face})
-    weights = _generator_weights(ready)
-    inverting = Pipeline(up_to_inversion(ready.specification))
+    tuning = tuning_of(ready)
+    inverting = Pipeline(up_to_inversion(ready.specification, tuning.column))
     where = device_named(device)
-    loaded = load_generator(weights)
     terms = None if losses == "auto" else [term.strip() for term in losses.split(",")]
     networks = installed_networks([term for term in terms if term != "identity"] if terms else None, where)
-    networks.missing = tuple(line for line in networks.missing if "identity" not in line)
-    for line in (*loaded.warnings, *networks.missing):
+    for line in (*tuning.warnings, *(line for line in networks.missing if "identity" not in line)):
         VOICE.warn(line)
     if not target.exists():
         raise InputError(f"{target}: there is no such file")
-    faces = _faces(inverting, target, output, loaded, frames, device, weights, fresh)
+    sources = bind_sources(source or [], inverting.sources)
+    faces = _faces(inverting, tuning, target, sources, output, frames, device, fresh)
     plan = Plan(1, 1, lr, seed=seed, precision=bits(precision), save_every=save_every, log_every=log_every)
     weighting = Terms(mse=mse, lpips=lpips, locality=locality)
     written = []
     for track in sorted(set(faces["track"].tolist())):
         rows = faces["track"] == track
-        count = int(rows.sum())
-        steps = replace(plan, steps=max(_LEAST_STEPS, passes * count))
+        steps = replace(plan, steps=max(_LEAST_STEPS, passes * int(rows.sum())))
         file = output / f"track-{track}.safetensors"
-        VOICE.say(f"track {track}: {count} frames, {steps.steps} steps")
-        chosen = {name: faces[name][rows] for name in ("frame", "wplus", "image")}
-        _tune(chosen, track, file, load_generator(weights), weights, networks, weighting, steps, where, fresh)
+        VOICE.say(f"track {track}: {int(rows.sum())} frames, {steps.steps} steps")
+        chosen = {name: faces[name][rows] for name in ("frame", *tuning.kept)}
+        _tune(tuning, chosen, track, file, networks, weighting, steps, where, fresh)
         written.append(str(file))
     VOICE.result({"tuned": written}, [f"tuned: {path}" for path in written])
 
 
-def up_to_inversion(specification: PipelineSpecification) -> PipelineSpecification:
-    """The stages up to the last that inverts, and the encoder, which is never called. Raises InputError without any."""
+def up_to_inversion(specification: PipelineSpecification, column: str) -> PipelineSpecification:
+    """The stages up to the last that inverts to a column, and the encoder, which is never called.
+
+    Raises InputError where none does.
+    """
     from vidswap.graph import InputError, find_operator
 
     ordered = specification.ordered_stages()
-    inverts = [i for i, stage in enumerate(ordered) if find_operator(stage.use).kind == "invert"]
-    if not inverts or "wplus" not in find_operator(ordered[inverts[-1]].use).gives:
-        raise InputError(f"pipeline {specification.name} has no stage that inverts to W+; try reconstruct-e4e")
-    kept = [*ordered[: inverts[-1] + 1], ordered[-1]]
-    stages = tuple(stage.model_copy(update={"after": None}) for stage in kept)
-    return specification.model_copy(update={"stages": stages, "sources": {}})
-
-
-def _generator_weights(ready: Pipeline) -> str:
-    from vidswap.graph import InputError, find_operator
-
-    for stage in ready.specification.ordered_stages():
-        operator = find_operator(stage.use)
-        if operator.kind == "generate" and "tuned" in operator.Options.model_fields:
-            return str(operator.Options(**stage.options).weights)  # type: ignore[attr-defined]
-    raise InputError(
-        f"pipeline {ready.specification.name} has no stage that takes a tuned generator (generate.stylegan2 or 3)"
-    )
+    operators = [find_operator(stage.use) for stage in ordered]
+    inverts = [i for i, operator in enumerate(operators) if operator.kind == "invert" and column in operator.gives]
+    if not inverts:
+        raise InputError(f"pipeline {specification.name} has no stage that inverts to {column}; try reconstruct-e4e")
+    end = inverts[-1] + 1
+    stages = tuple(stage.model_copy(update={"after": None}) for stage in (*ordered[:end], ordered[-1]))
+    sources = specification.sources if any(operator.needs_source for operator in operators[:end]) else {}
+    return specification.model_copy(update={"stages": stages, "sources": sources})
 
 
 def spread_over_tracks(frames: np.ndarray, tracks: np.ndarray, most: int) -> list[tuple[int, int]]:
@@ -128,9 +121,16 @@ def spread_over_tracks(frames: np.ndarray, tracks: np.ndarray, most: int) -> lis
 
 
 def _faces(
-    pipeline: Pipeline, target: Path, folder: Path, loaded: Loaded, most: int, device: str, weights: str, fresh: bool
+    pipeline: Pipeline,
+    tuning: Tuning,
+    target: Path,
+    sources: Mapping[str, Path],
+    folder: Path,
+    most: int,
+    device: str,
+    fresh: bool,
 ) -> Mapping[str, np.ndarray]:
-    """frame, track, wplus and image (N, R, R, 3) uint8 of the faces to be tuned to; made once and kept."""
+    """frame, track and what the tuning keeps of the faces to be tuned to; made once and kept."""
     import numpy as np
 
     from vidswap.files import file_digest, written_whole
@@ -139,7 +139,8 @@ def _faces(
     told = {
         "target": file_digest(target) if target.is_file() else str(target.resolve()),
         "stages": pipeline.specification.model_dump(mode="json")["stages"],
-        "generator": known(weights),
+        "sources": {name: file_digest(path) for name, path in sources.items()},
+        "generator": known(tuning.weights),
         "frames": most,
     }
     told = json.loads(json.dumps(told))
@@ -165,17 +166,18 @@ def _faces(
     kept.unlink(missing_ok=True)
     note.write_text(json.dumps(told, indent=2) + "\n")
     VOICE.say("analysing the clip and inverting its faces")
-    made = _inverted(pipeline, target, loaded, most, device)
+    made = _inverted(pipeline, tuning, target, sources, most, device)
     with written_whole(kept) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **made)
     return made
 
 
-def _inverted(pipeline: Pipeline, target: Path, loaded: Loaded, most: int, device: str) -> dict[str, Any]:
+def _inverted(
+    pipeline: Pipeline, tuning: Tuning, target: Path, sources: Mapping[str, Path], most: int, device: str
+) -> dict[str, Any]:
     import numpy as np
 
     from vidswap.graph import InputError
-    from vidswap.operators.generate_stylegan import brought
     from vidswap.runtime.sampling import sampled_faces
     from vidswap.runtime.settings import RunSettings
 
@@ -188,30 +190,23 @@ def _inverted(pipeline: Pipeline, target: Path, loaded: Loaded, most: int, devic
         wanted.update(spread_over_tracks(faces["frame"], tracks, most))
         return sorted({frame for frame, _ in wanted})
 
-    rows: dict[str, list[Any]] = {"frame": [], "track": [], "wplus": [], "image": []}
-    for faces in sampled_faces(pipeline, target, choose, RunSettings(device=device)):
+    rows: dict[str, list[Any]] = {name: [] for name in ("frame", "track", *tuning.kept)}
+    for faces in sampled_faces(pipeline, target, choose, RunSettings(device=device), sources):
         for row in faces.rows():
             place = int(row["frame"]), int(row.get("track", 0))
             if place in wanted:
-                image = brought(row["crop"], loaded.resolution)
-                for name, value in zip(rows, (*place, row["wplus"], image), strict=True):
+                for name, value in zip(rows, (*place, *tuning.of_face(row)), strict=True):
                     rows[name].append(value)
     if not rows["frame"]:
         raise InputError(f"{target}: no face was found in it that could be tuned to")
-    own = (loaded.num_ws, loaded.net.config.w_dim)
-    if rows["wplus"][0].shape != own:
-        from vidswap.latents.generators import misfit
-
-        raise InputError(misfit(rows["wplus"][0].shape, own, loaded.title))
     return {name: np.array(values) for name, values in rows.items()}
 
 
 def _tune(
+    tuning: Tuning,
     faces: Mapping[str, np.ndarray],
     track: int,
     file: Path,
-    loaded: Loaded,
-    weights: str,
     networks: LossNetworks,
     terms: Terms,
     plan: Plan,
@@ -219,40 +214,28 @@ def _tune(
     fresh: bool,
 ) -> None:
     """Tune to one track's faces and write what differs."""
-    import torch
-
     from vidswap.latents import differences
-    from vidswap.latents.inversion import network_input
     from vidswap.training.loop import Run
-    from vidswap.training.tuning import TuningTask
 
-    pivots, images = torch.from_numpy(faces["wplus"]), network_input(torch.from_numpy(faces["image"]))
-    task = TuningTask(loaded.net, pivots, images, networks, terms, seed=plan.seed, device=where)
-    settings = {"what": "tune", "generator": known(weights), "terms": asdict(terms), "losses": sorted(networks.terms)}
-    settings["frames"] = faces["frame"].tolist()
+    task = tuning.task(faces, networks, terms, plan.seed, where)
+    settings: dict[str, Any] = {"what": "tune", "generator": known(tuning.weights), "terms": asdict(terms)}
+    settings |= {"losses": sorted(networks.terms), "frames": faces["frame"].tolist()}
     run = Run(task, plan, file.parent / f"work-{file.stem}", settings=settings, device=where, fresh=fresh)
     if run.step:
         VOICE.say(f"track {track}: going on from step {run.step}")
 
     def told(step: int, means: Mapping[str, float]) -> None:
-        VOICE.say(f"track {track}  step {step}  " + "  ".join(_numbers(means)))
+        VOICE.say(f"track {track}  step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in means.items()))
 
     with stoppable() as stop:
-        outcome = run.train(told=told, stop=stop, until=task.is_enough)
-    state = {f"synthesis.{name}": value for name, value in run.exported().items()}
-    made = {"steps": outcome.step, "lr": plan.lr, "seed": plan.seed, **asdict(terms), "frames": settings["frames"]}
-    named = str(Path(weights).resolve()) if Path(weights).is_file() else weights
+        outcome = run.train(told=told, stop=stop, until=getattr(task, "is_enough", None))
     differences.save(
         file,
-        loaded.net,
-        state,
-        named=named,
-        base_sha256=known(weights)["sha256"],
+        tuning.net,
+        {f"{tuning.prefix}{name}": value for name, value in run.exported().items()},
+        named=base_name(tuning.weights),
+        base_sha256=known(tuning.weights)["sha256"],
         track=track,
-        made=made,
-        beside={"pivots": pivots},
+        made=made_of(terms, outcome.step, plan.lr, plan.seed, settings["frames"]),
+        beside=tuning.beside(faces),
     )
-
-
-def _numbers(means: Mapping[str, float]) -> Iterable[str]:
-    return (f"{name} {value:.4g}" for name, value in means.items())

@@ -7,14 +7,14 @@ numbered as in a run. What `vidswap tune` takes its faces from.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidswap.graph import Batch, Pipeline, cut
 
-from .checks import check_ready
-from .order import PartTask, WorkOrder
+from .checks import check_ready, check_sources
+from .order import PartTask, SourceTask, WorkOrder
 from .scans import Scans
 from .settings import RunSettings, available_cores
 from .store import load_tables
@@ -22,13 +22,18 @@ from .worker import SegmentWorker
 
 
 def sampled_faces(
-    pipeline: Pipeline, target: Path, choose: Callable[[Batch], Sequence[int]], settings: RunSettings
+    pipeline: Pipeline,
+    target: Path,
+    choose: Callable[[Batch], Sequence[int]],
+    settings: RunSettings,
+    sources: Mapping[str, Path],
 ) -> Iterator[Batch]:
     """Analyse a video in this process, let `choose` pick frames, and yield the rows of those frames' faces.
 
     choose: given the rows of all faces with the columns that are known before the last part (frame, track ...).
     Raises what a run raises.
     """
+    check_sources(pipeline, sources)
     check_ready(pipeline, settings.device)
     decoder: Any = pipeline.decoder.make()
     video = decoder.probe(target)
@@ -38,6 +43,8 @@ def sampled_faces(
             video=video,
             segments=cut(video.frame_count, video.keyframes, settings.segment_frames),
             folder=Path(folder),
+            sources=dict(sources),
+            source_face=settings.source_face,
             threads=available_cores(),
             device=settings.device,
         )
@@ -50,6 +57,8 @@ def sampled_faces(
 
 def _sampled(worker: SegmentWorker, choose: Callable[[Batch], Sequence[int]]) -> Iterator[Batch]:
     order, parts = worker.order, worker.pipeline.parts
+    for name in order.sources:
+        worker.run(SourceTask(name))
     scans = Scans(order)
     try:
         for part in parts[:-1]:
