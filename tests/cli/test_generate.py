@@ -89,6 +89,13 @@ def test_a_sweep_of_truncations_is_a_grid_with_seeds_down(vidswap, files, tmp_pa
     assert np.array_equal(grid[:32, 32:64], grid[32:, 32:64])  # psi 0 in all rows is the mean
 
 
+def test_the_usual_layers_are_those_that_a_small_generator_has(vidswap, files, tmp_path):
+    code, _, _ = vidswap(
+        "generate", "mix", files["pickle"], "-o", tmp_path / "o.png", "--rows", "0", "--cols", "1", "--json"
+    )
+    assert code == 0 and json.loads(Image.open(tmp_path / "o.png").text["vidswap"])["layers"] == [0, 1, 2, 3, 4, 5]
+
+
 def test_mixtures_have_the_layers_of_the_top_and_the_rest_of_the_left(vidswap, files, tmp_path):
     how = ("--rows", "0-1", "--cols", "5,6,7", "--layers", "0-7", "--cell", "32")
     assert vidswap("generate", "mix", files["nvlabs"], "-o", tmp_path / "all", *how)[0] == 0
@@ -172,7 +179,7 @@ def test_random_weights_are_used_and_said_so(vidswap, tmp_path):
 def test_the_licence_of_installed_weights_is_shown_before_they_are_used(vidswap, files, tmp_path):
     assert vidswap("weights", "add", "mine", files["nvlabs"], "--licence", "for my friends alone")[0] == 0
     code, out, _ = vidswap("generate", "images", "mine", "-o", tmp_path / "o.png", "-s", "1")
-    assert code == 0 and out.index("for my friends alone") < out.index("1 pictures")
+    assert code == 0 and out.index("for my friends alone") < out.index("1 picture of")
     assert json.loads(Image.open(tmp_path / "o.png").text["vidswap"])["weights"]["licence"] == "for my friends alone"
 
 

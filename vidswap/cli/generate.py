@@ -109,7 +109,7 @@ def images(
     files = generating.write_pictures(
         studio, output, shots, notes, grid=sheet, place=lambda number: divmod(number, across)
     )
-    studio.tell(output, [f"{output}: {many} pictures of {studio.title}"], pictures=many, files=files)
+    studio.tell(output, [f"{output}: {many} picture{'s' * (many > 1)} of {studio.title}"], pictures=many, files=files)
 
 
 @app.command()
@@ -119,8 +119,9 @@ def mix(
     rows: Annotated[str, typer.Option("--rows", help="Seeds of the pictures on the left.")] = "0-3",
     columns: Annotated[str, typer.Option("--cols", help="Seeds of those on the top, which lend their style.")] = "4-7",
     layers: Annotated[
-        str, typer.Option("--layers", help="Rows of W+ that come from the top: 0-3 pose, 4-7 features, 8-17 colours.")
-    ] = "0-6",
+        str | None,
+        typer.Option("--layers", help="Rows of W+ from the top: 0-3 pose, 4-7 features, 8-17 colours. [0-6]"),
+    ] = None,
     psi: OnePsi = 0.7,
     cutoff: OneCutoff = None,
     cell: Cell = None,
@@ -141,11 +142,12 @@ def mix(
 
     set_voice(as_json, quiet)
     left, top = _seeds(rows, "--rows"), _seeds(columns, "--cols")
-    taken = numbers(layers, "--layers", most=64, example="0-6")
+    taken = None if layers is None else numbers(layers, "--layers", most=64, example="0-6")
     _check_output(output, overwrite)
     _check_count((len(left) + 1) * (len(top) + 1), True)
     studio = Studio(generating.How(weights, family, noise, device, precision, batch))
     studio.check_cutoff(cutoff)
+    taken = list(range(min(7, studio.rows))) if taken is None else taken
     beyond = [layer for layer in taken if layer >= studio.rows]
     if beyond:
         raise InputError(f"--layers {layers!r}: {studio.title} has rows 0 to {studio.rows - 1}, not {beyond[0]}")

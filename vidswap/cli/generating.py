@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NOTES_FILE = "vidswap.json"
 GRID_FILE = "index.png"
-LARGEST_GRID = 16384
+LARGEST_GRID = 8192
 """Pixels a side of a grid at most; cells become smaller before it becomes larger."""
 _AT_ONCE = 16
 _LABEL = 0.045  # height of capitals, in heights of the cell
