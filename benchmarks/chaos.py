@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import ray  # noqa: E402
+from ray._private import worker as ray_worker  # noqa: E402
 from ray_nodes import Nodes, kill  # noqa: E402
 from toy_net import net_pipeline  # noqa: E402
 
@@ -142,6 +143,8 @@ def main() -> None:
         here = inputs(Path(made))
         go(here, executor="local", workers=0, owners=0)
         whole = (here / "out.toy").read_text()
+        # Ray tells of each process that it has lost, at length.
+        ray_worker.print_to_stdstream = lambda *_, **__: None
         nodes = Nodes(2)
         try:
             ray.init(address=nodes.address, log_to_driver=False, logging_level=logging.ERROR)

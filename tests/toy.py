@@ -121,6 +121,7 @@ class BlendOptions(Options):
     fail_at: int = -1
     crash_at: int = -1
     hang_at: int = -1
+    hang_once: str = ""
     pause_s: float = 0.0
 
 
@@ -139,6 +140,9 @@ class Blend(Operator[BlendOptions]):
             if row["frame"] == self.options.crash_at:
                 os.abort()
             if row["frame"] == self.options.hang_at:
+                time.sleep(600)
+            if self.options.hang_once and row["frame"] == 32 and not Path(self.options.hang_once).exists():
+                Path(self.options.hang_once).write_text("")
                 time.sleep(600)
             if self.options.pause_s:
                 time.sleep(self.options.pause_s)

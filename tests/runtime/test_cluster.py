@@ -183,6 +183,13 @@ def test_a_segment_that_fails_every_time_may_be_left_as_it_was(go, whole, how, t
     assert (tmp_path / "out.toy.vidswap").exists(), "what went wrong can be looked at"
 
 
+def test_what_takes_far_longer_than_usual_is_done_by_another_worker(go, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("vidswap.runtime.cluster_pool.STRAGGLES_S", 2.0)
+    report, text = go(options={"blend": {"hang_once": str(tmp_path / "hung")}})
+    assert text == whole and (tmp_path / "hung").exists()
+    assert report.frames == FRAMES and not report.retries
+
+
 @pytest.fixture
 def driver(nodes, tmp_path):
     _inputs(tmp_path)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +33,8 @@ POLL_S = 0.5
 LOOK_AROUND_S = 2.0
 ENDING_S = 10.0
 STARTS_THAT_FAIL = 30
+STRAGGLES = 3.0
+STRAGGLES_S = 30.0
 STARTING_S = 600.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -63,6 +67,7 @@ class _Worker:
     heard_s: float = 0.0
     began_s: float = 0.0
     knows: int = -1
+    second: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -98,6 +103,7 @@ class RayPool:
         self._workers: list[_Worker] = []
         self._seams: dict[tuple[int, int], _Seam] = {}
         self._failed_on: dict[Task, set[str]] = {}
+        self._taken_s: dict[int, deque[float]] = {}
         self._leaving: set[str] = set()
         self._numbers = 0
         self._failed_starts = 0
@@ -121,9 +127,12 @@ class RayPool:
 
     def submit(self, task: Task) -> None:
         """Give a task to an idle worker: where it has not failed, and where what it needs lies."""
+        self._give(task)
+
+    def _give(self, task: Task, *, second: bool = False) -> None:
         given = self._given(task)
         worker = min((w for w in self._workers if self._may_work(w)), key=lambda w: self._aversion(w, task))
-        worker.task = task
+        worker.task, worker.second = task, second
         worker.began_s = worker.heard_s = worker.asked_s = time.monotonic()
         references = {k: s.reference for k, s in given.items()}
         worker.answer, worker.made = worker.actor.run.remote(task, references, self._news(worker))
@@ -134,6 +143,7 @@ class RayPool:
         if self._owners is not None:
             self._owners.look_after()
         self._ask()
+        self._try_stragglers_twice()
         waited: dict[Any, tuple[_Worker, str]] = {}
         for worker in self._workers:
             for kind in ("starting", "answer", "asked"):
@@ -218,23 +228,41 @@ class RayPool:
         if task is None:
             return []
         if kind == "asked":
-            return [(task, step) for step in said]
+            return [] if worker.second else [(task, step) for step in said]
         return self._take(worker, task, said)
 
     def _take(self, worker: _Worker, task: Task, answer: Answer) -> list[tuple[Task, Reply]]:
-        told: list[tuple[Task, Reply]] = [(task, step) for step in answer.progress]
+        told: list[tuple[Task, Reply]] = [] if worker.second else [(task, step) for step in answer.progress]
         if isinstance(answer.reply, str):
             return [*told, *self._bury(worker, answer.reply)]
+        others = [w for w in self._workers if w.task == task and w is not worker]
+        made, worker.task, worker.made = worker.made, None, None
         if isinstance(answer.reply, VidswapError):
             assert worker.place is not None
             self._failed_on.setdefault(task, set()).add(worker.place.node)
-        else:
-            self._failed_on.pop(task, None)
-            if isinstance(task, PartTask):
-                self._remember(task, worker.made, worker.number)
-                self._forget_read(task)
-        worker.task = worker.made = None
+            return told if others else [*told, (task, answer.reply)]
+        for other in others:
+            other.task = None
+            self._bury(other, "was not waited for")
+        self._failed_on.pop(task, None)
+        if isinstance(task, PartTask):
+            self._taken_s.setdefault(task.part, deque(maxlen=99)).append(time.monotonic() - worker.began_s)
+            self._remember(task, made, worker.number)
+            self._forget_read(task)
         return [*told, (task, answer.reply)]
+
+    def _try_stragglers_twice(self) -> None:
+        """Where workers have nothing to do, give them what takes others far longer than usual; who is first counts."""
+        now = time.monotonic()
+        running = [w.task for w in self._workers if w.task is not None]
+        for worker in list(self._workers):
+            task = worker.task
+            if not isinstance(task, PartTask) or running.count(task) > 1 or not self.idle:
+                continue
+            usual = self._taken_s.get(task.part)
+            if usual and now - worker.began_s > max(STRAGGLES_S, STRAGGLES * statistics.median(usual)):
+                running.append(task)
+                self._give(task, second=True)
 
     def _judge_silence(self) -> list[tuple[Task, Reply]]:
         told: list[tuple[Task, Reply]] = []
@@ -258,6 +286,8 @@ class RayPool:
         if worker.task is None:
             return []
         self._failed_on.setdefault(worker.task, set()).add(worker.place.node)
+        if any(w.task == worker.task for w in self._workers):
+            return []
         return [(worker.task, WorkerDied(worker.task, how))]
 
     def _kill(self, worker: _Worker) -> None:
