@@ -38,7 +38,7 @@ from vidswap.nets.stylegan2_fast import Conv, FastSynthesis, Precision, blurred,
 # What is worked on pixel by pixel goes in strips that stay in a core's cache; gathered neighbourhoods are bounded too.
 _STRIP_BYTES = 1 << 20
 _GATHERED_BYTES, _GATHERED_CUDA_BYTES = 64 << 20, 1 << 30
-_GRAPHS_AT_MOST = 16
+_GRAPHS_AT_MOST = 8
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class FastRegionSynthesis(FastSynthesis):
         self.regional = synthesis.regional
         self._has_graphs = graphs and self._cuda
         self._recordings: dict[tuple[int, int], _Recording] = {}
+        # Graphs run one at a time, so that they may share the memory of what lies between their inputs and results.
+        self._pool = torch.cuda.graph_pool_handle() if self._has_graphs else None
         self._is_together = self._cuda if together is None else together
         if self._is_together:
             self._strips_from = self.config.resolution + 1
@@ -185,7 +187,7 @@ class FastRegionSynthesis(FastSynthesis):
                 self._together(codes, borders, None)
         torch.cuda.current_stream(self.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self._pool):
             made = self._together(codes, borders, None)
         return _Recording(graph, codes, borders, made)
 
@@ -351,7 +353,7 @@ def fastest_exact_enough(
 
     Tried in turn: half precision from 8 px on, from 128 px on, float32, which has error 0.
     """
-    exact = FastRegionSynthesis(synthesis, device=device, fuse=False)
+    exact = FastRegionSynthesis(synthesis, device=device, fuse=False, graphs=False)
     expected = exact(codes, labels)
     for half_from in (8, 128):
         if precision == "float32" or half_from > synthesis.config.resolution:
