@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from vidswap.storage.fetching import scratch_file
+from vidswap.storage.fetching import bring, scratch_file
 from vidswap.storage.remote import RemotePath
 
 
@@ -62,6 +62,8 @@ def sync_folder(folder: Path) -> None:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
+    # What is known by its content is soon read again.
+    bring(path)
     with path.open("rb") as file:
         if hasattr(hashlib, "file_digest"):
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -122,3 +122,14 @@ def test_inspecting_an_object_says_what_it_says_of_the_file(vidswap, stored, cli
     for facts in (local, remote):
         facts.pop("path", None), facts.pop("content_hash", None), facts.pop("file", None)
     assert local == remote
+
+
+def test_the_status_of_a_job_on_a_store_is_told_from_anywhere(vidswap, stored):
+    given = ("-s", f"{stored}/portrait.jpg", "-t", f"{stored}/clip.mp4", "-o", f"{stored}/out.mkv", *LOSSLESS)
+    code, _, err = vidswap("swap", *given, "--job", f"{stored}/job", "--end", "6f", "-j", "0")
+    assert code == 0, err
+    told = json.loads(vidswap("status", f"{stored}/job", "--json")[1])
+    assert (told["state"], told["frames"], told["segments"], told["holder"]) == ("done", 6, 1, None)
+    assert 0 <= told["changed_s"] < 600
+    (stored / "out.mkv").unlink()
+    assert json.loads(vidswap("status", f"{stored}/job", "--json")[1])["state"] == "interrupted"

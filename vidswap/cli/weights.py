@@ -187,12 +187,13 @@ def terms_of(weights: str) -> tuple[list[str], dict[str, Any]]:
     """
     from vidswap.files import file_digest
     from vidswap.graph import InputError
+    from vidswap.storage import place
     from vidswap.weights import store
 
     if weights.split(":")[0] == "random":
         return [f"weights:    {weights}: random, of nobody"], {"name": weights, "licence": "none: random"}
     if store.is_file_name(weights):
-        path = Path(weights)
+        path = place(weights)
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")
         card = None

@@ -12,8 +12,7 @@ from typing import Any
 
 from vidswap.graph import Pipeline, VidswapError
 from vidswap.graph.specification import PipelineSpecification
-from vidswap.storage import RemotePath
-from vidswap.storage.addresses import place
+from vidswap.storage import RemotePath, place
 
 from .job import ERROR, LOCK, MARKER, read_marker
 from .journal import JOURNAL, OUTPUT, lines_of
@@ -97,13 +96,13 @@ def _holder(folder: Path) -> str | None:
         return None
     try:
         found = lock.stat()
-        place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        where = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return None
     for line in lines:
         words = line.split()
-        if words[1:2] == ["FLOCK"] and place in words:
+        if words[1:2] == ["FLOCK"] and where in words:
             return f"process {words[4]} on this machine"
     return None
 
@@ -111,7 +110,8 @@ def _holder(folder: Path) -> str | None:
 def _changed_s(folder: Path) -> float | None:
     journal = folder / JOURNAL
     if isinstance(journal, RemotePath):
-        return None
+        noted = [found.mtime_s for name, found in journal.parent.listing().items() if name.startswith(JOURNAL)]
+        return max(0.0, time.time() - max(noted)) if noted else None
     try:
         return max(0.0, time.time() - journal.stat().st_mtime)
     except OSError:

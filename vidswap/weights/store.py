@@ -287,7 +287,7 @@ def base_digest(name: str | Path) -> str:
     if str(name).split(":")[0] == "random":
         return str(name).replace(":", "-")
     if is_file_name(name):
-        return file_digest(Path(name))
+        return file_digest(place(name))
     card = card_of(str(name))
     if card is None:
         raise InputError(missing(str(name)))
