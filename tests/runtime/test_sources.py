@@ -1,10 +1,13 @@
 """Which face of a portrait is meant."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from vidswap.graph import Batch, InputError
-from vidswap.runtime.sources import choose_face, small_face
+from vidswap.runtime.sources import choose_face, prepare_source, small_face
 
 THREE = Batch(
     frame=np.zeros(3, np.int64),
@@ -37,3 +40,23 @@ def test_a_tiny_face_is_warned():
     ]
     # Of a video, one good frame is enough.
     assert small_face(THREE["box"], "p.mp4") == []
+
+
+def test_a_source_in_which_a_later_stage_sees_no_face_is_one_line():
+    def stage(yields=None):
+        return SimpleNamespace(operator=SimpleNamespace(yields=yields))
+
+    picture = SimpleNamespace(frame=0, pts=0)
+    decoder = SimpleNamespace(
+        probe=lambda path: SimpleNamespace(frame_count=1), read=lambda video, start, stop: [picture]
+    )
+    box = np.array([[0, 0, 200, 200]], np.float32)
+    asked = []
+    stages = [
+        (stage("face"), lambda batch: batch.with_columns(box=box)),
+        (stage(), lambda batch: batch.take(np.zeros(1, bool))),
+        (stage(), lambda batch: asked.append(batch) or batch),
+    ]
+    with pytest.raises(InputError, match=r"source p.png: no face found in it"):
+        prepare_source("source", Path("p.png"), decoder, stages, None)
+    assert not asked

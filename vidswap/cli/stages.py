@@ -83,7 +83,8 @@ def face_cells(rendered: PreviewFrame, face: int, stages: Sequence[str], side: i
     seen = rendered.target.crop(to_cell, (side, side))
     drawn: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "landmarks": lambda v: _lines(seen, transform(to_cell, v[:, :2])),
-        "regions": lambda v: _mixed(seen, _resized(PALETTE[np.minimum(v, 11)], side, cv2.INTER_NEAREST), 0.6),
+        "regions": lambda v: _labels(seen, v, side),
+        "driven_regions": lambda v: _labels(seen, v, side),
         "mesh": lambda v: _wires(seen, transform(to_cell, v[:, :2])),
         "person": lambda v: _shade(seen, v, side),
         "alpha": lambda v: _shade(seen, v, side),
@@ -140,6 +141,10 @@ def _any(seen: np.ndarray, values: np.ndarray, side: int) -> np.ndarray | None:
     if values.dtype.kind == "f" or values.dtype == bool:
         return _shade(seen, np.clip(values, 0, 1), side)
     return _resized(np.repeat(values.astype(np.uint8)[..., None], 3, 2), side, cv2.INTER_NEAREST)
+
+
+def _labels(seen: np.ndarray, labels: np.ndarray, side: int) -> np.ndarray:
+    return _mixed(seen, _resized(PALETTE[np.minimum(labels, 11)], side, cv2.INTER_NEAREST), 0.6)
 
 
 def _mixed(seen: np.ndarray, colours: np.ndarray, share: float) -> np.ndarray:
