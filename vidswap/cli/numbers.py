@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vidswap.graph.errors import InputError
-
 
 def numbers(text: str, option: str, *, most: int, example: str, last: int | None = None) -> list[int]:
     """Whole numbers from 0 on, from `0-31,40`; a range ends at `last` at the latest. Raises InputError, one line."""
+    from vidswap.graph.errors import InputError
+
     found: list[int] = []
     for part in text.split(","):
         first, dash, end = part.strip().partition("-")
@@ -25,6 +25,8 @@ def numbers(text: str, option: str, *, most: int, example: str, last: int | None
 
 def shares(text: str, option: str, *, low: float, high: float) -> list[float]:
     """Numbers with a point, from `0.3,0.7`, between `low` and `high`. Raises InputError, one line."""
+    from vidswap.graph.errors import InputError
+
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
