@@ -6,6 +6,7 @@ import re
 
 import pytest
 from toy import toy_pipeline
+from toy_net import net_pipeline
 
 from vidswap.graph import InputError, Part, Pipeline, StageError
 from vidswap.runtime.executors import LocalExecutor
@@ -182,3 +183,21 @@ def test_the_sheet_shows_frames_with_faces_spread_over_the_video():
     assert sheet_frames(cut, {20: 100, 21: 100}, wanted=4) == [2025, 2075, 2125, 2175]
     assert sheet_frames(cut, {}, wanted=2) == [750, 2250]
     assert sheet_frames(cut[:1], {0: 3}, wanted=3) == [16, 50, 83]
+
+
+def test_an_owner_of_models_has_a_row_of_its_own(tmp_path):
+    (tmp_path / "clip.toy").write_text("60")
+    (tmp_path / "one.toy").write_text("1")
+    settings = RunSettings(
+        workers=2, owners=1, segment_frames=10, trace=tmp_path / "t.json", report=tmp_path / "r.html"
+    )
+    sources = {"source": tmp_path / "one.toy"}
+    run(Pipeline.from_mapping(net_pipeline()), tmp_path / "clip.toy", tmp_path / "out.toy", sources, settings)
+    found = events(tmp_path / "t.json")
+    (owner,) = [e["tid"] for e in found if e["name"] == "thread_name" and "owner" in e["args"]["name"]]
+    served = sorted((e["ts"], e["dur"]) for e in found if e.get("cat") == "served" and e["tid"] == owner)
+    assert len(served) >= 6
+    # One call after another, and shares of a call one after another: nothing overlaps but by the clock's grain.
+    assert all(a + length <= b + 2000 for (a, length), (b, _) in zip(served, served[1:], strict=False))
+    assert {e["tid"] for e in found if e["name"] == "net: wait"} & {e["tid"] for e in found if e.get("cat") == "task"}
+    assert all(e["args"]["rows_together"] >= 1 for e in found if e.get("cat") == "served")

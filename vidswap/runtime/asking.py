@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from vidswap.graph import Batch, Operator, Stage, StageError
 
 from .blame import Blame
-from .spans import Stopwatch
+from .spans import Span, Stopwatch
 from .store import Tables
 
 CHUNKS_AHEAD = 2
@@ -27,16 +27,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Served:
-    """The columns that the stage gives, row by row; the seconds that it took for them, and what it has to tell.
-
-    `rows` are those that were called together, `gpu_mb` the most that the owner has had on its GPUs, in MiB.
-    """
+    """The columns that the stage gives, row by row; what it took for them, and what it has to tell."""
 
     made: Batch
-    seconds: float
+    took: Span
     warnings: tuple[str, ...] = ()
-    rows: int = 0
-    gpu_mb: float = 0.0
 
 
 class Asked(Protocol):
@@ -85,7 +80,7 @@ class Asking:
         except StageError as error:
             where = {"stage": stage.name, "segment": segment, "frame": error.frame}
             raise StageError(error.reason, **where, detail=error.detail) from error  # type: ignore[arg-type]
-        self._watch.add(stage.name, served.seconds, served.gpu_mb, served.rows)
+        self._watch.add(served.took)
         self._warnings += served.warnings
         return batch.with_columns(**{name: served.made[name] for name in stage.operator.gives})
 

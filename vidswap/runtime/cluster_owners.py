@@ -69,7 +69,7 @@ class ClusterOwner:
         from .serving import ModelOwner
 
         self._number = number
-        self._owner = ModelOwner(ray.get(order[0]))
+        self._owner = ModelOwner(ray.get(order[0]), node=socket.gethostname())
 
     async def where(self) -> Place:
         """Where this is; answers when the actor is up."""

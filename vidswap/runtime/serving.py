@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -38,11 +39,12 @@ class _Waiting:
 class ModelOwner:
     """Answers questions in a thread of its own, the oldest first, with those of its kind up to the batch size.
 
-    A question waits for company at most `wait_s`. Models are loaded when they are first asked for.
+    A question waits for company at most `wait_s`. Models are loaded when they are first asked for. `node` is the
+    machine, where that is not the driver's.
     """
 
-    def __init__(self, order: WorkOrder, *, wait_s: float = WAIT_S) -> None:
-        self._worker = SegmentWorker(order)
+    def __init__(self, order: WorkOrder, *, wait_s: float = WAIT_S, node: str = "") -> None:
+        self._worker = SegmentWorker(order, process=os.getpid(), node=node)
         self._sizes = {s.name: s.make().batch_size for s in self._worker.pipeline.stages}
         self._wait_s, self._closed = wait_s, False
         self._began_s: float | None = None
@@ -128,10 +130,10 @@ class ModelOwner:
         for waiting in together:
             rows = len(waiting.question.batch)
             made = served.made.take(np.arange(begin, begin + rows))
-            share = served.seconds * rows / len(batch)
-            waiting.answer.set_result(
-                Served(made, share, served.warnings if begin == 0 else (), len(batch), served.gpu_mb)
-            )
+            # As if they had been called one after another.
+            each_s = served.took.seconds / len(batch)
+            took = served.took._replace(began_s=served.took.began_s + begin * each_s, seconds=rows * each_s)
+            waiting.answer.set_result(Served(made, took, served.warnings if begin == 0 else ()))
             begin += rows
 
 

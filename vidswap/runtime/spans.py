@@ -18,7 +18,8 @@ class Span(NamedTuple):
 
     `what` is "run", "source" (on a source), "setup" (a model is loaded) or "wait" (for somebody else's reply).
     `memory_mb` is what the process had resident at the end, `gpu_mb` the most that it has ever had allocated on its
-    GPUs, both in MiB. "served" is what an owner of the model has taken, who called it for so many `rows` at a time.
+    GPUs, both in MiB. "served" is what the `owner` of a model has taken, who called it for so many `rows` at a time;
+    owners are told as NODE/PROCESS.
     """
 
     stage: str
@@ -28,11 +29,12 @@ class Span(NamedTuple):
     memory_mb: float = 0.0
     gpu_mb: float = 0.0
     rows: int = 0
+    owner: str = ""
 
 
-def span(stage: str, seconds: float, what: str = "run") -> Span:
+def span(stage: str, seconds: float, what: str = "run", rows: int = 0, owner: str = "") -> Span:
     """A span that ends now."""
-    return Span(stage, time.time() - seconds, seconds, what, resident_mb(), gpu_mb())
+    return Span(stage, time.time() - seconds, seconds, what, resident_mb(), gpu_mb(), rows, owner)
 
 
 def resident_mb() -> float:
@@ -72,11 +74,11 @@ class Stopwatch:
         """A context manager that takes the time of a stage; only what is "run" goes into its seconds."""
         return _Timed(self, stage, what)
 
-    def add(self, stage: str, seconds: float, gpu_mb: float = 0.0, rows: int = 0) -> None:
+    def add(self, made: Span) -> None:
         """Count what somebody else has taken for a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        self.seconds[made.stage] = self.seconds.get(made.stage, 0.0) + made.seconds
         if self.spans is not None:
-            self.spans.append(Span(stage, time.time() - seconds, seconds, "served", 0.0, gpu_mb, rows))
+            self.spans.append(made)
 
     def untold(self) -> tuple[dict[str, float], tuple[Span, ...]]:
         """Seconds by stage, and spans, since they were asked for last."""
@@ -97,6 +99,6 @@ class _Timed:
     def __exit__(self, *_: object) -> None:
         watch, taken = self._watch, time.perf_counter() - self._began
         if self._what == "run":
-            watch.add(self._stage, taken)
+            watch.seconds[self._stage] = watch.seconds.get(self._stage, 0.0) + taken
         if watch.spans is not None:
             watch.spans.append(span(self._stage, taken, self._what))

@@ -1,8 +1,8 @@
 """A run as a timeline in Chrome's trace format, for https://ui.perfetto.dev and chrome://tracing.
 
-One process for each machine, one row for each worker: tasks, and in them the stages; what waits for a worker; the
-driver's scans; lost tasks as instants; tasks in flight as a counter. Events are written as they come, so that nothing
-grows with the video.
+One process for each machine, one row for each worker and each owner of models: tasks, and in them the stages; what
+waits for a worker; the driver's scans; lost tasks as instants; tasks in flight as a counter. Events are written as they come,
+so that nothing grows with the video.
 """
 
 from __future__ import annotations
@@ -49,9 +49,8 @@ class ChromeTrace:
             row = self._row((event.node, event.process))
             if event.task in self._given:
                 self._heard[event.task] = (event.node, event.process)
-            # Who waits for an owner has that in its row already.
-            for made in (s for s in event.spans if s.what != "served"):
-                self._stage(made, row, event.task)
+            for made in event.spans:
+                self._stage(made, self._owner(made) if made.owner else row, event.task)
             if isinstance(event, Done):
                 self._done(event, row)
 
@@ -60,8 +59,9 @@ class ChromeTrace:
         self._file.write("\n]}\n")
 
     def _stage(self, made: Span, row: dict[str, int], task: Task) -> None:
-        name = made.stage if made.what in ("run", "source") else f"{made.stage}: {made.what}"
-        given = {"memory_mb": made.memory_mb, **({"gpu_mb": made.gpu_mb} if made.gpu_mb else {})}
+        name = made.stage if made.what in ("run", "source", "served") else f"{made.stage}: {made.what}"
+        given: dict[str, Any] = {"memory_mb": made.memory_mb, **({"gpu_mb": made.gpu_mb} if made.gpu_mb else {})}
+        given |= {"rows_together": made.rows} if made.rows else {}
         if isinstance(task, PartTask):
             given["segment"] = task.segment
         self._complete(name, made.what, made.began_s, made.seconds, row, given)
@@ -98,8 +98,13 @@ class ChromeTrace:
         times = {"ts": _us(began_s), "dur": round(1e6 * seconds, 1)}
         self._write({"name": name, "cat": category, "ph": "X", **times, **row, "args": given})
 
-    def _row(self, row: Row) -> dict[str, int]:
-        """Numbers of the machine and of the worker; both are named when they are seen first."""
+    def _owner(self, made: Span) -> dict[str, int]:
+        """The row of an owner of models."""
+        node, _, process = made.owner.rpartition("/")
+        return self._row((node, int(process)), "owner of models")
+
+    def _row(self, row: Row, what: str = "worker") -> dict[str, int]:
+        """Numbers of the machine and of the process; both are named when they are seen first."""
         known = self._rows.get(row)
         if known is None:
             node, process = row
@@ -108,7 +113,7 @@ class ChromeTrace:
             known = self._rows[row] = {"pid": machine + 1, "tid": process or os.getpid()}
             if node not in machines:
                 self._name("process_name", node or "this machine", known)
-            self._name("thread_name", f"worker {process}" if process else "driver", known)
+            self._name("thread_name", f"{what} {process}" if process else "driver", known)
             self._write({"name": "thread_sort_index", "ph": "M", "args": {"sort_index": len(self._rows)}} | known)
         return known
 

@@ -35,7 +35,7 @@ from .asking import Asking, Owners, Question, Served
 from .blame import Blame, contract_broken, failing_frame, stage_error
 from .order import CopyTask, Done, PartTask, Progress, SourceTask, WorkOrder
 from .sources import prepare_source
-from .spans import Stopwatch, gpu_mb
+from .spans import Stopwatch, span
 from .store import Sidecars, Tables, joined, load_tables, save_tables
 from .tables import attached, frames_of, goes_before_reading, own_rows, shed, spans_of, stored
 
@@ -169,8 +169,9 @@ class SegmentWorker:
             told = f"{type(operator).__name__} is served, was given {len(question.batch)} rows and returned {len(made)}"
             raise StageError(told, stage=stage.name)
         kept = Batch({name: made[name] for name in ("frame", *operator.gives)})
-        warnings, rows = tuple(operator.take_warnings()), len(question.batch)
-        return Served(kept, time.perf_counter() - began, warnings, rows, gpu_mb() if self.order.timed else 0.0)
+        owner = f"{self._node}/{self._process}"
+        took = span(stage.name, time.perf_counter() - began, "served", rows=len(question.batch), owner=owner)
+        return Served(kept, took, tuple(operator.take_warnings()))
 
     def _run_part(self, task: PartTask) -> Done:
         part = self.pipeline.parts[task.part]
