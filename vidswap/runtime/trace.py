@@ -1,8 +1,8 @@
 """A run as a timeline in Chrome's trace format, for https://ui.perfetto.dev and chrome://tracing.
 
 One process for each machine, one row for each worker and each owner of models: tasks, and in them the stages; what
-waits for a worker; the driver's scans; lost tasks as instants; tasks in flight as a counter. Events are written as they come,
-so that nothing grows with the video.
+waits for a worker; the driver's scans; lost tasks as instants; tasks in flight as a counter. Events are written as they
+come, so that nothing grows with the video.
 """
 
 from __future__ import annotations
