@@ -10,7 +10,7 @@ from vidswap.graph import InputError
 from vidswap.nets import landmark_mapper
 from vidswap.nets.layers import seeded
 from vidswap.training.exporting import export
-from vidswap.training.landmark_data import Drawing, aligned_points, prepare
+from vidswap.training.landmark_data import Drawing, MediaPipeLandmarker, aligned_points, prepare
 from vidswap.training.landmark_mapper import LandmarkMapperTask
 from vidswap.training.loop import Plan, Run
 
@@ -86,3 +86,12 @@ def test_generators_of_anything_but_faces_are_told(generator, tmp_path):
     (tmp_path / "00000000-8.npz").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"00000000-8.npz: is damaged; remove it"):
         pairs(generator, tmp_path, count=8)
+
+
+def test_the_projects_own_detector_finds_a_face(astronaut):
+    landmarks = MediaPipeLandmarker()(np.ascontiguousarray(astronaut[:300, 80:380]))
+    points = aligned_points(landmarks, 580)
+    eyes, mouth = points[[68, 69]], points[48:60].mean(0)
+    assert abs(eyes[0, 1] - eyes[1, 1]) < 20
+    assert mouth[1] > eyes[:, 1].max() + 60
+    assert MediaPipeLandmarker()(np.zeros((64, 64, 3), np.uint8)) is None
