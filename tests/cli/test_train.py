@@ -1,11 +1,15 @@
 """vidswap train: what it writes, that it goes on, what it refuses."""
 
+import contextlib
 import json
+import os
+import signal
 
 import pytest
 import torch
 
 from vidswap import weights
+from vidswap.cli import train
 from vidswap.cli.app import run_command
 
 
@@ -86,3 +90,23 @@ def test_a_generator_that_makes_no_faces_is_told(tmp_path, capsys):
     ]
     assert run_command(command) == 2
     assert "the landmark mapper needs a generator of upright faces" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_ends_after_its_step_and_goes_on(tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "stoppable", lambda: contextlib.nullcontext(lambda: True))
+        assert mask_net(tmp_path / "run") == 130
+    assert "stopped after step 1; the same command goes on from there" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "mask-net.safetensors").exists()
+    assert mask_net(tmp_path / "run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["began_at"] == 1
+
+
+def test_a_signal_asks_for_the_end_and_a_second_one_insists():
+    with train.stoppable() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
