@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import socket
 import threading
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from .blame import failure
 from .cluster_owners import ClusterOwners, Listing
 from .cluster_places import Home, Place, writable
 from .order import Done, PartTask, Progress, Task, WorkOrder
+from .process import preload
 from .report import peak_memory_mb
 from .store import Sidecars, Tables
 from .worker import SegmentWorker
@@ -80,6 +82,11 @@ class ClusterWorker:
         self._lock = threading.Lock()
         self._progress: list[Progress] = []
         work: WorkOrder = ray.get(order[0])
+        gc.disable()
+        preload(work.pipeline)
+        # What is loaded stays: the collector need not look through it again and again.
+        gc.freeze()
+        gc.enable()
         self._sidecars = HandedOn(work)
         self._owners = ClusterOwners(Place.here().node, work.stall_timeout_s / 2 or PATIENCE_S)
         self._worker = SegmentWorker(
