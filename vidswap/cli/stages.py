@@ -10,7 +10,7 @@ import numpy as np
 
 from vidswap.faces import topology
 from vidswap.faces.alignment import transform
-from vidswap.faces.label_maps import PALETTE
+from vidswap.faces.label_maps import PALETTE, unpacked
 from vidswap.graph import InputError
 from vidswap.graph.columns import STANDARD_COLUMNS
 
@@ -85,6 +85,7 @@ def face_cells(rendered: PreviewFrame, face: int, stages: Sequence[str], side: i
         "landmarks": lambda v: _lines(seen, transform(to_cell, v[:, :2])),
         "regions": lambda v: _labels(seen, v, side),
         "driven_regions": lambda v: _labels(seen, v, side),
+        "label_map": lambda v: _labels(seen, unpacked(bytes(v))[0], side),
         "mesh": lambda v: _wires(seen, transform(to_cell, v[:, :2])),
         "person": lambda v: _shade(seen, v, side),
         "alpha": lambda v: _shade(seen, v, side),
