@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from .console import set_voice
-from .numbers import numbers, shares
 from .options import Codec, Crf, Json, Overwrite, Quiet
 
 app = typer.Typer(
@@ -76,6 +75,7 @@ def images(
     """Render seeds, at one truncation or at several."""
     from . import generating
     from .generating import Grid, Shot, Studio
+    from .numbers import numbers, shares
 
     set_voice(as_json, quiet)
     chosen = _seeds(seeds, "--seeds")
@@ -139,6 +139,7 @@ def mix(
 
     from . import generating
     from .generating import Grid, Shot, Studio
+    from .numbers import numbers
 
     set_voice(as_json, quiet)
     left, top = _seeds(rows, "--rows"), _seeds(columns, "--cols")
@@ -233,6 +234,8 @@ def _films() -> tuple[str, ...]:
 
 def _seeds(text: str, option: str) -> list[int]:
     from vidswap.graph import InputError
+
+    from .numbers import numbers
 
     found = numbers(text, option, most=MOST_PICTURES, example="0-31,40")
     if max(found) > _LARGEST_SEED:
