@@ -32,6 +32,7 @@ class GenerateStyle(Learned[GenerateStyleOptions]):
     kind, served = "generate", True
     needs = ("style",)
     gives = ("image",)
+    served = True
     Options = GenerateStyleOptions
 
     def load(self) -> Loaded:
