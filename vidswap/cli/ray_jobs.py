@@ -199,7 +199,7 @@ def _client_class() -> Any:
     try:
         from ray.job_submission import JobSubmissionClient
 
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        logging.getLogger(f"{JobSubmissionClient.__module__}").setLevel(logging.ERROR)
     except ImportError:
         raise InputError("jobs on a cluster need Ray, which is not installed: pip install 'vidswap[ray]'") from None
     return JobSubmissionClient
