@@ -299,5 +299,5 @@ class _Asked:
             self.owners.answered(self.known, time.monotonic() - self._began_s)
             if isinstance(said, VidswapError):
                 raise said
-            return Served(writable(said.made), said.seconds, said.warnings)
+            return Served(writable(said.made), said.took, said.warnings)
         raise AssertionError("unreachable")
