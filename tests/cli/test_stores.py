@@ -43,7 +43,7 @@ def test_a_run_that_was_killed_goes_on_from_its_job_folder_on_s3(vidswap, stored
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while not _a_segment_is_there(job) and time.monotonic() < until:
         assert process.poll() is None
         time.sleep(0.05)
