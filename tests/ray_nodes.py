@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,15 +23,24 @@ class Nodes:
         # Ray notes there which cluster was started last, and takes for granted that the folder is there.
         Path("/tmp/ray").mkdir(exist_ok=True)
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 << 20}
-        self.cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": self._folder})
+        with _signals_kept():
+            self.cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": self._folder})
         self.working = [self.add() for _ in range(count)]
 
     @property
     def address(self) -> str:
         return self.cluster.address
 
+    def connect(self) -> None:
+        """Make this process a driver of the cluster, as long as `ray.shutdown` is not called."""
+        import ray
+
+        with _signals_kept():
+            ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+
     def add(self):
-        return self.cluster.add_node(num_cpus=self._cpus, object_store_memory=80 << 20, **self._resources)
+        with _signals_kept():
+            return self.cluster.add_node(num_cpus=self._cpus, object_store_memory=80 << 20, **self._resources)
 
     def keep(self, count: int) -> None:
         """Have so many working nodes that live."""
@@ -51,6 +61,17 @@ class Nodes:
     def close(self) -> None:
         self.cluster.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _signals_kept():
+    """Ray takes SIGTERM for itself, and would keep it when its tests are over."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def kill(process: int) -> None:

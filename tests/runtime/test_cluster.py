@@ -46,7 +46,7 @@ except VidswapError as error:
 @pytest.fixture(scope="module")
 def nodes():
     made = ray_nodes.Nodes(2)
-    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    made.connect()
     yield made
     ray.shutdown()
     made.close()
@@ -253,10 +253,10 @@ def test_models_are_owned_by_actors_and_asked_again_when_those_die(go, nodes, wh
             killed.append(there[0])
             ray_nodes.kill(there[0])
 
-    report, text = go(listen, made=net_pipeline(notes=str(notes), pause_s=0.02), owners=2)
+    report, text = go(listen, made=net_pipeline(notes=str(notes), pause_s=0.05), owners=2)
     assert text == whole_of_net
     assert len(killed) == 3 and not report.retries, "the workers held their frames, and asked others"
-    assert len(list(notes.iterdir())) <= 2 + 3
+    assert len(list(notes.iterdir())) <= 2 + len(killed)
     assert report.stage_s["net"] > 0
 
 

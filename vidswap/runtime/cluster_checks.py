@@ -101,6 +101,9 @@ def _on_nodes(function: Callable[..., Any], *given: Any) -> list[tuple[str, Any]
     for reference in ready:
         try:
             found.append((asked[reference], ray.get(reference)))
+        except ray.exceptions.TaskUnschedulableError:
+            # The node has just been lost, and the cluster's list still had it.
+            continue
         except ray.exceptions.RayError as error:
             told = [line.strip() for line in str(error).splitlines() if "Error" in line] or [type(error).__name__]
             raise InputError(f"node {asked[reference]} cannot run vidswap: {told[-1][:200]}") from None

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vidswap.graph import InputError, Pipeline, StageError, VidswapError
 
 from .asking import Question, Served
+from .cluster_checks import nodes
 from .cluster_places import Home, Place, writable
 from .order import WorkOrder
 from .settings import RunSettings
@@ -107,6 +109,7 @@ class _Kept:
     stage: str
     actor: Any
     starting: Any
+    node: str | None = None
     place: Place | None = None
     pulse: Any = None
     asked_s: float = 0.0
@@ -183,14 +186,28 @@ class OwnerPool:
         for stage, share in self._wanted.items():
             for _ in range(share.count - sum(o.stage == stage for o in self._owners)):
                 self._numbers += 1
-                # Without CPUs of its own: workers must never keep an owner, for which they wait, from starting.
+                # Without CPUs of its own: workers must never keep an owner, for which they wait, from starting. Ray
+                # places what takes nothing at all anywhere: hence the byte.
+                node = None if share.gpus else _least_taken([o.node for o in self._owners])
+                strategy = NodeAffinitySchedulingStrategy(node, soft=True) if node else "SPREAD"
                 actor = _ACTOR.options(
-                    num_cpus=0, num_gpus=share.gpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
+                    num_cpus=0,
+                    num_gpus=share.gpus,
+                    memory=1,
+                    max_restarts=0,
+                    max_task_retries=0,
+                    scheduling_strategy=strategy,
                 ).remote(self._numbers, self._home, [self._orders[share.gpus]])
-                self._owners.append(_Kept(self._numbers, stage, actor, actor.where.remote()))
+                self._owners.append(_Kept(self._numbers, stage, actor, actor.where.remote(), node))
 
 
 _ACTOR = ray.remote(ClusterOwner)
+
+
+def _least_taken(taken: Sequence[str | None]) -> str | None:
+    """The node with the fewest owners, of those that take work: a head without CPUs is left alone."""
+    there = [n["NodeID"] for n in nodes() if n["Resources"].get("CPU", 0.0) > 0]
+    return min(there, key=taken.count, default=None)
 
 
 def _owners_order(order: WorkOrder, gpus: float) -> WorkOrder:
