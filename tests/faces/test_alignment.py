@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors_file import arrays_of
 
 from vidswap.faces import alignment
 from vidswap.graph.errors import InputError
@@ -28,6 +29,19 @@ def test_the_inverse_equals_the_reference_coefficients(shared):
         edges = alignment.matrix_of_axes(axes[3], size)
         edges[:, 2] += 0.5 - edges[:, :2] @ [0.5, 0.5]
         np.testing.assert_allclose(edges, [[a, b, c], [d, e, f]], rtol=1e-6, atol=1e-6)
+
+
+def test_quads_and_coefficients_of_a_track_equal_those_of_the_reference(shared):
+    golden = arrays_of(shared / "fixtures/encoders/latent_ops.safetensors", "ffhq.")
+    axes = alignment.ffhq_axes_dlib(golden["ffhq.landmarks"])
+    np.testing.assert_allclose(axes, np.stack([golden["ffhq.c"], golden["ffhq.x"], golden["ffhq.y"]], 1), rtol=1e-9)
+    quads = golden["ffhq.quads.smoothed"]  # corners: c - x - y, c - x + y, c + x + y, c + x - y
+    for quad, told in zip(quads, golden["ffhq.inv_coeffs.256"], strict=True):
+        of_quad = np.stack([quad.mean(axis=0), (quad[3] - quad[0]) / 2, (quad[1] - quad[0]) / 2])
+        np.testing.assert_allclose(alignment.quad(of_quad), quad, rtol=1e-9)
+        edges = alignment.matrix_of_axes(of_quad, 256)
+        edges[:, 2] += 0.5 - edges[:, :2] @ [0.5, 0.5]
+        np.testing.assert_allclose(edges, told[:6].reshape(2, 3), rtol=1e-6, atol=1e-6)
 
 
 def test_the_crop_equals_the_reference(shared):

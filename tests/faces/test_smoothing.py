@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors_file import arrays_of
 
 from vidswap.faces import smoothing, topology
 
@@ -209,3 +210,18 @@ def test_compiled_smoothing_is_that_of_the_plain_formulation():
 
 def test_no_rows_give_no_rows():
     assert smoothing.smooth_landmarks(np.zeros(0, int), np.zeros((0, 478, 3))).shape == (0, 478, 3)
+
+
+# Published values.
+
+
+def test_filters_between_the_ends_are_the_published_ones(shared):
+    golden = arrays_of(shared / "fixtures/encoders/latent_ops.safetensors", "temporal.")
+    codes = golden["temporal.ws"]
+    frames = np.arange(len(codes))
+    five = smoothing.smooth(frames, codes, *smoothing.five_tap())
+    np.testing.assert_allclose(five[2:-2], golden["temporal.smooth_ws"], atol=1e-6)
+    kernel, radius = smoothing.gaussian(1.0)
+    made = smoothing.smooth(frames, codes, kernel, radius)
+    # At the ends the published one mirrors the track; ours follows its slope.
+    np.testing.assert_allclose(made[radius:-radius], golden["temporal.gaussian.sigma1"][radius:-radius], atol=1e-6)

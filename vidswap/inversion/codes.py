@@ -165,8 +165,8 @@ def _losses(
     if settings.latent_noise:
         draws = []
         for step in steps:
-            left = max(0.0, 1.0 - step / settings.schedule.steps / _NOISE_ENDS)
-            strength = spread.deviation * _NOISE_SHARE * settings.latent_noise * left**2
+            left = noise_left(step, settings.schedule.steps)
+            strength = spread.deviation * _NOISE_SHARE * settings.latent_noise * left
             draws.append(torch.randn(1, code.shape[2], generator=_seeded(settings.seed, step + 1)) * strength)
         shaken = code + torch.stack(draws).to(code)
     noise = {n.removeprefix("noise "): v for n, v in values.items() if n.startswith("noise ")}
@@ -176,6 +176,11 @@ def _losses(
     if noise:
         total = total + settings.noise * noise_regularisation(list(noise.values()))
     return total
+
+
+def noise_left(step: int, steps: int) -> float:
+    """Share of the noise on codes that is left after `step` of `steps` steps: 1 falling to 0 at three quarters."""
+    return max(0.0, 1.0 - step / steps / _NOISE_ENDS) ** 2
 
 
 def _seeded(seed: int, step: int) -> torch.Generator:

@@ -175,7 +175,8 @@ def delta_regularisation(wplus: Tensor) -> Tensor:
 def noise_regularisation(maps: Sequence[Tensor]) -> Tensor:
     """Noise maps (N, 1, R, R) -> (N,): squared correlation with themselves shifted by a pixel, at every scale.
 
-    Karras et al. 2020 (StyleGAN2), appendix D: it keeps maps from holding the picture.
+    Karras et al. 2020 (StyleGAN2), appendix D: it keeps maps from holding the picture. Scales are plain averages of
+    the one before, as all official projectors have them; the paper brings each back to unit variance.
     """
     total = maps[0].new_zeros(len(maps[0]))
     for noise in maps:
@@ -184,7 +185,7 @@ def noise_regularisation(maps: Sequence[Tensor]) -> Tensor:
                 total = total + (noise * noise.roll(1, dims=axis)).mean(dim=(1, 2, 3)).square()
             if noise.shape[2] <= 8:
                 break
-            noise = F.avg_pool2d(noise, 2) * 2
+            noise = F.avg_pool2d(noise, 2)
     return total
 
 

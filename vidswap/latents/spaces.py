@@ -104,6 +104,12 @@ def mixed(first: Tensor, second: Tensor, rows: Sequence[int] | slice) -> Tensor:
     return made
 
 
+def towards(code: Tensor, other: Tensor, distance: float) -> Tensor:
+    """W+ `code` (N, L, D) moved by `distance` towards `other`; distances are those of all rows together."""
+    direction = other - code
+    return code + distance * direction / direction.norm(dim=(1, 2), keepdim=True)
+
+
 @dataclass(frozen=True)
 class StyleSpace:
     """S: the names of the modulated layers in order, and the width of each one's style."""

@@ -96,8 +96,7 @@ class TuningTask:
     @torch.no_grad()
     def _nearby(self, pivot: Tensor, z: Tensor) -> Tensor:
         w = spaces.truncated(spaces.to_w(self._base, z), self._mean, _NEARBY_PSI)
-        direction = spaces.broadcast(self._base, w) - pivot
-        return pivot + self._options.distance * direction / direction.norm()
+        return spaces.towards(pivot, spaces.broadcast(self._base, w), self._options.distance)
 
 
 def _without_noise(synthesis: nn.Module, wplus: Tensor) -> Tensor:
