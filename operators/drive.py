@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from vidswap.nets.facevid2vid import FaceVid2Vid, Source
+    from vidswap.nets.gpen import GPEN
+    from vidswap.nets.rrdbnet import RRDBNet
 
 PORTRAIT_SIDE = 512
 
@@ -51,6 +53,11 @@ class GenerateDrivenOptions(LearnedOptions):
         "auto", description="auto: facevid2vid where it is installed, else none; or a name, a file, none (by landmarks)"
     )
     size: int = Field(512, ge=64, le=1024, description="px a side of a face driven by landmarks; FaceVid2Vid's has 256")
+    enhance: str = Field(
+        "none",
+        description="what sharpens the driven face: gpen-512, realesrnet-x4, a file of such a network, auto (gpen-512 "
+        "where it is installed) or none",
+    )
 
     @field_validator("precision")
     @classmethod
@@ -64,7 +71,7 @@ class GenerateDriven(Learned[GenerateDrivenOptions]):
     """The first portrait of each person in pose and expression of the target's face, aligned as FFHQ.
 
     By FaceVid2Vid, whose view of each portrait is worked out once, or without its weights by landmarks
-    (`vidswap.faces.driving`).
+    (`vidswap.faces.driving`). With `enhance` a restorer has the last word, as in E4S' own program.
     """
 
     kind = "generate"
@@ -75,9 +82,23 @@ class GenerateDriven(Learned[GenerateDrivenOptions]):
     Options = GenerateDrivenOptions
 
     def files(self) -> list[Path]:
-        """The file of the weights, where there are any."""
+        """The files of the weights, where there are any."""
         named = named_or_installed(self.options.weights, "facevid2vid")
-        return [] if named is None else weights_files(named)
+        enhancing = named_or_installed(self.options.enhance, "gpen-512")
+        return [path for weights in (named, enhancing) if weights is not None for path in weights_files(weights)]
+
+    def ready(self, device: str | None, sizes: dict[str, tuple[int, ...]]) -> None:
+        """Load the weights and look for the device. Raises InputError."""
+        super().ready(device, sizes)
+        self._restorer_net()
+
+    def _restorer_net(self) -> GPEN | RRDBNet | None:
+        enhancing = named_or_installed(self.options.enhance, "gpen-512")
+        if enhancing is None:
+            return None
+        from vidswap.latents.restorers import load_restorer
+
+        return load_restorer(enhancing)
 
     def load(self) -> FaceVid2Vid | None:
         """The networks, None where the portrait is driven by landmarks. Raises InputError."""
@@ -100,9 +121,12 @@ class GenerateDriven(Learned[GenerateDrivenOptions]):
         """Look at the portraits."""
         import torch
 
+        from vidswap.latents.restorers import Restorer
         from vidswap.nets.devices import InBatches
 
         self._net = loaded
+        restoring = self._restorer_net()
+        self._restorer = None if restoring is None else Restorer(restoring, device, self.options.batch)
         if loaded is None:
             if self.options.weights == "auto":
                 self.told.append(
@@ -126,11 +150,24 @@ class GenerateDriven(Learned[GenerateDrivenOptions]):
         becomes = people_of(batch, len(self._portraits))
         if self._net is None:
             made = [self._warped(*row) for row in zip(batch["picture"], batch["landmarks"], becomes, strict=True)]
-            points = np.stack([placed for _, placed in made])
-            return batch.with_columns(driven=object_column(image for image, _ in made), driven_landmarks=points)
-        images = self._animated(list(batch["crop"]), becomes)
-        nowhere = np.full((len(batch), topology.POINTS, 2), np.nan, np.float32)
-        return batch.with_columns(driven=object_column(images), driven_landmarks=nowhere)
+            images, points = [image for image, _ in made], np.stack([placed for _, placed in made])
+        else:
+            images = self._animated(list(batch["crop"]), becomes)
+            points = np.full((len(batch), topology.POINTS, 2), np.nan, np.float32)
+        if self._restorer is not None:
+            images, points = self._enhanced(images, points)
+        return batch.with_columns(driven=object_column(images), driven_landmarks=points)
+
+    def _enhanced(self, images: list[np.ndarray], points: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """Images in the restorer's size, and the landmarks (N, 478, 2) there."""
+        from vidswap.nets.devices import threads
+
+        assert self._restorer is not None
+        with threads(self._threads):
+            made = self._restorer(images)
+        self.told += self._restorer.take_warnings()
+        scale = np.array([len(after) / len(before) for after, before in zip(made, images, strict=True)])[:, None, None]
+        return made, ((points + 0.5) * scale - 0.5).astype(np.float32)
 
     def _warped(self, picture: Any, landmarks: np.ndarray, person: int) -> tuple[np.ndarray, np.ndarray]:
         mouth = mouth_of(picture, landmarks)

@@ -44,6 +44,13 @@ class InvertE4SOptions(E4SOptions):
 E4ST = TypeVar("E4ST", bound=E4SOptions)
 
 
+_SHAPE = "e4s"  # among what stages hold against each other: side of the pictures, and K
+
+
+def _shape(net: RGI) -> tuple[int, int]:
+    return net.config.generator.resolution, net.config.rows
+
+
 class _E4S(Learned[E4ST]):
     """What stages with E4S's networks have in common."""
 
@@ -73,7 +80,7 @@ class InvertE4S(_E4S[InvertE4SOptions]):
         """Say of which shape the vectors will be."""
         from vidswap.latents.region_networks import vector_shape
 
-        sizes["vectors"] = vector_shape(loaded)
+        sizes["vectors"], sizes[_SHAPE] = vector_shape(loaded), _shape(loaded)
 
     def start(self, loaded: RGI, device: torch.device) -> None:
         """Bring the encoder to the device."""
@@ -118,6 +125,12 @@ class GenerateE4S(_E4S[E4SOptions]):
             raise InputError(
                 f"generate: {self.options.weights} takes vectors of {own}, but those of invert are {sizes['vectors']}; "
                 "give both stages the same weights"
+            )
+        (size, rows), (their_size, their_rows) = _shape(loaded), sizes.get(_SHAPE, _shape(loaded))
+        if (size, rows) != (their_size, their_rows):
+            raise InputError(
+                f"generate: {self.options.weights} is E4S of {size} px with K = {rows}, but that of invert has "
+                f"{their_size} px and K = {their_rows}; give both stages the same weights"
             )
 
     def start(self, loaded: RGI, device: torch.device) -> None:

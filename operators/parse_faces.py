@@ -209,6 +209,7 @@ class ParseFiles(Operator[ParseFilesOptions]):
         """Read the map that is for all frames; find those of single ones. Raises InputError."""
         self._always: np.ndarray | None = None
         self._found: dict[int, Path] = {}
+        self._first = 0 if setting.video is None else setting.video.first
         path = self.options.path
         if path is None or setting.video is None:
             return
@@ -219,11 +220,14 @@ class ParseFiles(Operator[ParseFilesOptions]):
             self._always = self._read(path)
 
     def _check(self, video: VideoIndex) -> None:
+        """Frames are counted from the beginning of the file, whatever part of it is asked for."""
+        count = (video.whole or video).frame_count
         for frame, path in sorted(self._found.items()):
-            if frame >= video.frame_count:
-                raise InputError(
-                    f"{path}: is a label map for frame {frame}, but there are frames 0..{video.frame_count - 1} alone"
-                )
+            if frame >= count:
+                raise InputError(f"{path}: is a label map for frame {frame}, but there are frames 0..{count - 1} alone")
+        first, last = video.first, video.first + video.frame_count - 1
+        if not any(first <= frame <= last for frame in self._found):
+            raise InputError(f"{self.options.path}: holds no label map for frames {first}..{last}, which are asked for")
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds driven_regions: the drawn map where there is one, else the row's own regions."""
@@ -231,8 +235,9 @@ class ParseFiles(Operator[ParseFilesOptions]):
         return batch.with_columns(driven_regions=object_column(made))
 
     def _of(self, frame: int, own: np.ndarray) -> np.ndarray:
-        if frame in self._found:
-            return label_maps.resized(self._read(self._found[frame]), len(own))
+        path = self._found.get(self._first + frame)
+        if path is not None:
+            return label_maps.resized(self._read(path), len(own))
         return own if self._always is None else label_maps.resized(self._always, len(own))
 
     def _read(self, path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import functools
 import torch
 
 from vidswap.latents.generators import RandomWeights, random_generator
-from vidswap.nets import encoders, landmark_mapper, stylegan2_keys, stylemask
+from vidswap.nets import encoders, gpen, landmark_mapper, rrdbnet, stylegan2_keys, stylemask
 from vidswap.nets.layers import seeded
 
 WIDTHS = (16, 16, 16, 16, 32)
@@ -80,4 +80,18 @@ def mapper_file(path, rows=16, seed=6):
     """A narrow landmark mapper."""
     config = landmark_mapper.Config((4, 8, 8, 16), 145, 32, rows)
     torch.save(seeded(lambda: landmark_mapper.LandmarkMapper(config), seed).state_dict(), path)
+    return path
+
+
+def write_gpen(path, seed=7):
+    """A narrow GPEN of 32 px, as it is released."""
+    config = gpen.Config((8, 8, 6, 4), style=8, mapping_layers=2)
+    torch.save(seeded(lambda: gpen.GPEN(config), seed).state_dict(), path)
+    return path
+
+
+def write_realesrnet(path, seed=8):
+    """A narrow RealESRNet, as it is released."""
+    net = seeded(lambda: rrdbnet.RRDBNet(rrdbnet.Config(6, 1, 4)), seed)
+    torch.save({"params_ema": net.state_dict()}, path)
     return path

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from learned_files import write_gpen, write_realesrnet
 from mesh_faces import face_row
 from vidswap.operators.drive import GenerateDriven, InvertHead
 from vidswap.operators.parse_faces import ParseBiSeNet
@@ -11,7 +12,7 @@ from vidswap.faces.regions import SKIN
 from vidswap.graph import Batch
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Setting
-from vidswap.nets import facevid2vid
+from vidswap.nets import bisenet, facevid2vid
 from vidswap.nets import facevid2vid_generator as rendering
 from vidswap.nets.layers import seeded
 
@@ -116,3 +117,26 @@ def test_what_is_no_driver_is_one_line(tmp_path):
     torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match="other.pth"):
         GenerateDriven(GenerateDriven.Options(weights=str(tmp_path / "other.pth"))).ready("cpu", {})
+
+
+def test_a_restorer_has_the_last_word_and_landmarks_follow(rows, source, tmp_path):
+    plain = driver({"source": source}, weights="none", size=128)(rows)
+    for path, side in ((write_gpen(tmp_path / "gpen.pth"), 32), (write_realesrnet(tmp_path / "sr.pth"), 512)):
+        stage = driver({"source": source}, weights="none", size=128, enhance=str(path))
+        stage.ready("cpu", {})
+        assert stage.files() == [path]
+        found = stage(rows)
+        assert [image.shape for image in found["driven"]] == [(side, side, 3)] * 3
+        scale = side / 128
+        expected = (plain["driven_landmarks"] + 0.5) * scale - 0.5
+        assert np.allclose(found["driven_landmarks"], expected, atol=1e-3)
+        again = stage(rows.take(slice(1, 2)))["driven"][0]
+        assert np.array_equal(again, found["driven"][1])
+
+
+def test_what_does_not_restore_is_one_line_before_any_work(tmp_path):
+    with pytest.raises(InputError, match="weights gpen-512 are not installed"):
+        GenerateDriven(GenerateDriven.Options(enhance="gpen-512")).ready("cpu", {})
+    torch.save(bisenet.BiSeNet().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: holds BiSeNet face parser, neither a GPEN nor an RRDBNet"):
+        GenerateDriven(GenerateDriven.Options(enhance=str(tmp_path / "other.pth"))).ready("cpu", {})

@@ -18,15 +18,15 @@ from vidswap.graph import Batch, object_column
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Setting
 from vidswap.latents import region_networks, regions
-from vidswap.nets import bisenet
+from vidswap.nets import bisenet, stylegan2
 from vidswap.nets.layers import seeded
 
 
 class Video:
     """What stages ask of a target."""
 
-    def __init__(self, frames=30):
-        self.frame_count = frames
+    def __init__(self, frames=30, first=0, whole=None):
+        self.frame_count, self.first, self.whole = frames, first, whole
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +286,16 @@ def test_maps_for_frames_that_are_not_there_are_one_line(tmp_path):
         stage.setup(Setting(video=Video(30)))
 
 
+def test_maps_are_numbered_by_the_frames_of_the_file_whatever_part_is_asked_for(target, tmp_path):
+    drawn(tmp_path / "000012.png", np.full((512, 512), 17, np.uint8))
+    part = Video(3, first=11, whole=Video(30))
+    rows = made(ParseFiles(ParseFiles.Options(path=tmp_path, order="bisenet")), target, video=part)
+    assert [bool((one == HAIR).all()) for one in rows["driven_regions"]] == [False, True, False]
+    stage = ParseFiles(ParseFiles.Options(path=tmp_path))
+    with pytest.raises(InputError, match=r"no label map for frames 15\.\.17, which are asked for"):
+        stage.setup(Setting(video=Video(3, first=15, whole=Video(30))))
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [((), "holds no label maps named by frame"), (("1.png", "01.png"), "are both for frame 1")],
@@ -311,6 +321,16 @@ def test_networks_that_do_not_fit_each_other_are_one_line(weights, tmp_path):
     GenerateE4S(GenerateE4S.Options(weights=weights)).ready("cpu", dict(sizes))
     with pytest.raises(InputError, match="give both stages the same weights"):
         GenerateE4S(GenerateE4S.Options(weights="random:64")).ready("cpu", dict(sizes))
+
+
+def test_checkpoints_of_another_resolution_or_k_do_not_go_together(weights, tmp_path):
+    sizes = {}
+    InvertE4S(InvertE4S.Options(weights=weights)).ready("cpu", sizes)
+    large = stylegan2.Config((*GENERATOR.channels, 8), w_dim=16, z_dim=16, mapping_layers=2)
+    others = write_tiny(tmp_path / "k.pt", rows=5), write_tiny(tmp_path / "large.pt", generator=large)
+    for other, told in zip(others, ("64 px with K = 5, .* 64 px and K = 7", "128 px with K = 7"), strict=True):
+        with pytest.raises(InputError, match=told):
+            GenerateE4S(GenerateE4S.Options(weights=str(other))).ready("cpu", dict(sizes))
 
 
 @pytest.mark.parametrize("rows", [5, 9])

@@ -26,6 +26,8 @@ MANIFESTS = {
     "encoders/manifest_arcface_ir_se50": ("ir-se50", None, {}),
     "encoders/manifest_e4e_latent_discriminator": ("latent-discriminator", None, {"layers": 4}),
     "encoders/manifest_gfpgan_v1_clean": ("gfpgan", None, {"resolution": 512}),
+    "encoders/manifest_gpen_512": ("gpen", None, {"resolution": 512, "mapping_layers": 8}),
+    "e4s/manifest_realesrnet_x4": ("rrdbnet", None, {"width": 32, "blocks": 23, "growth": 32}),
     "encoders/manifest_lpips_alex": ("alexnet", None, {}),
     "encoders/manifest_lpips_vgg": ("vgg16", None, {}),
     "e4s/manifest_e4s_net_1024": ("e4s", None, {"regions": 12, "rows": 13}),
@@ -89,6 +91,8 @@ def sample(name, layout=None):
             "unet": [16, 16, 8], "decoder": [16, 16, 8], "style_dim": 8, "mapping_layers": 2, "different_w": True,
             "half": True,
         },
+        "gpen": {"channels": [8, 8, 6], "style_dim": 8, "mapping_layers": 2},
+        "rrdbnet": {"width": 6, "blocks": 2, "growth": 4},
         "lpips-linear": {"trunk": "vgg"},
         "latent-discriminator": {"layers": 3, "width": 8},
     }  # fmt: skip
@@ -177,6 +181,8 @@ OFFICIAL = {
     "facevid2vid": [
         (f"{part}.", f"e4s/manifest_facevid2vid_{part}") for part in ("kp_detector", "he_estimator", "generator")
     ],
+    "gpen-512": [("", "encoders/manifest_gpen_512")],
+    "realesrnet-x4": [("", "e4s/manifest_realesrnet_x4")],
     "gfpgan-1.4": [("", "encoders/manifest_gfpgan_v1_clean")],
 }  # fmt: skip
 
@@ -201,6 +207,7 @@ def test_the_tiny_networks_of_the_fixtures_are_told(shared):
     for path, prefix, network in (
         ("e4s/golden_tiny_net", "weights.", "e4s"),
         ("encoders/gfpgan_small", "w.", "gfpgan"),
+        ("encoders/gpen_small", "w.", "gpen"),
         ("stylegan/rosinality_sg2_64", "g_ema.", "stylegan2"),
         ("stylegan/nvlabs_sg3r_64", "G_ema.", "stylegan3"),
     ):

@@ -45,7 +45,7 @@ def config_of(state: Mapping[str, Tensor]) -> Config:
     return Config((state["final_conv.0.weight"].shape[0], *reversed(widths)))
 
 
-class _Convolution(nn.Module):
+class Convolution(nn.Module):
     """Convolution of equalised rate, without bias."""
 
     def __init__(self, inward: int, outward: int, kernel: int, stride: int = 1) -> None:
@@ -59,7 +59,7 @@ class _Convolution(nn.Module):
         return F.conv2d(x, self.weight * self._scale, stride=self._stride, padding=padding)
 
 
-class _Blur(nn.Module):
+class Blur(nn.Module):
     """The 4x4 filter, padded for a convolution of stride 2."""
 
     kernel: Tensor
@@ -74,7 +74,9 @@ class _Blur(nn.Module):
         return upfirdn(x, self.kernel, padding=(self._padding,) * 4)
 
 
-class _Activation(nn.Module):
+class Activation(nn.Module):
+    """Bias (C,) and leaky ReLU."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(width))
@@ -89,9 +91,9 @@ class _Block(nn.Module):
 
     def __init__(self, inward: int, outward: int) -> None:
         super().__init__()
-        self.conv1 = nn.Sequential(_Convolution(inward, inward, 3), _Activation(inward))
-        self.conv2 = nn.Sequential(_Blur(2), _Convolution(inward, outward, 3, 2), _Activation(outward))
-        self.skip = nn.Sequential(_Blur(1), _Convolution(inward, outward, 1, 2))
+        self.conv1 = nn.Sequential(Convolution(inward, inward, 3), Activation(inward))
+        self.conv2 = nn.Sequential(Blur(2), Convolution(inward, outward, 3, 2), Activation(outward))
+        self.skip = nn.Sequential(Blur(1), Convolution(inward, outward, 1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, I, r, r) -> (N, O, r / 2, r / 2)."""
@@ -105,11 +107,11 @@ class Discriminator(nn.Module):
         super().__init__()
         self.config = config
         widths = config.channels[::-1]
-        first: nn.Module = nn.Sequential(_Convolution(3, widths[0], 1), _Activation(widths[0]))
+        first: nn.Module = nn.Sequential(Convolution(3, widths[0], 1), Activation(widths[0]))
         blocks = [_Block(inward, outward) for inward, outward in pairwise(widths)]
         self.convs = nn.Sequential(first, *blocks)
         last = widths[-1]
-        self.final_conv = nn.Sequential(_Convolution(last + 1, last, 3), _Activation(last))
+        self.final_conv = nn.Sequential(Convolution(last + 1, last, 3), Activation(last))
         self.final_linear = nn.Sequential(FullyConnected(last * 16, last, activate=True), FullyConnected(last, 1))
 
     def forward(self, images: Tensor) -> Tensor:

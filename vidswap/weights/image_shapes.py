@@ -1,4 +1,4 @@
-"""Names and shapes of the parser's, restorer's and perceptual metric's tensors: BiSeNet, GFPGAN, LPIPS and its trunks.
+"""Names and shapes of the tensors of parser, restorers and perceptual metric: BiSeNet, GFPGAN, GPEN, RRDBNet, LPIPS.
 
 As in `vidswap.weights.shapes`: a function from a configuration to all shapes, and one that reads the configuration.
 """
@@ -129,6 +129,81 @@ def gfpgan_config(shapes: Mapping[str, Shape]) -> Config:
         "mapping_layers": len(indices(shapes, r"stylegan_decoder\.style_mlp\.(\d+)\.weight")),
         "different_w": dim(shapes, "final_linear.weight", 0) != style,
         "half": dim(shapes, "condition_scale.0.2.weight", 0) == dim(shapes, "condition_scale.0.2.weight", 1),
+    }
+
+
+def gpen(config: Config) -> Shapes:
+    """GPEN: encoder, mapping, a generator that reads twice its width. config: channels at 4, 8, ... px, style_dim."""
+    widths, style = config["channels"], config["style_dim"]
+    made: Shapes = {}
+    for level, width in enumerate(reversed(widths)):
+        if level:
+            made[f"ecd{level}.0.0.kernel"] = (4, 4)
+        at = f"ecd{level}.0.{1 if level else 0}"
+        made |= convolution(at, widths[-level] if level else 3, width, 3 if level else 1, has_bias=False)
+        made[f"ecd{level}.0.{2 if level else 1}.bias"] = (width,)
+    made |= linear("final_linear.0", 16 * (widths[0] if widths else 0), style)
+    return made | under("generator.", _gpen_generator(widths, style, config["mapping_layers"]))
+
+
+def _gpen_generator(widths: list[int], style: int, mapping_layers: int) -> Shapes:
+    made: Shapes = {}
+    for i in range(mapping_layers):
+        made |= linear(f"style.{i + 1}", style, style)
+
+    def layer(name: str, inputs: int, outputs: int, *, is_up: bool = False) -> None:
+        made[f"{name}.conv.weight"] = (1, outputs, inputs, 3, 3)
+        if is_up:
+            made[f"{name}.conv.blur.kernel"] = (4, 4)
+        made.update(linear(f"{name}.conv.modulation", style, inputs))
+        made.update({f"{name}.noise.weight": (1,), f"{name}.activate.bias": (2 * outputs,)})
+
+    for level, width in enumerate(widths):
+        rgb = f"to_rgbs.{level - 1}" if level else "to_rgb1"
+        if level:
+            layer(f"convs.{2 * level - 2}", 2 * widths[level - 1], width, is_up=True)
+            layer(f"convs.{2 * level - 1}", 2 * width, width)
+            made[f"{rgb}.upsample.kernel"] = (4, 4)
+        else:
+            made["input.input"] = (1, width, 4, 4)
+            layer("conv1", width, width)
+        made |= {f"{rgb}.bias": (1, 3, 1, 1), f"{rgb}.conv.weight": (1, 3, 2 * width, 1, 1)}
+        made |= linear(f"{rgb}.conv.modulation", style, 2 * width)
+    return made
+
+
+def gpen_config(shapes: Mapping[str, Shape]) -> Config:
+    """The configuration of a GPEN."""
+    levels = [i for i in indices(shapes, r"ecd(\d+)\.0\.1\.weight") if 0 < i < 12]
+    widths = [dim(shapes, "ecd0.0.0.weight", 0)] + [dim(shapes, f"ecd{i}.0.1.weight", 0) for i in levels]
+    return {
+        "resolution": 4 << len(levels),
+        "channels": widths[::-1],
+        "style_dim": dim(shapes, "final_linear.0.weight", 0),
+        "mapping_layers": len(indices(shapes, r"generator\.style\.(\d+)\.weight")),
+    }
+
+
+def rrdbnet(config: Config) -> Shapes:
+    """ESRGAN's RRDBNet, four times as large. config: width, blocks, growth."""
+    width, growth = config["width"], config["growth"]
+    made = convolution("conv_first", 3, width)
+    for block in range(config["blocks"]):
+        for part in (1, 2, 3):
+            for i in range(1, 6):
+                name = f"body.{block}.rdb{part}.conv{i}"
+                made |= convolution(name, width + (i - 1) * growth, growth if i < 5 else width)
+    for name in ("conv_body", "conv_up1", "conv_up2", "conv_hr"):
+        made |= convolution(name, width, width)
+    return made | convolution("conv_last", width, 3)
+
+
+def rrdbnet_config(shapes: Mapping[str, Shape]) -> Config:
+    """The configuration of an RRDBNet."""
+    return {
+        "width": dim(shapes, "conv_first.weight", 0),
+        "blocks": len(indices(shapes, r"body\.(\d+)\.rdb1\.conv1\.weight")),
+        "growth": dim(shapes, "body.0.rdb1.conv1.weight", 0),
     }
 
 

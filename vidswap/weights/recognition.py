@@ -152,6 +152,14 @@ NETWORKS = (
         images.gfpgan,
         images.gfpgan_config,
     ),
+    Network("gpen", "GPEN restorer", ("ecd0.0.0.weight", "generator.input.input"), images.gpen, images.gpen_config),
+    Network(
+        "rrdbnet",
+        "RRDBNet (RealESRNet, RealESRGAN x4)",
+        ("conv_first.weight", "body.0.rdb1.conv1.weight"),
+        images.rrdbnet,
+        images.rrdbnet_config,
+    ),
     Network(
         "lpips-linear", "LPIPS linear layers", ("lin0.model.1.weight",), images.lpips_linear, images.lpips_linear_config
     ),
