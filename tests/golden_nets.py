@@ -32,24 +32,37 @@ def shapes_of(manifest):
     return {name: torch.empty(told["shape"], device="meta") for name, told in manifest.items()}
 
 
-def filled(manifest, kept):
-    """Synthetic weights by the fixtures' recipe; `kept(name)` gives tensors that their constructors compute."""
+def filled(manifest, kept, known=None):
+    """Synthetic weights by the fixtures' recipe; `kept(name)` gives tensors that their constructors compute.
+
+    known: a dict that lives as long as its caller likes, for networks that have tensors in common: their numbers
+    depend on name, shape and rule alone, and are drawn once.
+    """
     state = {}
     for name, told in manifest.items():
-        fill = told["fill"]
-        random = np.random.RandomState(zlib.crc32(name.encode()))
-        scale, shift = fill.get("scale", 1.0), fill.get("shift", 0.0)
-        if fill["kind"] == "normal":
-            value = shift + scale * random.standard_normal(told["shape"])
-        elif fill["kind"] == "uniform":
-            value = shift + scale * random.random_sample(told["shape"])
-        elif fill["kind"] == "const":
-            value = np.full(told["shape"], shift)
-        else:
+        key = name, str(told)
+        if told["fill"]["kind"] not in ("normal", "uniform", "const"):
             state[name] = kept(name)
-            continue
-        state[name] = torch.from_numpy(np.asarray(value, np.float32))
+        elif known is None:
+            state[name] = _drawn(name, told)
+        else:
+            if key not in known:
+                known[key] = _drawn(name, told)
+            state[name] = known[key]
     return state
+
+
+def _drawn(name, told):
+    fill = told["fill"]
+    random = np.random.RandomState(zlib.crc32(name.encode()))
+    if fill["kind"] == "const":
+        value = np.zeros(told["shape"])
+    else:
+        draw = random.standard_normal if fill["kind"] == "normal" else random.random_sample
+        value = np.asarray(draw(told["shape"]))
+        value *= fill.get("scale", 1.0)
+    value += fill.get("shift", 0.0)
+    return torch.from_numpy(value.astype(np.float32))
 
 
 def largest_gap(ours, theirs):

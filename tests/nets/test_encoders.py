@@ -113,15 +113,27 @@ def test_small_blocks_give_the_published_values(shared):
     assert largest_gap(net(golden["equal_linear.lr001_lrelu.in"]), golden["equal_linear.lr001_lrelu.out"]) <= 2e-5
 
 
-def model(shared, name, net, config):
-    manifest = manifest_of(shared / f"fixtures/encoders/manifest_{name}.json")
-    return assembled(lambda: net(config) if config else net(), filled(manifest, kept))
+@pytest.fixture(scope="module")
+def known():
+    """Weights that the encoders have in common: nearly all are pSp's."""
+    return {}
 
 
-def test_psp_and_e4e_give_the_published_codes(shared):
+@pytest.fixture
+def model(shared, known):
+    """Makes the full-size network of a manifest, with its synthetic weights."""
+
+    def made(name, net, config):
+        manifest = manifest_of(shared / f"fixtures/encoders/manifest_{name}.json")
+        return assembled(lambda: net(config) if config else net(), filled(manifest, kept, known))
+
+    return made
+
+
+def test_psp_and_e4e_give_the_published_codes(shared, model):
     folder = shared / "fixtures/encoders"
     psp, e4e = tensors_of(folder / "psp_filled.safetensors"), tensors_of(folder / "e4e_filled.safetensors")
-    net = model(shared, "psp_gradual_style_encoder", *FAMILIES["psp_gradual_style_encoder"])
+    net = model("psp_gradual_style_encoder", *FAMILIES["psp_gradual_style_encoder"])
     assert largest_gap(net(psp["in.x"]), psp["out.psp_gradual"]) <= 2e-5
     x = net.input_layer(psp["in.x"])
     for i, unit in enumerate(net.body):
@@ -138,35 +150,35 @@ def test_psp_and_e4e_give_the_published_codes(shared):
     assert largest_gap(net(e4e["in.x"]), e4e["out.e4e.stage18"]) <= 2e-5
 
 
-def test_the_embedder_and_plain_heads_give_the_published_codes(shared):
+def test_the_embedder_and_plain_heads_give_the_published_codes(shared, model):
     golden = tensors_of(shared / "fixtures/encoders/psp_filled.safetensors")
-    net = model(shared, "arcface_ir_se50", ir_se50.ArcFace, None)
+    net = model("arcface_ir_se50", ir_se50.ArcFace, None)
     assert largest_gap(ir_se50.identity_crop(golden["in.x"]), golden["in.x112"]) <= 1e-6
     assert largest_gap(net(golden["in.x112"]), golden["out.arcface"]) <= 2e-5
     for name in ("w", "wplus"):
-        net = model(shared, f"psp_backbone_into_{name}", *FAMILIES[f"psp_backbone_into_{name}"])
+        net = model(f"psp_backbone_into_{name}", *FAMILIES[f"psp_backbone_into_{name}"])
         assert largest_gap(net(golden["in.x"]), golden[f"out.psp_into_{name}"]) <= 2e-5
 
 
-def test_restyle_gives_the_published_residuals(shared):
+def test_restyle_gives_the_published_residuals(shared, model):
     folder = shared / "fixtures/encoders"
     golden = tensors_of(folder / "restyle_filled.safetensors")
-    net = model(shared, "restyle_backbone_encoder", *FAMILIES["restyle_backbone_encoder"])
+    net = model("restyle_backbone_encoder", *FAMILIES["restyle_backbone_encoder"])
     assert largest_gap(net(golden["in.x6"]), golden["out.restyle_psp"]) <= 2e-5
     net = assembled(lambda: encoders.ProgressiveEncoder(encoders.Config("backbone", 18, 6)), net.state_dict())
     assert largest_gap(net(golden["in.x6"], stage=4), golden["out.restyle_e4e.stage4"]) <= 2e-5
     assert largest_gap(net(golden["in.x6"]), golden["out.restyle_e4e.stage18"]) <= 2e-5
 
 
-def test_restyle_for_stylegan3_gives_the_published_residuals(shared):
+def test_restyle_for_stylegan3_gives_the_published_residuals(shared, model):
     golden = tensors_of(shared / "fixtures/encoders/restyle3_filled.safetensors")
-    net = model(shared, "restyle3_progressive_encoder", *FAMILIES["restyle3_progressive_encoder"])
+    net = model("restyle3_progressive_encoder", *FAMILIES["restyle3_progressive_encoder"])
     assert largest_gap(net(golden["in.x6"]), golden["out.restyle3_e4e"]) <= 2e-5
 
 
-def test_restyle_on_resnet_gives_the_published_residuals(shared):
+def test_restyle_on_resnet_gives_the_published_residuals(shared, model):
     golden = tensors_of(shared / "fixtures/encoders/restyle_filled.safetensors")
-    net = model(shared, "restyle_resnet34_encoder", *FAMILIES["restyle_resnet34_encoder"])
+    net = model("restyle_resnet34_encoder", *FAMILIES["restyle_resnet34_encoder"])
     assert largest_gap(net(golden["in.x6"]), golden["out.restyle_resnet34"]) <= 2e-5
     assert largest_gap(net(golden["in.x6"], rows=2), golden["out.restyle_resnet34"][:, :2]) <= 2e-5
 
