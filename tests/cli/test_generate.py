@@ -165,6 +165,28 @@ def test_noise_is_the_weights_own_or_none_or_drawn_from_a_seed(vidswap, files, t
     assert len({image.tobytes() for image in (const, none, one, two)}) == 4
 
 
+def test_pictures_of_stylegan3_are_moved_and_turned(vidswap, files, tmp_path):
+    views = {
+        "plain": (),
+        "moved": ("--translate", "0.25,-0.125"),
+        "turned": ("--rotate", "90"),
+        "back": ("--rotate", "360", "--translate", "0,0"),
+    }
+    for name, more in views.items():
+        given = ("random:64", "--family", "stylegan3-r", "-s", "2", "-o", tmp_path / f"{name}.png", *more)
+        assert vidswap("generate", "images", *given)[0] == 0
+    plain, moved, turned, back = (picture(tmp_path / f"{name}.png").astype(float) for name in views)
+    near = plain.std() / 4
+    # 16 px to the right and 8 px up, away from the borders.
+    assert np.abs(moved[8:40, 32:56] - plain[16:48, 16:40]).mean() < near < np.abs(moved - plain).mean()
+    # Counter-clockwise; of R alone, whose features know no direction.
+    inner = slice(12, 52)
+    assert np.abs(turned[inner, inner] - np.rot90(plain)[inner, inner]).mean() < near < np.abs(turned - plain).mean()
+    assert np.abs(back - plain).max() <= 1
+    told = json.loads(Image.open(tmp_path / "moved.png").text["vidswap"])
+    assert told["translate"] == [0.25, -0.125] and told["rotate"] == 0
+
+
 def test_random_weights_are_used_and_said_so(vidswap, tmp_path):
     code, out, err = vidswap(
         "generate", "images", "random:32", "--family", "stylegan3-r", "-o", tmp_path / "o.png", "-s", "0-3"
@@ -231,6 +253,9 @@ REFUSED = {
     "layers beyond": (("mix", SG2, "--layers", "6-8"), "has rows 0 to 7, not 8"),
     "a noise that is none": (("images", SG2, "--noise", "loud"), "none of const, none, random"),
     "noise for 3": (("images", SG3, "--noise", "random"), "StyleGAN3 has no noise"),
+    "half a place": (("images", SG3, "--translate", "0.5"), "write X,Y"),
+    "a place that is none": (("walk", SG3, "-o", "o.mp4", "--translate", "left,0"), "write numbers"),
+    "a turned 2": (("images", SG2, "--rotate", "5"), "by StyleGAN3 alone"),
     "no cuda": (("images", SG2, "--device", "cuda"), "sees no CUDA device here"),
     "another family": (("images", SG3, "--family", "stylegan2"), "holds StyleGAN3"),
     "a film for pictures": (("images", SG2, "-o", "o.mp4"), "pictures go to a folder"),

@@ -43,6 +43,12 @@ Family = Annotated[
 Noise = Annotated[
     str, typer.Option("--noise", help="const (the weights' own), none, or random:SEED; StyleGAN2 alone has any.")
 ]
+Translate = Annotated[
+    str, typer.Option("--translate", help="StyleGAN3: move the picture right and down by X,Y of its width.")
+]
+Rotate = Annotated[
+    float, typer.Option("--rotate", min=-360, max=360, help="StyleGAN3: turn it counter-clockwise by degrees.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 ...")]
 PrecisionOption = Annotated[
     Literal["fp32", "fp16", "bf16"], typer.Option("--precision", help="Half is held against fp32 on load.")
@@ -65,6 +71,8 @@ def images(
     cell: Cell = None,
     family: Family = None,
     noise: Noise = "const",
+    translate: Translate = "0,0",
+    rotate: Rotate = 0.0,
     device: Device = "auto",
     precision: PrecisionOption = "fp32",
     batch: BatchSize = 8,
@@ -78,6 +86,7 @@ def images(
     from .numbers import numbers, shares
 
     set_voice(as_json, quiet)
+    moved = _shift(translate)
     chosen = _seeds(seeds, "--seeds")
     psis = shares(psi, "--psi", low=-4, high=4)
     cutoffs: list[int | None] = [None]
@@ -87,7 +96,7 @@ def images(
     is_one = _check_output(output, overwrite)
     many = len(chosen) * len(sweep)
     _check_count(many, grid or (is_one and many > 1))
-    studio = Studio(generating.How(weights, family, noise, device, precision, batch))
+    studio = Studio(generating.How(weights, family, noise, device, precision, batch, moved, rotate))
     for _, rows in sweep:
         studio.check_cutoff(rows)
     shots = [
@@ -127,6 +136,8 @@ def mix(
     cell: Cell = None,
     family: Family = None,
     noise: Noise = "const",
+    translate: Translate = "0,0",
+    rotate: Rotate = 0.0,
     device: Device = "auto",
     precision: PrecisionOption = "fp32",
     batch: BatchSize = 8,
@@ -142,11 +153,12 @@ def mix(
     from .numbers import numbers
 
     set_voice(as_json, quiet)
+    moved = _shift(translate)
     left, top = _seeds(rows, "--rows"), _seeds(columns, "--cols")
     taken = None if layers is None else numbers(layers, "--layers", most=64, example="0-6")
     _check_output(output, overwrite)
     _check_count((len(left) + 1) * (len(top) + 1), True)
-    studio = Studio(generating.How(weights, family, noise, device, precision, batch))
+    studio = Studio(generating.How(weights, family, noise, device, precision, batch, moved, rotate))
     studio.check_cutoff(cutoff)
     taken = list(range(min(7, studio.rows))) if taken is None else taken
     beyond = [layer for layer in taken if layer >= studio.rows]
@@ -180,6 +192,8 @@ def walk(
     cutoff: OneCutoff = None,
     family: Family = None,
     noise: Noise = "const",
+    translate: Translate = "0,0",
+    rotate: Rotate = 0.0,
     device: Device = "auto",
     precision: PrecisionOption = "fp32",
     batch: BatchSize = 8,
@@ -200,6 +214,7 @@ def walk(
     from . import generating
 
     set_voice(as_json, quiet)
+    moved = _shift(translate)
     chosen = _seeds(seeds, "--seeds")
     if len(chosen) < 2:
         raise InputError(f"--seeds {seeds!r}: a walk goes between two seeds or more")
@@ -211,7 +226,7 @@ def walk(
         raise InputError(f"cannot write {output.name}: a walk is a film; give a name such as walk.mp4 or walk.gif")
     generating.check_file(output, overwrite)
     encoder = generating.film_encoder(output, codec, crf)
-    studio = generating.Studio(generating.How(weights, family, noise, device, precision, batch))
+    studio = generating.Studio(generating.How(weights, family, noise, device, precision, batch, moved, rotate))
     studio.check_cutoff(cutoff)
     places = walks.times(count, len(chosen), loop=loop)
     if space == "z":
@@ -241,6 +256,17 @@ def _seeds(text: str, option: str) -> list[int]:
     if max(found) > _LARGEST_SEED:
         raise InputError(f"{option} {text!r}: seeds go up to {_LARGEST_SEED}")
     return found
+
+
+def _shift(text: str) -> tuple[float, float]:
+    from vidswap.graph import InputError
+
+    from .numbers import shares
+
+    found = shares(text, "--translate", low=-4, high=4)
+    if len(found) != 2:
+        raise InputError(f"--translate {text!r}: write X,Y such as 0.25,-0.1")
+    return found[0], found[1]
 
 
 def _parts(psi: float, cutoff: int | None, has_psis: bool, has_cutoffs: bool) -> list[str]:

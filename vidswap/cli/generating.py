@@ -33,7 +33,10 @@ _LABEL = 0.045  # height of capitals, in heights of the cell
 
 @dataclass(frozen=True)
 class How:
-    """Which generator, and how it runs. `family` is for random weights: stylegan2, stylegan3-t or stylegan3-r."""
+    """Which generator, and how it runs. `family` is for random weights: stylegan2, stylegan3-t or stylegan3-r.
+
+    translate, rotate: how a StyleGAN3's picture is moved, in its widths, and turned, in degrees.
+    """
 
     weights: str
     family: str | None
@@ -41,6 +44,8 @@ class How:
     device: str
     precision: Precision
     batch: int
+    translate: tuple[float, float] = (0.0, 0.0)
+    rotate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Studio:
     """A generator at work: codes of seeds, each by itself, so that a seed's picture is the same in every list."""
 
     def __init__(self, how: How) -> None:
-        from vidswap.latents.generators import Painter, load_generator, with_noise
+        from vidswap.latents.generators import Painter, load_generator, with_noise, with_view
         from vidswap.latents.spaces import mean_latent
         from vidswap.nets.devices import chosen_device
 
@@ -73,6 +78,7 @@ class Studio:
         wanted: Any = family or None
         loaded = load_generator(how.weights, wanted, variant=variant.upper() or "T")
         with_noise(loaded.net, how.noise)
+        with_view(loaded.net, how.translate, how.rotate)
         self.how, self.net, self.title = how, loaded.net, loaded.title
         self.painter: Painter = Painter(loaded, device=device, precision=how.precision, batch=how.batch)
         if not bool(self.net.mapping.w_avg.any()):
@@ -151,6 +157,8 @@ class Studio:
             "generator": self.title,
             "weights": self.origin,
             "noise": self.how.noise,
+            "translate": self.how.translate,
+            "rotate": self.how.rotate,
             "precision": self.painter.precision,
             **settings,
         }

@@ -65,16 +65,18 @@ def info(
     from vidswap.graph import InputError
     from vidswap.storage import place
     from vidswap.weights.catalogue import catalogue
-    from vidswap.weights.store import card_of, missing
+    from vidswap.weights.store import card_of, is_file_name, missing
 
     VOICE.json, VOICE.quiet = as_json, False
     entry = catalogue().get(name)
     if entry is None and place(name).is_file():
         _info_of_file(name, ema)
         return
+    if entry is None and is_file_name(name):
+        raise InputError(f"{name}: is no file" if place(name).exists() else f"{name}: there is no such file")
     card = card_of(name)
     if entry is None and card is None:
-        raise InputError(missing(name) if "/" not in name else f"{name}: there is no such file")
+        raise InputError(missing(name))
     facts: dict[str, Any] = {"name": name, "entry": entry and entry.model_dump(), "card": card and card.model_dump()}
     lines = _lines_of_entry(entry) if entry else []
     VOICE.result(facts, [*lines, *(_lines_of_card(card) if card else ["installed:  no"])])

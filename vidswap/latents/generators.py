@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -170,6 +171,22 @@ def with_noise(net: Net, noise: str) -> None:
             drawn = torch.randn(maps.shape, generator=draw) if noise != "none" else torch.zeros(maps.shape)
             # The file's own tensor may be mapped from it.
             net.synthesis.get_submodule(layer.name).register_buffer("noise_const", drawn)
+
+
+def with_view(net: Net, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> None:
+    """Move what a StyleGAN3 shows: to the right and down, in widths of the picture, and turned counter-clockwise by
+    degrees about its middle. The codes stay, and what comes in at the border is generated too.
+
+    In place, as NVlabs' tools do it. Raises InputError for StyleGAN2, which cannot.
+    """
+    if (*translate, rotate) == (0, 0, 0):
+        return
+    if not isinstance(net, stylegan3.Generator):
+        raise InputError("pictures can be moved and turned by StyleGAN3 alone; leave --translate and --rotate out")
+    c, s = math.cos(math.radians(rotate)), math.sin(math.radians(rotate))
+    forward = torch.tensor([[c, s, translate[0]], [-s, c, translate[1]], [0, 0, 1]], dtype=torch.float64)
+    # The file's own tensor may be mapped from it.
+    net.synthesis.input.register_buffer("transform", torch.linalg.inv(forward).float())
 
 
 class Painter:
