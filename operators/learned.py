@@ -87,11 +87,11 @@ class Learned(Operator[LearnedT]):
 
     def setup(self, setting: Setting) -> None:
         """Load the weights and bring them to the device."""
-        from vidswap.nets.devices import threads
+        from vidswap.nets.devices import loading, threads
 
         device = self.device_of(setting.device)
         self._threads = setting.threads
-        with threads(self._threads):
+        with threads(self._threads), loading(self.options.weights, device):
             self.start(self.load(), device)
 
     def take_warnings(self) -> Sequence[str]:

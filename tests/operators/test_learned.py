@@ -211,6 +211,27 @@ def test_memory_that_is_short_halves_the_batch_and_says_so(files, codes, monkeyp
         operator(codes)
 
 
+def test_a_network_that_does_not_fit_into_memory_is_one_line(files, monkeypatch):
+    def none(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.nn.Module, "to", none)
+    with pytest.raises(VidswapError, match=r"^[^\n]*cpu has not the memory to load it[^\n]*$"):
+        started(GenerateStyleGAN2, weights=str(files["sg2"]), device="cpu")
+
+
+def test_half_precision_is_checked_in_the_batches_that_are_run(files, monkeypatch):
+    loaded, seen = generators.load_generator(str(files["sg2"])), []
+    whole = devices.InBatches.__call__
+
+    def watched(self, run, *columns):
+        return whole(self, lambda *rows: (seen.append(len(rows[0])), run(*rows))[1], *columns)
+
+    monkeypatch.setattr(devices.InBatches, "__call__", watched)
+    painter = generators.Painter(loaded, device=torch.device("cpu"), precision="bf16")
+    assert painter.precision == "bf16" and seen == [1, 1]
+
+
 def test_a_full_cpu_memory_is_told_as_python_tells_it():
     def none(_):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from vidswap.graph.errors import InputError
 from vidswap.latents import differences, spaces
 from vidswap.nets import stylegan2, stylegan2_fast, stylegan3, stylegan3_fast
-from vidswap.nets.devices import BOUNDS, InBatches, Precision, full_float32, relative_rms
+from vidswap.nets.devices import BOUNDS, InBatches, Precision, full_float32, loading, relative_rms
 from vidswap.nets.layers import assembled, seeded
 from vidswap.weights import Checkpoint, in_layout, load
 from vidswap.weights.recognition import Part
@@ -201,7 +201,8 @@ class Painter:
         self._batches = InBatches(device, batch, what=f"pictures of {loaded.resolution} px")
         if device.type == "cuda":
             full_float32()
-        self.synthesis, self.precision = self._prepared(precision)
+        with loading(loaded.title, device):
+            self.synthesis, self.precision = self._prepared(precision)
 
     def _prepared(self, precision: Precision) -> tuple[Callable[[Tensor], Tensor], Precision]:
         net = self.loaded.net.to(self.device)
@@ -212,14 +213,20 @@ class Painter:
         synthesis: stylegan2_fast.FastSynthesis | stylegan3_fast.FastSynthesis
         if isinstance(net, stylegan2.Generator):
             synthesis, error = stylegan2_fast.fastest_exact_enough(
-                net.synthesis, codes, precision=PRECISIONS[precision], bound=BOUNDS[precision], device=self.device
+                net.synthesis,
+                codes,
+                precision=PRECISIONS[precision],
+                bound=BOUNDS[precision],
+                device=self.device,
+                calling=self._batches,
             )
             if synthesis.precision != "float32":
                 return synthesis, precision
             told = ""
         else:
             synthesis = stylegan3_fast.FastSynthesis(net.synthesis, precision=PRECISIONS[precision])
-            error = relative_rms(synthesis(codes), stylegan3_fast.FastSynthesis(net.synthesis)(codes))
+            exact = stylegan3_fast.FastSynthesis(net.synthesis)
+            error = relative_rms(self._batches(synthesis, codes), self._batches(exact, codes))
             if error <= BOUNDS[precision]:
                 return synthesis, precision
             told = f" by {error:.2g}"

@@ -57,6 +57,17 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextlib.contextmanager
+def loading(what: str, device: torch.device) -> Iterator[None]:
+    """Inside, a network is brought to a device. Raises VidswapError, one line, where its memory does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise VidswapError(
+            f"{what}: {device} has not the memory to load it; close what else uses it, or take device cpu"
+        ) from error
+
+
 class InBatches:
     """Calls a function of rows with some of them at a time, so that no row's result depends on its company.
 
