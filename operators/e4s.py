@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import cv2
@@ -14,6 +17,7 @@ from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options, Setting
 
 from .learned import Learned, LearnedOptions, sized
+from .tuned import Tuned
 
 if TYPE_CHECKING:
     import torch
@@ -107,40 +111,70 @@ class InvertE4S(_E4S[InvertE4SOptions]):
         return self._reader(crops, labels)
 
 
-class GenerateE4S(_E4S[E4SOptions]):
+_MOST_PAINTERS = 2
+
+
+class GenerateE4SOptions(E4SOptions):
+    """The same, and what the generator is tuned by."""
+
+    tuned: str = Field("", description="a tuned generator of these weights, or the folder of `vidswap tune`")
+
+
+class GenerateE4S(_E4S[GenerateE4SOptions]):
     """The picture that vectors and label map stand for, and its cover as E4S has it."""
 
     kind, served = "generate", True
     needs = ("style_vectors", "label_map", "crop")
+    uses = ("track",)
     gives = ("image",)
-    Options = E4SOptions
+    Options = GenerateE4SOptions
     gpu_memory_gib = 8.0
+
+    def files(self) -> list[Path]:
+        """The weights, and what they are tuned by."""
+        return [*super().files(), *(Tuned(self.options.tuned).files if self.options.tuned else ())]
 
     def fits(self, loaded: RGI, sizes: dict[str, tuple[int, ...]]) -> None:
         """Hold the shape of the vectors that come against the networks'. Raises InputError."""
         from vidswap.latents.region_networks import vector_shape
 
+        if self.options.tuned:
+            Tuned(self.options.tuned).check(loaded)
         own = vector_shape(loaded)
         if sizes.get("vectors", own) != own:
             raise InputError(
-                f"generate: {self.options.weights} takes vectors of {own}, but those of invert are {sizes['vectors']}; "
+                f"{self.options.weights} takes vectors of {own}, but those of invert are {sizes['vectors']}; "
                 "give both stages the same weights"
             )
         (size, rows), (their_size, their_rows) = _shape(loaded), sizes.get(_SHAPE, _shape(loaded))
         if (size, rows) != (their_size, their_rows):
             raise InputError(
-                f"generate: {self.options.weights} is E4S of {size} px with K = {rows}, but that of invert has "
+                f"{self.options.weights} is E4S of {size} px with K = {rows}, but that of invert has "
                 f"{their_size} px and K = {their_rows}; give both stages the same weights"
             )
 
     def start(self, loaded: RGI, device: torch.device) -> None:
         """Bring the generator to the device."""
+        self._device, self._tuned = device, Tuned(self.options.tuned) if self.options.tuned else None
+        self._painters: OrderedDict[Path | None, RegionPainter] = OrderedDict()
+        if self._tuned is None:
+            self._painter(None, loaded)
+
+    def _painter(self, file: Path | None, loaded: RGI | None = None) -> RegionPainter:
+        """The painter of a tuned generator, or of the one as it is; those used last are kept."""
+        from vidswap.latents import differences
         from vidswap.latents.region_networks import RegionPainter
 
-        options = self.options
-        self._painter: RegionPainter = RegionPainter(
-            loaded, device, options.batch, options.precision, title=options.weights
-        )
+        if file not in self._painters:
+            net = loaded or self.load()
+            if file is not None:
+                differences.applied(net, file)
+            how = self.options
+            self._painters[file] = RegionPainter(net, self._device, how.batch, how.precision, title=how.weights)
+            while len(self._painters) > _MOST_PAINTERS:
+                self._painters.popitem(last=False)
+        self._painters.move_to_end(file)
+        return self._painters[file]
 
     def prepare(self, batch: Batch) -> Batch:
         """Vectors and label maps; of crops only their sizes."""
@@ -151,12 +185,22 @@ class GenerateE4S(_E4S[E4SOptions]):
         from vidswap.nets.devices import threads
 
         labels = [label_maps.unpacked(bytes(kept))[0] for kept in batch["label_map"]]
-        with threads(self._threads):
-            pictures = self._painter(batch["style_vectors"], labels)
-        self.told += self._painter.take_warnings()
         sizes = sized(batch)["size"].tolist()
-        images = [brought(image, size) for image, size in zip(pictures, sizes, strict=True)]
+        images: list[np.ndarray] = [np.empty(0)] * len(batch)
+        for file, rows in self._groups(batch):
+            with threads(self._threads):
+                painter = self._painter(file)
+                pictures = painter(batch["style_vectors"][list(rows)], [labels[row] for row in rows])
+            self.told += painter.take_warnings()
+            for row, picture in zip(rows, pictures, strict=True):
+                images[row] = brought(picture, sizes[row])
         return batch.with_columns(image=object_column(images))
+
+    def _groups(self, batch: Batch) -> Iterable[tuple[Path | None, Sequence[int]]]:
+        """Rows by the tuned generator that makes them."""
+        if self._tuned is None:
+            return [(None, range(len(batch)))]
+        return self._tuned.groups(batch["track"] if "track" in batch.names else None, len(batch))
 
 
 def brought(image: np.ndarray, size: int) -> np.ndarray:

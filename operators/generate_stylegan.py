@@ -82,7 +82,7 @@ class _Synthesis(Learned[OptionsT]):
         from vidswap.latents.generators import misfit
 
         if self.options.tuned:
-            Tuned(self.options.tuned).check(loaded)
+            Tuned(self.options.tuned).check(loaded.net)
         own = (loaded.num_ws, loaded.net.config.w_dim)
         if "wplus" in sizes and sizes["wplus"] != own:
             raise InputError(misfit(sizes["wplus"], own, loaded.title))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from vidswap.latents.generators import Loaded
+    from torch import nn
 
 _TRACK = re.compile(r"track-(\d+)\.safetensors")
 
@@ -45,11 +45,11 @@ class Tuned:
         """All files of differences."""
         return [self._for_all] if self._for_all else [self._by_track[track] for track in sorted(self._by_track)]
 
-    def check(self, loaded: Loaded) -> None:
+    def check(self, net: nn.Module) -> None:
         """Hold all files against the generator. Raises InputError where one was tuned on another."""
         from vidswap.latents import differences
 
-        known = differences.state_digest(loaded.net)
+        known = differences.state_digest(net)
         for file in self.files:
             differences.check(differences.read(file)[0], known, file)
 

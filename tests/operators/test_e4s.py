@@ -17,7 +17,7 @@ from vidswap.faces.regions import HAIR, LIP, NOSE, SKIN
 from vidswap.graph import Batch, object_column
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Setting
-from vidswap.latents import region_networks, regions
+from vidswap.latents import differences, region_networks, regions
 from vidswap.nets import bisenet, stylegan2
 from vidswap.nets.layers import seeded
 
@@ -171,6 +171,28 @@ def test_pictures_are_those_of_the_networks_and_brought_to_the_crop(target, sour
     from vidswap.operators.e4s import brought
 
     assert np.abs(brought(wanted, 128).astype(int) - found["image"][0]).max() <= 1
+
+
+def test_every_face_is_made_by_its_tracks_generator(target, source, weights, tmp_path):
+    base = region_networks.load_networks(weights)
+    moved = {name: value + 0.3 for name, value in base.state_dict().items() if name.startswith("MLPs.6.")}
+    file = tmp_path / "track-4.safetensors"
+    differences.save(file, base, moved, named=weights, base_sha256="0" * 64, track=4)
+    rows = mapped(target, source).with_columns(track=np.array([0, 4, 0]))
+
+    def pictures(**options):
+        stage = GenerateE4S(GenerateE4S.Options(weights=weights, **options))
+        stage.ready("cpu", {})
+        return made(stage, rows)["image"]
+
+    plain, by_track, for_all = pictures(), pictures(tuned=str(tmp_path)), pictures(tuned=str(file))
+    assert not np.array_equal(plain[1], for_all[1])
+    for found, expected in zip(by_track, (plain[0], for_all[1], plain[2]), strict=True):
+        assert np.array_equal(found, expected)
+    with pytest.raises(InputError, match="not on these weights"):
+        GenerateE4S(GenerateE4S.Options(weights="random:64", tuned=str(file))).ready("cpu", {})
+    with pytest.raises(InputError, match="is neither a tuned generator nor a folder"):
+        GenerateE4S(GenerateE4S.Options(weights=weights, tuned=str(tmp_path / "none"))).files()
 
 
 def test_rows_do_not_depend_on_their_company(target, source, weights):

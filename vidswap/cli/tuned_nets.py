@@ -154,9 +154,8 @@ def tuning_of(ready: Pipeline) -> Tuning:
         if operator.kind != "generate":
             continue
         if "tuned" in operator.Options.model_fields:
-            return CodeTuning(str(operator.Options(**stage.options).weights))  # type: ignore[attr-defined]
-        if stage.use == "generate.e4s":
-            return RegionTuning(str(operator.Options(**stage.options).weights))  # type: ignore[attr-defined]
+            weights = str(operator.Options(**stage.options).weights)  # type: ignore[attr-defined]
+            return RegionTuning(weights) if stage.use == "generate.e4s" else CodeTuning(weights)
     raise InputError(
         f"pipeline {ready.specification.name} has no stage that takes a tuned generator (generate.stylegan2, "
         "generate.stylegan3, generate.e4s)"
