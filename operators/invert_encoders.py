@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from vidswap.faces import alignment
+from vidswap.faces import alignment, ffhq_padding
 from vidswap.graph.batch import Batch
+from vidswap.media.geometry import compose, invert
+from vidswap.media.resample import sample
 
 from .learned import Learned, LearnedOptions, LearnedT
 
@@ -114,12 +116,18 @@ class InvertReStyle(_Encoding[InvertReStyleOptions]):
     Options = InvertReStyleOptions
 
 
-def sampled(picture: object, matrix: np.ndarray, crop: np.ndarray, side: int = 256) -> np.ndarray:
+def sampled(picture: Any, matrix: np.ndarray, crop: np.ndarray, side: int = 256) -> np.ndarray:
     """The square of a crop (S, S, 3), cut out of the frame at `side` px: (side, side, 3) uint8 RGB.
 
-    matrix: frame pixels to the crop's. A crop of that size is itself.
+    matrix: frame pixels to the crop's. A crop of that size is itself, but where it leaves the frame: encoders and
+    generators know what FFHQ shows there, not repeated pixels.
     """
     size = crop.shape[0]
-    if size == side:
-        return crop
-    return picture.crop(alignment.resized(matrix, size, side), (side, side))  # type: ignore[attr-defined]
+    if size != side:
+        matrix = alignment.resized(matrix, size, side)
+    where = ffhq_padding.patch(matrix, side, picture.width, picture.height)
+    if where is None:
+        return crop if size == side else np.asarray(picture.crop(matrix, (side, side)))
+    image = ffhq_padding.padded(picture.crop(where.matrix, where.size), where)
+    made = sample(image, compose(where.padded_matrix, invert(matrix)), (side, side))
+    return np.asarray(np.clip(np.rint(made), 0, 255), np.uint8)

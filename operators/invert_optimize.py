@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TERMS = ("mse", "lpips", "identity")
 KEPT_EVERY = 50
-_VERSION = 1  # of what is worked out: results of others are not taken from the cache
+_VERSION = 2  # of what is worked out: results of others are not taken from the cache
 
 
 class InvertOptimizeOptions(LearnedOptions):

@@ -88,6 +88,10 @@ def test_driven_images_of_the_small_generator_are_the_published_ones(shared):
         assert largest_gap(source, golden[f"{run}.latent_source"]) <= 1e-5
         portrait, driver = made.portrait(source), latents(run, "target", psi)
         assert largest_gap(space.joined(portrait.styles), golden[f"{run}.S_source"]) <= 1e-5
+        alone = made.portrait(driver)
+        assert largest_gap(space.joined(alone.styles), golden[f"{run}.S_target"]) <= 1e-5
+        for codes, name in ((portrait, "source"), (alone, "target")):
+            assert largest_gap(generator.synthesis.from_styles(codes.styles), golden[f"{run}.image_{name}"]) <= 1e-4
         assert largest_gap(made.mask(portrait, driver), golden[f"{run}.mask"]) <= 1e-5
         driven = made.driven(portrait, driver)
         assert largest_gap(space.joined(driven.styles), golden[f"{run}.S_mixed"]) <= 1e-5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vidswap.graph import Batch, InputError
-from vidswap.runtime.sources import choose_face, prepare_source, small_face
+from vidswap.runtime.sources import choose_face, followed_face, prepare_source, small_face
 
 THREE = Batch(
     frame=np.zeros(3, np.int64),
@@ -31,6 +31,18 @@ def test_several_faces_without_a_choice_are_refused_with_the_option_named():
 def test_a_wrong_choice_is_refused_with_what_is_allowed(choice):
     with pytest.raises(InputError, match=r"is none of largest, left, right, 0\.\.2"):
         choose_face(THREE, choice, "p.png")
+
+
+@pytest.mark.parametrize(
+    ("choice", "left_edge"),
+    [("largest", 10), ("all", 10), ("like:ada.jpg", 10), ("left,right", 10), ("right", 500), ("1", 300)],
+)
+def test_of_the_target_once_more_the_face_is_taken_that_is_followed(choice, left_edge):
+    assert followed_face(THREE, choice, "p.mp4")["box"][0, 0] == left_edge
+
+
+def test_a_frame_without_the_face_that_is_followed_tells_nothing():
+    assert len(followed_face(THREE, "3", "p.mp4")) == 0
 
 
 def test_a_tiny_face_is_warned():

@@ -97,10 +97,24 @@ class Pipeline:
 
     def stages_of_source(self, bound: str) -> tuple[Stage, ...]:
         """The stages that the source bound under this name goes through: `source_stages`, or those it declares."""
+        declared = self._declared(bound)
+        if declared is None or declared.columns is None:
+            return self.source_stages
+        return _source_stages(self.stages, declared.columns)
+
+    def followed_face(self, bound: str) -> str | None:
+        """Which face is taken of a source that is the target once more; None for any other source."""
+        declared = self._declared(bound)
+        if declared is None or declared.face is None:
+            return None
+        chosen = [s.options.face for s in self.stages if "face" in type(s.options).model_fields]
+        return str(chosen[-1]) if chosen else "largest"
+
+    def _declared(self, bound: str) -> SourceSpecification | None:
         for name, declared in self.sources.items():
             if bound == name or person_and_picture(bound, name) is not None:
-                return self.source_stages if declared.columns is None else _source_stages(self.stages, declared.columns)
-        return self.source_stages
+                return declared
+        return None
 
     @property
     def decoder(self) -> Stage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,13 +25,16 @@ class SourceSpecification(_Strict):
 
     With `several`, more may be bound: further pictures of one person as NAME.2, NAME.3 ..., further people as NAME2,
     NAME3 ..., with pictures NAME2.2 and so on. `columns` says which columns stages read of this source, where several
-    sources are read for different things; it then goes through those stages alone that lead to them.
+    sources are read for different things; it then goes through those stages alone that lead to them. `face: followed`
+    says that the source is the target once more: of several faces in it that one is taken that the pipeline follows,
+    whatever is said of the portrait's.
     """
 
     about: str = ""
     required: bool = True
     several: bool = False
     columns: tuple[str, ...] | None = None
+    face: Literal["followed"] | None = None
 
 
 class StageSpecification(_Strict):

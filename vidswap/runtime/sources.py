@@ -16,13 +16,21 @@ Caller = tuple[Stage, Callable[[Batch], Batch]]
 
 
 def prepare_source(
-    name: str, path: Path, decoder: Any, stages: Sequence[Caller], choice: str | None
+    name: str,
+    path: Path,
+    decoder: Any,
+    stages: Sequence[Caller],
+    choice: str | None,
+    *,
+    followed: bool = False,
 ) -> tuple[Batch, list[str]]:
     """Run the source's stages on a picture, or on some frames of a video, evenly spread.
 
     Returns columns with one row for each frame in which the face was found, and warnings. Raises InputError when no
-    face is found, or several and `choice` does not say which.
+    face is found, or several and `choice` does not say which. followed: `choice` is that of the faces of the target,
+    of which this source is the same video.
     """
+    choose = followed_face if followed else choose_face
     video = decoder.probe(path)
     count = min(video.frame_count, FRAMES_OF_A_VIDEO)
     wanted = sorted({(2 * i + 1) * video.frame_count // (2 * count) for i in range(count)})
@@ -30,7 +38,7 @@ def prepare_source(
     rows: list[Batch] = []
     for number in wanted:
         for picture in decoder.read(video, number, number + 1):
-            row = _prepared(picture, stages, choice, where)
+            row = _prepared(picture, stages, lambda faces: choose(faces, choice, where))
             rows += [row] if len(row) else []
     if not wanted:
         raise InputError(f"{where}: it holds no picture that can be decoded; give another portrait")
@@ -49,7 +57,7 @@ def small_face(boxes: np.ndarray, where: str) -> list[str]:
     return [told]
 
 
-def _prepared(picture: Any, stages: Sequence[Caller], choice: str | None, where: str) -> Batch:
+def _prepared(picture: Any, stages: Sequence[Caller], choose: Callable[[Batch], Batch]) -> Batch:
     """One row of columns for a picture, none where no face is found in it."""
     batch = Batch(
         frame=np.array([picture.frame], np.int64),
@@ -65,7 +73,7 @@ def _prepared(picture: Any, stages: Sequence[Caller], choice: str | None, where:
             faces = True
             if not len(batch):
                 return Batch()
-            batch = choose_face(batch, choice, where)
+            batch = choose(batch)
         if not len(batch):
             return Batch()
     # Pictures are given up one by one; what is made of them is kept.
@@ -97,3 +105,14 @@ def choose_face(faces: Batch, choice: str | None, where: str) -> Batch:
     else:
         raise InputError(f"{where}: --source-face {choice!r} is none of largest, left, right, 0..{len(faces) - 1}")
     return faces.take(slice(row, row + 1))
+
+
+def followed_face(faces: Batch, choice: str | None, where: str) -> Batch:
+    """The face of a frame that a pipeline follows by `choice`, as far as one frame tells; none where it is not there.
+
+    What needs more than one frame (`all`, a likeness) is the largest.
+    """
+    number = choice is not None and choice.isdecimal()
+    if number and int(str(choice)) >= len(faces):
+        return faces.take(slice(0, 0))
+    return choose_face(faces, choice if number or choice in ("left", "right") else "largest", where)

@@ -144,7 +144,10 @@ class SegmentWorker:
         decoder = self.operator(stages[0], for_source=True)
         callers = [(s, lambda batch, s=s: self._call_for_source(s, batch)) for s in stages[1:]]
         path = self.order.sources[task.source]
-        batch, warnings = prepare_source(task.source, path, decoder, callers, self.order.source_face)
+        followed = self.pipeline.followed_face(task.source)
+        batch, warnings = prepare_source(
+            task.source, path, decoder, callers, followed or self.order.source_face, followed=followed is not None
+        )
         sidecar = self.order.source_sidecar(task.source)
         save_tables(sidecar, {"face": stored(batch, batch.names)})
         return Done(task, sidecar.name, {"faces": len(batch)}, tuple(warnings))
