@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 from vidswap.latents.generators import RandomWeights, random_generator
@@ -11,6 +13,9 @@ from vidswap.nets import encoders, gpen, landmark_mapper, rrdbnet, stylegan2_key
 from vidswap.nets.layers import seeded
 
 WIDTHS = (16, 16, 16, 16, 32)
+FRAME = SimpleNamespace(width=4096, height=4096)
+"""Of a frame all that a crop of the right size needs, and WITHIN, the crop's matrix, is not near its edges."""
+WITHIN = np.array([[1.0, 0.0, -900.0], [0.0, 1.0, -900.0]])
 
 
 @functools.cache

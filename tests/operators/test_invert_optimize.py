@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from learned_files import generator_file
+from learned_files import FRAME, WITHIN, generator_file
 from vidswap.operators import invert_optimize
 from vidswap.operators.invert_optimize import InvertOptimize
 
@@ -41,8 +41,8 @@ def faces(weights):
     with torch.no_grad():
         wplus = spaces.broadcast(loaded.net, loaded.net.mapping(spaces.seeded_z([5, 6], 512)))
         images = spaces.to_uint8(loaded.net.synthesis(wplus)).numpy()
-    pictures = object_column([None, None])
-    matrix = np.repeat(np.array([[[1.0, 0, 0], [0, 1, 0]]]), 2, 0)
+    pictures = object_column([FRAME, FRAME])
+    matrix = np.repeat(WITHIN[None], 2, 0)
     return Batch(frame=np.arange(2), picture=pictures, matrix=matrix, crop=object_column(images)), wplus.numpy()
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from learned_files import generator_file
+from learned_files import FRAME, WITHIN, generator_file
 from vidswap.operators.generate_stylegan import GenerateStyleGAN2
 from vidswap.operators.invert_pti import InvertPTI
 
@@ -40,8 +40,8 @@ def faces(weights):
         images = spaces.to_uint8(net.synthesis(wplus.flip(0))).numpy()
     return Batch(
         frame=np.arange(2),
-        picture=object_column([None, None]),
-        matrix=np.zeros((2, 2, 3)),
+        picture=object_column([FRAME, FRAME]),
+        matrix=np.repeat(WITHIN[None], 2, 0),
         wplus=wplus.numpy(),
         crop=object_column(images),
     )

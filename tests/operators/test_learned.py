@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from learned_files import checkpoint, encoder, generator, generator_file
+from learned_files import WITHIN, checkpoint, encoder, generator, generator_file
 from vidswap.operators import generate_stylegan, invert_encoders
 from vidswap.operators.generate_stylegan import GenerateStyleGAN2, GenerateStyleGAN3
 from vidswap.operators.invert_encoders import InvertE4E, InvertPSP, InvertReStyle
@@ -18,6 +18,8 @@ from vidswap.runtime.checks import check_ready
 
 class Still:
     """A frame that gives the same crop however it is asked."""
+
+    width = height = 4096
 
     def __init__(self, image):
         self.image = image
@@ -47,7 +49,7 @@ def faces():
     """Five rows with crops of 256 px of smooth colours."""
     random = np.random.RandomState(2)
     images = [np.kron(random.randint(0, 255, (8, 8, 3)), np.ones((32, 32, 1))).astype(np.uint8) for _ in range(5)]
-    matrix = np.repeat(np.array([[[1.0, 0, 0], [0, 1, 0]]]), 5, 0)
+    matrix = np.repeat(WITHIN[None], 5, 0)
     pictures = object_column(Still(image) for image in images)
     return Batch(frame=np.arange(5), picture=pictures, matrix=matrix, crop=object_column(images))
 
@@ -141,11 +143,13 @@ def test_the_face_is_cut_out_of_the_frame_at_the_encoders_size():
     asked = {}
 
     class Frame:
+        width = height = 4096
+
         def crop(self, matrix, size):
             asked.update(matrix=matrix, size=size)
             return np.zeros((256, 256, 3), np.uint8)
 
-    matrix = np.array([[2.0, 0, 10], [0, 2.0, -6]])
+    matrix = np.array([[2.0, 0, -810], [0, 2.0, -906]])
     invert_encoders.sampled(Frame(), matrix, np.zeros((512, 512, 3), np.uint8))
     # The same square of the frame: the edges of the crop, half a pixel outside, stay where they are.
     assert asked["size"] == (256, 256)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from learned_files import checkpoint, generator, mapper_file, masks_file
+from learned_files import FRAME, WITHIN, checkpoint, generator, mapper_file, masks_file
 from vidswap.operators.generate_style import GenerateStyle, GenerateStyleOptions
 from vidswap.operators.invert_encoders import InvertE4E, InvertE4EOptions
 from vidswap.operators.invert_optimize import InvertOptimizeOptions
@@ -99,9 +99,7 @@ def test_masks_over_rows_of_w_plus_are_another_variant():
 
 def test_the_first_rows_of_e4e_are_what_the_whole_code_begins_with(files):
     image = np.kron(np.random.RandomState(1).randint(0, 255, (8, 8, 3)), np.ones((32, 32, 1))).astype(np.uint8)
-    batch = Batch(
-        frame=np.arange(1), picture=object_column([None]), matrix=np.eye(2, 3)[None], crop=object_column([image])
-    )
+    batch = Batch(frame=np.arange(1), picture=object_column([FRAME]), matrix=WITHIN[None], crop=object_column([image]))
     whole, first = (InvertE4E(InvertE4EOptions(weights=files["e4e"], rows=rows)) for rows in (None, 4))
     source = InvertSourceE4E(InvertE4EOptions(weights=files["e4e"]))
     for operator in (whole, first, source):
@@ -119,9 +117,7 @@ def test_the_first_rows_of_e4e_are_what_the_whole_code_begins_with(files):
 
 def test_optimisation_begins_at_the_code_of_the_stage_before(files):
     image = np.kron(np.random.RandomState(1).randint(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-    batch = Batch(
-        frame=np.arange(1), picture=object_column([None]), matrix=np.eye(2, 3)[None], crop=object_column([image])
-    )
+    batch = Batch(frame=np.arange(1), picture=object_column([FRAME]), matrix=WITHIN[None], crop=object_column([image]))
     made = InvertSourceOptimize(
         InvertOptimizeOptions(weights=files["e4e"], steps=2, losses="mse", cache="off", lr=1e-4)
     )

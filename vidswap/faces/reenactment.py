@@ -1,9 +1,9 @@
 """Reenactment: a portrait that moves as another face does, relative to a neutral moment of that face.
 
-What the driver's face does is told apart from who it is: the turn of its head relative to the neutral moment, and the
-change of its shape in the frame of the mean face. The portrait's own mesh takes the change of shape in the portrait's
-own pose; the whole head then turns as a relief (`Puppet`), whose field dies away through hair and neck, without tears.
-Between the lips stands what the driver shows there, in the portrait's light.
+What the driver's face does is told apart from who it is: the turn of its head relative to the neutral moment, and what
+of the change of its shape in the frame of the mean face is expression. The portrait's own mesh takes that change in the
+portrait's own pose; the whole head then turns as a relief (`Puppet`), whose field dies away through hair and neck,
+without tears. Between the lips stands what the driver shows there, in the portrait's light.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from . import topology
 from .pose import HeadPose, angles_of, fit_pose
 from .puppet import LARGEST_ANGLES, Pose, Puppet
-from .shape import in_mean_frame
+from .shape import expression, in_mean_frame
 
 _RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
 _LARGEST_SWAY = 0.25  # distances between the eyes
@@ -73,7 +73,7 @@ class Reenactor:
         middle = outline.mean(0)
         limit = np.array(image.shape[1::-1], np.float64) - 1
         self._ring = np.clip(middle + _RING * (outline - middle), 0, limit)
-        self._triangles = _with_ring()
+        self._triangles = _with_ring(self._points[:, 2])
         lip_skin = list(topology.LIPS_OUTER)
         # A portrait that shows its teeth keeps them: another's, stretched into a wide smile, look broken.
         own_gap = mouth_gap(in_mean_frame(landmarks))
@@ -98,7 +98,7 @@ class Reenactor:
 
     def _change(self, shape: np.ndarray) -> np.ndarray:
         """(478, 3) in the mean frame: how the driver's shape (478, 3) there has changed its expression."""
-        return shape - self._neutral_shape
+        return expression(shape - self._neutral_shape)
 
     def _placed(self, shape: np.ndarray, share: float) -> np.ndarray:
         """(478, 2) where the portrait's points go by the driver's expression, in the portrait's own pose."""
@@ -172,8 +172,11 @@ class Reenactor:
         return np.asarray(np.rint(part + alpha * (shown - part)).clip(0, 255), np.uint8)
 
 
-def _with_ring() -> np.ndarray:
-    """Triangles of the mesh and of a band about it, whose outer points are numbered from 478. In drawing order."""
+def _with_ring(depth: np.ndarray) -> np.ndarray:
+    """Triangles of the mesh and of a band about it, whose outer points are numbered from 478. In drawing order.
+
+    depth: (478,) of the portrait's points; where its face is turned, the near cheek hides the far one.
+    """
     oval = topology.FACE_OVAL
     count = len(oval)
     band = []
@@ -181,7 +184,8 @@ def _with_ring() -> np.ndarray:
         j = (i + 1) % count
         a, b, c, d = oval[i], oval[j], topology.POINTS + i, topology.POINTS + j
         band += [(a, c, d), (a, d, b)]
-    return np.concatenate([np.array(band, np.int32), topology.triangles()])
+    mesh = topology.triangles()
+    return np.concatenate([np.array(band, np.int32), mesh[np.argsort(-depth[mesh].mean(1), kind="stable")]])
 
 
 def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:

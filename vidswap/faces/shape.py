@@ -108,6 +108,26 @@ class Likeness:
         return np.asarray(landmarks + pose.scale * self.offset(own) @ pose.rotation.T, np.float32)
 
 
+def expression(difference: np.ndarray) -> np.ndarray:
+    """(478, 3) float64: what of a difference of two shapes (478, 3) in the mean frame is expression.
+
+    What it has in the directions in which faces move; of lids and lips all of it, so that they close. The rest is that
+    two people are different, or that the landmarks of a face seen from the side are.
+    """
+    difference = np.asarray(difference, np.float64)
+    weights = _region_weights()
+    moved = np.zeros_like(difference)
+    for share, (read, write) in zip(weights, motion(), strict=True):
+        moved += share[:, None] * ((read @ difference.ravel()) @ write).reshape(difference.shape)
+    whole = np.clip(1.25 * (weights[REGIONS.index("eyes")] + weights[REGIONS.index("mouth")]), 0, 1)
+    return moved + whole[:, None] * (difference - moved)
+
+
+@cache
+def _region_weights() -> np.ndarray:
+    return region_weights()
+
+
 @cache
 def motion() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """For each of `REGIONS` (read, write): read (K, 1434) tells how far a difference goes along each direction in
