@@ -15,15 +15,12 @@ has to reach.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from measuring_nets import conclude, cpu_seconds, cuda_seconds, parsed, parser_of, row, say
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,23 +31,6 @@ from vidswap.nets.stylegan2_fast import FastSynthesis
 
 MAPS = Path(__file__).parents[2] / "shared/fixtures/e4s/perf_label_maps.npz"
 MASKED_BELOW = 512  # px: the masked blocks are those under it
-
-
-def cpu_seconds(run: Callable[[], object]) -> float:
-    """Processor time of all threads of this process."""
-    begin = time.process_time()
-    run()
-    return time.process_time() - begin
-
-
-def cuda_seconds(run: Callable[[], object]) -> float:
-    """Time of one run on the device."""
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    begin.record()
-    run()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / 1000
 
 
 def least(
@@ -71,16 +51,6 @@ def operations(run: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() / 1e9
-
-
-def row(what: str, value: float, bound: float, at_least: bool, **more: object) -> dict[str, object]:
-    return {
-        "what": what,
-        "value": float(f"{value:.4g}"),
-        "bound": f"{'>=' if at_least else '<='} {bound}",
-        "met": value >= bound if at_least else value <= bound,
-        **more,
-    }
 
 
 def rounded(seconds: dict[str, float]) -> dict[str, float]:
@@ -203,22 +173,11 @@ class Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = parser_of(__doc__, "masked,whole,worst,parity,batch")
     parser.add_argument("--maps", type=Path, default=MAPS)
-    parser.add_argument("--rows", default="masked,whole,worst,parity,batch")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--write", action="store_true", help="also into benchmarks/results/")
-    options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("no CUDA device here; run this on a machine with one")
+    options = parsed(parser)
     if not options.maps.is_file():
         parser.error(f"{options.maps} is missing; --maps names a file of label maps")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    torch.set_grad_enabled(False)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     with np.load(options.maps) as file:
         maps = {name: torch.from_numpy(file[name].astype(np.int64)).to(options.device) for name in file.files}
@@ -227,17 +186,8 @@ def main() -> None:
     for name in ["cuda"] if options.device == "cuda" else options.rows.split(","):
         for each in getattr(measured, f"{name}_rows")():
             found.append(each)
-            print(
-                f"{each['what']}: {each['value']} ({each['bound']}, {'met' if each['met'] else 'missed'})", flush=True
-            )
-    device = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
-    told = {"device": device, "torch": torch.__version__, "threads": torch.get_num_threads(), "rows": found}
-    if options.json:
-        print(json.dumps(told, indent=2))
-    if options.write:
-        folder = Path(__file__).parent / "results"
-        folder.mkdir(exist_ok=True)
-        (folder / f"e4s-{options.device}.json").write_text(json.dumps(told, indent=2) + "\n")
+            say(each)
+    conclude("e4s", found, options)
 
 
 if __name__ == "__main__":

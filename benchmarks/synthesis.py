@@ -15,16 +15,13 @@ which writes `benchmarks/results/synthesis-DEVICE.json`. `bound` is what each ro
 
 from __future__ import annotations
 
-import argparse
-import json
+import functools
 import math
-import platform
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from measuring_nets import conclude, cpu_seconds, cuda_seconds, parsed, parser_of, row, say
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,6 +32,7 @@ from vidswap.nets.stylegan2_fast import FastSynthesis
 
 ROOFLINE_SG2 = 4600  # images/s of one H200, 1024 px, fp16
 UNFUSED_SG3 = {"T": 243, "R": 122}  # the same, where maps at the temporary rate go through memory
+on_device = functools.partial(cuda_seconds, repeats=20)
 
 
 def grouped_conv(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, taps: Tensor | None) -> Tensor:
@@ -84,24 +82,6 @@ def grouped_images(synthesis: stylegan2.Synthesis, wplus: Tensor, half_from: int
     return image
 
 
-def cpu_seconds(run: Callable[[], object]) -> float:
-    """Processor time of all threads of this process."""
-    begin = time.process_time()
-    run()
-    return time.process_time() - begin
-
-
-def cuda_seconds(run: Callable[[], object], repeats: int = 20) -> float:
-    """Time of one run on the device."""
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    begin.record()
-    for _ in range(repeats):
-        run()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / 1000 / repeats
-
-
 def medians(runs: dict[str, Callable[[], object]], measure: Callable, rounds: int) -> dict[str, float]:
     """Seconds of each run: medians over interleaved rounds, after one round that warms up."""
     for run in runs.values():
@@ -111,16 +91,6 @@ def medians(runs: dict[str, Callable[[], object]], measure: Callable, rounds: in
         for name, run in runs.items():
             seconds[name].append(measure(run))
     return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def row(what: str, value: float, bound: float, at_least: bool, **more: object) -> dict[str, object]:
-    return {
-        "what": what,
-        "value": round(value, 5),
-        "bound": f"{'>=' if at_least else '<='} {bound}",
-        "met": value >= bound if at_least else value <= bound,
-        **more,
-    }
 
 
 def on_cpu(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict[str, object]]:
@@ -173,7 +143,7 @@ def on_cuda(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict
     if {"speed", "batch", "plain"} & set(rows):
         for batch in (1, 8, 16, 32):
             part = wplus[:batch]
-            taken = medians({"ours": lambda part=part: fast(part)}, cuda_seconds, rounds)
+            taken = medians({"ours": lambda part=part: fast(part)}, on_device, rounds)
             rates[batch] = batch / taken["ours"]
     if "speed" in rows:
         best = max(rates, key=lambda batch: rates[batch])
@@ -181,7 +151,7 @@ def on_cuda(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict
         share = rates[best] / ROOFLINE_SG2
         found.append(row("SG2 1024 fp16: images/s over the roofline", share, 0.35, True, images_per_s=rate))
     if "plain" in rows:
-        plain = medians({"plain": lambda: grouped_images(net.synthesis, wplus[:8], 8)}, cuda_seconds, rounds)["plain"]
+        plain = medians({"plain": lambda: grouped_images(net.synthesis, wplus[:8], 8)}, on_device, rounds)["plain"]
         ratio = rates[8] * plain / 8
         found.append(row("SG2 1024 fp16, batch 8: ours over plain", ratio, 2.0, True, plain_per_s=round(8 / plain, 1)))
     if "batch" in rows:
@@ -194,7 +164,7 @@ def on_cuda(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict
         third = seeded(lambda v=variant: stylegan3.Generator(stylegan3.Config.of_size(1024, v)), 0).cuda()
         fused = stylegan3_fast.FastSynthesis(third.synthesis, precision="float16")
         codes = torch.randn(8, 16, 512, device="cuda")
-        rate = 8 / medians({"ours": lambda f=fused, c=codes: f(c)}, cuda_seconds, rounds)["ours"]
+        rate = 8 / medians({"ours": lambda f=fused, c=codes: f(c)}, on_device, rounds)["ours"]
         share = rate / UNFUSED_SG3[variant]
         found.append(
             row(f"SG3-{variant} 1024 fp16 over the unfused bound", share, 1.0, True, images_per_s=round(rate, 1))
@@ -203,35 +173,14 @@ def on_cuda(net: stylegan2.Generator, rounds: int, rows: list[str]) -> list[dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rows", default="plain,batch,bf16,error,speed,sg3")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--write", action="store_true", help="also into benchmarks/results/")
-    options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("no CUDA device here; run this on a machine with one")
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    options = parsed(parser_of(__doc__, "plain,batch,bf16,error,speed,sg3"))
     torch.manual_seed(0)
-    torch.set_grad_enabled(False)
     rows = options.rows.split(",")
     net = seeded(lambda: stylegan2.Generator(stylegan2.Config.of_size(1024)), 0)
-    cuda = options.device == "cuda"
-    found = (on_cuda if cuda else on_cpu)(net, options.rounds, rows)
-    name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
-    told = {"device": name, "torch": torch.__version__, "threads": torch.get_num_threads(), "rows": found}
-    if options.json or options.write:
-        print(json.dumps(told, indent=2))
-    else:
-        for each in found:
-            print(f"{each['what']}: {each['value']} ({each['bound']}, {'met' if each['met'] else 'missed'})")
-    if options.write:
-        folder = Path(__file__).parent / "results"
-        folder.mkdir(exist_ok=True)
-        (folder / f"synthesis-{options.device}.json").write_text(json.dumps(told, indent=2) + "\n")
+    found = (on_cuda if options.device == "cuda" else on_cpu)(net, options.rounds, rows)
+    for each in found:
+        say(each)
+    conclude("synthesis", found, options)
 
 
 if __name__ == "__main__":

@@ -117,3 +117,14 @@ def clip_frames(media: Path) -> Callable[..., list[np.ndarray]]:
         return frames
 
     return read
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """Of torch: tests run side by side on shared machines, where several threads each would wait for one another."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -79,6 +79,14 @@ def test_output_is_the_target(swap, clip):
     swap("--overwrite", output=clip, says="is the target itself")
 
 
+def test_output_is_the_source(swap, grace, clip):
+    swap("--overwrite", source=clip, output=clip, target=grace, says="is the source itself")
+
+
+def test_source_and_target_are_the_wrong_way_round(swap, grace, clip):
+    swap(source=clip, target=grace, says="is one picture, the source clip.mp4 a video of 26 frames")
+
+
 def test_output_folder_missing_or_a_folder(swap, tmp_path):
     swap(output=tmp_path / "none" / "out.mp4", says="does not exist; make it first")
     (tmp_path / "folder.mp4").mkdir()
@@ -104,9 +112,10 @@ def test_output_of_no_known_container(swap, tmp_path):
         (["--crf", "-1"], "crf"),
         (["--codec", "libx265x"], "libx265"),
         (["--preset", "fastish"], "fastish"),
-        (["--segment-frames", "4"], "segment_frames"),
-        (["--workers", "-3"], "workers"),
-        (["--executor", "slurm"], "executor"),
+        (["--segment-frames", "4"], "error: --segment-frames: "),
+        (["--workers", "-3"], "error: --workers: "),
+        (["--executor", "slurm"], "error: --executor: "),
+        (["--device", "gpu"], "--device: 'gpu' is no device; write auto, cpu, cuda"),
         (["--strength", "1.5"], "strength"),
         (["--regions", "elbow"], "elbow"),
         (["--blend", "glue"], "mode"),
@@ -125,8 +134,10 @@ def test_options_out_of_range(swap, arguments, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["swop"], "No such command 'swop'"),
+        (["swop"], "No such command 'swop'. Did you mean 'swap'? See vidswap --help."),
         (["swap", "--sauce", "x"], "No such option: --sauce"),
+        (["swap", "--overwrit", "x"], "--overwrite"),
+        (["weights", "pul"], "See vidswap weights --help."),
         (["swap", "-s", "x.jpg"], "Missing option"),
         (["preview", "-s", "a", "-t", "b", "-o", "sheet.jpg"], "give -o sheet.png"),
         (["inspect", "none.mp4"], "none.mp4"),

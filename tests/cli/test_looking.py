@@ -1,5 +1,6 @@
 """Commands that look: help, inspect, preview, operators, pipelines, doctor."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import cv2
 import pytest
 
+from vidswap.cli import doctor
 from vidswap.media import ffmpeg_binary
 
 
@@ -113,8 +115,14 @@ def test_doctor_finds_this_machine_well(vidswap):
     assert told["mediapipe"] == "0.10.21"
 
 
-def test_doctor_prints_remedies_whole(vidswap):
-    assert "vidswap[" in vidswap("doctor")[1].replace("\n", "").replace(" ", "")
+def test_doctor_prints_remedies_whole(vidswap, monkeypatch):
+    monkeypatch.setattr(doctor, "EXTRAS", {"something": ("no_such_module", "pip install 'vidswap[something]'")})
+    assert "pipinstall'vidswap[something]'" in vidswap("doctor")[1].replace("\n", "").replace(" ", "")
+
+
+def test_doctor_tells_of_every_extra():
+    extras = {*importlib.metadata.metadata("vidswap").get_all("Provides-Extra")} - {"dev"}
+    assert {remedy.split("[")[1].split("]")[0] for _, remedy in doctor.EXTRAS.values()} == extras
 
 
 def test_doctor_tells_encoders_disk_and_memory(vidswap):

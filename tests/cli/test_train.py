@@ -6,20 +6,17 @@ import os
 import signal
 
 import pytest
-import torch
 
 from vidswap import weights
 from vidswap.cli import train
 from vidswap.cli.app import run_command
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
-def _one_thread(tmp_path, monkeypatch):
+def _no_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDSWAP_WEIGHTS", str(tmp_path / "none"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def mask_net(folder, *more, steps=3):

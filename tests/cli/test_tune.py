@@ -12,6 +12,7 @@ from vidswap.cli import tune
 from vidswap.cli.app import run_command
 from vidswap.latents.region_networks import load_networks
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 RANDOM = ["invert.weights=random:32", "generate.weights=random:32"]
 
 
@@ -19,10 +20,6 @@ RANDOM = ["invert.weights=random:32", "generate.weights=random:32"]
 def _small(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDSWAP_WEIGHTS", str(tmp_path / "none"))
     monkeypatch.setattr(tune, "_LEAST_STEPS", 3)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,7 @@ from vidswap.inversion import codes
 from vidswap.latents import spaces
 from vidswap.latents.generators import load_generator
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

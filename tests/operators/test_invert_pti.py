@@ -15,15 +15,13 @@ from vidswap.latents import spaces
 from vidswap.latents.generators import load_generator
 from vidswap.training.tuning import TuningTask
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
 def _small(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDSWAP_WEIGHTS", str(tmp_path / "none"))
     monkeypatch.setenv("VIDSWAP_INVERSIONS", str(tmp_path / "inversions"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

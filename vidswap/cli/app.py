@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,51 +12,32 @@ from . import app_looking, batch, edit_regions, generate, jobs, running, train, 
 from .console import all_but_voice as _all
 from .ending import exit_code
 from .options import (
+    CHANGING,
+    COMMON,
+    ENCODING,
+    FACES,
+    KEEPING,
+    LEARNED,
     PLACE,
-    Again,
-    Bitrate,
-    Blend,
-    Codec,
-    Crf,
-    Deinterlace,
-    Device,
-    Disclose,
-    End,
+    READING,
+    RUNNING,
+    VIDEO,
     Executor,
     Face,
-    FaceLike,
     Fresh,
-    InputRate,
-    Job,
-    Json,
-    Map,
     OnError,
     Options,
     Output,
-    Overwrite,
-    PixelFormat,
-    Preset,
-    Profile,
-    Quality,
-    Quiet,
     RayAddress,
-    Regions,
     ReportPage,
-    SegmentFrames,
-    SegmentTimeout,
     Skin,
-    SmartCopy,
     Source,
     SourceFace,
-    StallTimeout,
-    Start,
-    Strength,
-    Strict,
     SwapMethod,
     Target,
     Trace,
-    VideoStream,
     Workers,
+    taking,
 )
 
 app = typer.Typer(
@@ -67,70 +48,40 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(weights.app)
-app.add_typer(train.app)
-app.add_typer(tune.app)
-app.add_typer(generate.app)
 app.add_typer(edit_regions.app)
+app.add_typer(weights.app, rich_help_panel=LEARNED)
+app.add_typer(train.app, rich_help_panel=LEARNED)
+app.add_typer(tune.app)
+app.add_typer(generate.app, rich_help_panel=LEARNED)
 app.add_typer(app_looking.app)
 app.add_typer(jobs.app)
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGING)
+@taking(FACES, READING, ENCODING, VIDEO, RUNNING, KEEPING, COMMON)
 def swap(
+    *,
     source: Source = None,
-    target: Target = ...,  # type: ignore[assignment]
-    output: Output = ...,  # type: ignore[assignment]
+    target: Target,
+    output: Output,
     options: Options = None,
     method: SwapMethod = None,
-    pipeline: Annotated[str | None, typer.Option(help="Pipeline by name or YAML file. [swap-mesh]")] = None,
-    face: Face = None,
-    face_like: FaceLike = None,
-    face_map: Map = None,
-    source_face: SourceFace = None,
-    regions: Regions = None,
-    strength: Strength = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Pipeline by name or YAML file, instead of --method. Default: swap-mesh.")
+    ] = None,
     skin: Skin = None,
-    blend: Blend = None,
-    disclose: Disclose = None,
-    codec: Codec = None,
-    crf: Crf = None,
-    quality: Quality = None,
-    preset: Preset = None,
-    bitrate: Bitrate = None,
-    pixel_format: PixelFormat = None,
-    deinterlace: Deinterlace = None,
-    smart_copy: SmartCopy = None,
-    input_rate: InputRate = None,
-    video_stream: VideoStream = None,
-    start: Start = None,
-    end: End = None,
-    segment_frames: SegmentFrames = None,
-    executor: Executor = None,
-    ray_address: RayAddress = None,
-    workers: Workers = None,
-    device: Device = None,
-    stall_timeout_s: StallTimeout = None,
-    segment_timeout_s: SegmentTimeout = None,
-    on_error: OnError = None,
-    job: Job = None,
-    profile: Profile = None,
-    overwrite: Overwrite = False,
-    fresh: Fresh = False,
-    again: Again = False,
-    strict: Strict = False,
-    trace: Trace = None,
-    report: ReportPage = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Put the face of a portrait onto the faces of a video."""
-    given = _all(locals())
-    running.run_pipeline(pipeline=running.chosen_pipeline("swap", given.pop("method"), given.pop("pipeline")), **given)
+    chosen = _all(locals())
+    named = running.chosen_pipeline("swap", chosen.pop("method"), chosen.pop("pipeline"))
+    running.run_pipeline(pipeline=named, **chosen)
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGING)
+@taking(READING, ENCODING, RUNNING, KEEPING, COMMON)
 def reenact(
+    *,
     source: Annotated[str, typer.Option("--source", "-s", help="Portrait of the person who will be seen moving.")],
     driver: Annotated[Path, typer.Option("--driver", "-d", help="The video whose face moves the portrait.", **PLACE)],
     output: Output,
@@ -169,92 +120,31 @@ def reenact(
     pipeline: Annotated[str | None, typer.Option(help="Pipeline by name or YAML file, instead of --method.")] = None,
     face: Face = None,
     source_face: SourceFace = None,
-    disclose: Disclose = None,
-    codec: Codec = None,
-    crf: Crf = None,
-    quality: Quality = None,
-    preset: Preset = None,
-    bitrate: Bitrate = None,
-    pixel_format: PixelFormat = None,
-    input_rate: InputRate = None,
-    video_stream: VideoStream = None,
-    start: Start = None,
-    end: End = None,
-    segment_frames: SegmentFrames = None,
-    executor: Executor = None,
-    ray_address: RayAddress = None,
-    workers: Workers = None,
-    device: Device = None,
-    stall_timeout_s: StallTimeout = None,
-    segment_timeout_s: SegmentTimeout = None,
-    on_error: OnError = None,
-    job: Job = None,
-    profile: Profile = None,
-    overwrite: Overwrite = False,
-    fresh: Fresh = False,
-    again: Again = False,
-    strict: Strict = False,
-    trace: Trace = None,
-    report: ReportPage = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Make a portrait nod, turn, talk and blink as the face of a video does."""
     running.reenact(**_all(locals()))
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGING)
+@taking(FACES, READING, ENCODING, VIDEO, RUNNING, KEEPING, COMMON)
 def run(
+    *,
     pipeline: Annotated[str, typer.Argument(help="Pipeline by name or YAML file.")],
     options: Options = None,
-    target: Target = ...,  # type: ignore[assignment]
-    output: Output = ...,  # type: ignore[assignment]
+    target: Target,
+    output: Output,
     source: Source = None,
-    face: Face = None,
-    face_like: FaceLike = None,
-    face_map: Map = None,
-    source_face: SourceFace = None,
-    regions: Regions = None,
-    strength: Strength = None,
-    blend: Blend = None,
-    disclose: Disclose = None,
-    codec: Codec = None,
-    crf: Crf = None,
-    quality: Quality = None,
-    preset: Preset = None,
-    bitrate: Bitrate = None,
-    pixel_format: PixelFormat = None,
-    deinterlace: Deinterlace = None,
-    smart_copy: SmartCopy = None,
-    input_rate: InputRate = None,
-    video_stream: VideoStream = None,
-    start: Start = None,
-    end: End = None,
-    segment_frames: SegmentFrames = None,
-    executor: Executor = None,
-    ray_address: RayAddress = None,
-    workers: Workers = None,
-    device: Device = None,
-    stall_timeout_s: StallTimeout = None,
-    segment_timeout_s: SegmentTimeout = None,
-    on_error: OnError = None,
-    job: Job = None,
-    profile: Profile = None,
-    overwrite: Overwrite = False,
-    fresh: Fresh = False,
-    again: Again = False,
-    strict: Strict = False,
-    trace: Trace = None,
-    report: ReportPage = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
-    """Run any pipeline on a video: vidswap run PIPELINE.yaml -t VIDEO -o OUT [stage.option=value ...]."""
+    """Run any pipeline on a video, with stage.option=value for what has no option of its own."""
     running.run_pipeline(**_all(locals()))
 
 
-@app.command(name="batch")
+@app.command(name="batch", rich_help_panel=CHANGING)
+@taking(FACES, READING, ENCODING, VIDEO, RUNNING, COMMON)
 def batch_command(
+    *,
     jobs: Annotated[
         Path,
         typer.Argument(
@@ -267,47 +157,20 @@ def batch_command(
     ] = None,
     source: Source = None,
     pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
-    face: Face = None,
-    face_like: FaceLike = None,
-    face_map: Map = None,
-    source_face: SourceFace = None,
-    regions: Regions = None,
-    strength: Strength = None,
-    blend: Blend = None,
-    disclose: Disclose = None,
-    codec: Codec = None,
-    crf: Crf = None,
-    quality: Quality = None,
-    preset: Preset = None,
-    bitrate: Bitrate = None,
-    pixel_format: PixelFormat = None,
-    deinterlace: Deinterlace = None,
-    smart_copy: SmartCopy = None,
-    input_rate: InputRate = None,
-    video_stream: VideoStream = None,
-    start: Start = None,
-    end: End = None,
-    segment_frames: SegmentFrames = None,
-    executor: Executor = None,
-    ray_address: RayAddress = None,
-    workers: Workers = None,
-    device: Device = None,
-    stall_timeout_s: StallTimeout = None,
-    segment_timeout_s: SegmentTimeout = None,
-    on_error: OnError = None,
-    profile: Profile = None,
-    overwrite: Overwrite = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs have done.")] = False,
-    strict: Strict = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Forget what earlier runs have done.", rich_help_panel="What is kept of a run"),
+    ] = False,
+    **given: Any,
 ) -> None:
     """Run many jobs; what is done is skipped, what fails does not stop the rest."""
     raise typer.Exit(batch.batch(**_all(locals())))
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGING)
+@taking(COMMON)
 def resume(
+    *,
     job: Annotated[
         Path, typer.Argument(help="The job folder of an interrupted run: OUT.vidswap, or that of --job.", **PLACE)
     ],
@@ -315,12 +178,10 @@ def resume(
     ray_address: RayAddress = None,
     workers: Workers = None,
     on_error: OnError = None,
-    overwrite: Overwrite = False,
     fresh: Fresh = False,
     trace: Trace = None,
     report: ReportPage = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Go on with an interrupted run from its job folder alone."""
     running.resume(**_all(locals()))
@@ -352,4 +213,4 @@ def main() -> None:
 
 def run_command(arguments: list[str] | None) -> int:
     """Run the command with these arguments (None: those of the process); returns the exit code."""
-    return exit_code(lambda: app(args=arguments, standalone_mode=False), arguments)
+    return exit_code(lambda: app(args=arguments, prog_name="vidswap", standalone_mode=False), arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,36 +12,35 @@ from . import doctor as checkup
 from .console import all_but_voice as _all
 from .console import set_voice
 from .options import (
+    COMMON,
+    FACES,
+    HERE,
+    LOOKING,
     PLACE,
-    Blend,
     Codec,
     Crf,
-    Face,
-    FaceLike,
     InputRate,
     Json,
-    Map,
     Options,
     Output,
-    Overwrite,
     Quiet,
-    Regions,
     Source,
-    SourceFace,
-    Strength,
     Target,
     VideoStream,
     Workers,
     placed,
+    taking,
 )
 
 app = typer.Typer()
 
 
-@app.command(name="preview")
+@app.command(name="preview", rich_help_panel=LOOKING)
+@taking(FACES, COMMON)
 def preview_command(
+    *,
     source: Source = None,
-    target: Target = ...,  # type: ignore[assignment]
+    target: Target,
     output: Annotated[Path, typer.Option("-o", "--output", help="The PNG to write.", **PLACE)] = Path("preview.png"),
     options: Options = None,
     frames: Annotated[int, typer.Option("--frames", "-k", min=1, max=64, help="How many frames, evenly spread.")] = 6,
@@ -51,24 +50,15 @@ def preview_command(
         typer.Option("--stages", help="What each stage makes of each face: all, or landmarks,regions,alpha,..."),
     ] = None,
     pipeline: Annotated[str, typer.Option(help="Pipeline by name or YAML file.")] = "swap-mesh",
-    face: Face = None,
-    face_like: FaceLike = None,
-    face_map: Map = None,
-    source_face: SourceFace = None,
-    regions: Regions = None,
-    strength: Strength = None,
-    blend: Blend = None,
     input_rate: InputRate = None,
     video_stream: VideoStream = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Write a contact sheet: source, target, result and mask for some frames."""
     preview.preview(**_all(locals()))
 
 
-@app.command(name="evaluate")
+@app.command(name="evaluate", rich_help_panel=LOOKING)
 def evaluate_command(
     source: Annotated[
         Path, typer.Argument(help="The portrait (for likeness, where a recogniser is installed).", **PLACE)
@@ -82,8 +72,10 @@ def evaluate_command(
     evaluate.evaluate(**_all(locals()))
 
 
-@app.command(name="compare")
+@app.command(name="compare", rich_help_panel=LOOKING)
+@taking(COMMON)
 def compare_command(
+    *,
     first: Annotated[
         Path,
         typer.Argument(metavar="A", parser=placed, help="A video; its sound and times are the comparison's."),
@@ -91,22 +83,20 @@ def compare_command(
     second: Annotated[
         Path, typer.Argument(metavar="B", parser=placed, help="A video with as many frames at the same times.")
     ],
-    output: Output = ...,  # type: ignore[assignment]
+    output: Output,
     side_by_side: Annotated[bool, typer.Option("--side-by-side", help="A left, B right: the default.")] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="A left of a line that moves, B right of it.")] = False,
     difference: Annotated[bool, typer.Option("--difference", help="How far they differ, fourfold.")] = False,
     labels: Annotated[str | None, typer.Option("--labels", help="Two texts with a comma: 'target,result'.")] = None,
     codec: Codec = None,
     crf: Crf = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Write a video that shows two videos together: side by side, with a wipe, or their difference."""
     compare.compare(**_all(locals()))
 
 
-@app.command()
+@app.command(rich_help_panel=LOOKING)
 def inspect(
     video: Annotated[Path, typer.Argument(help="A video, picture, image folder or pattern.", **PLACE)],
     input_rate: InputRate = None,
@@ -119,35 +109,34 @@ def inspect(
     looking.inspect(video, input_rate, video_stream)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def operators(as_json: Json = False) -> None:
     """List the operators installed here, with what they need and give."""
     set_voice(as_json)
     looking.operators()
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def pipelines(as_json: Json = False) -> None:
     """List the pipelines installed here."""
     set_voice(as_json)
     looking.pipelines()
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def doctor(as_json: Json = False) -> None:
     """Check this machine: versions, codecs, GPU, models, disk; what is missing and how to get it."""
     set_voice(as_json)
     checkup.doctor()
 
 
-@app.command(name="demo")
+@app.command(name="demo", rich_help_panel=HERE)
+@taking(COMMON)
 def demo_command(
     folder: Annotated[Path, typer.Option("-o", "--output", help="Folder for what it makes.")] = Path("vidswap-demo"),
     seconds: Annotated[float, typer.Option(min=0.5, max=60.0, help="Length of the clip.")] = 4.0,
     workers: Workers = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Make a clip of one public-domain portrait, swap another one in, and show where the result is."""
     demo.demo(**_all(locals()))

@@ -55,7 +55,8 @@ def set_voice(as_json: bool, quiet: bool = False) -> None:
 
 
 def all_but_voice(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a command, less those that set the voice."""
+    """The options of a command, those of its `**given` among them, less those that set the voice."""
+    given.update(given.pop("given", {}))
     set_voice(given.pop("as_json"), given.pop("quiet"))
     return given
 

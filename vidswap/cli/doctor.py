@@ -27,6 +27,8 @@ EXTRAS = {
     "decord (decode.decord)": ("decord", "pip install 'vidswap[decord]'"),
     "Ray": ("ray", "pip install 'vidswap[ray]'"),
     "ffmpeg-python (encode.ffmpeg)": ("ffmpeg", "pip install 'vidswap[ffmpeg]'"),
+    "s3fs (s3:// addresses)": ("s3fs", "pip install 'vidswap[s3]'"),
+    "TensorBoard (logs of train)": ("tensorboard", "pip install 'vidswap[train]'"),
 }
 
 

@@ -10,29 +10,19 @@ import typer
 from . import running
 from .console import VOICE, all_but_voice
 from .options import (
+    CHANGING,
+    COMMON,
+    ENCODING,
+    KEEPING,
+    READING,
+    RUNNING,
+    VIDEO,
     Blend,
-    Codec,
-    Crf,
-    Disclose,
-    End,
-    Executor,
     Face,
-    Fresh,
-    Job,
-    Json,
     Options,
-    Overwrite,
-    PixelFormat,
-    Preset,
-    Profile,
-    Quality,
-    Quiet,
-    SegmentFrames,
     SourceFace,
-    Start,
-    Strict,
     Target,
-    Workers,
+    taking,
 )
 
 app = typer.Typer()
@@ -40,8 +30,10 @@ app = typer.Typer()
 _PIPELINE, _PARSER = "edit-e4s", "parse-faces"
 
 
-@app.command(name="edit-regions")
+@app.command(name="edit-regions", rich_help_panel=CHANGING)
+@taking(READING, ENCODING, VIDEO, RUNNING, KEEPING, COMMON)
 def edit_regions_command(
+    *,
     target: Target,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="What to write; as for vidswap swap, or a .png of a picture.")
@@ -73,24 +65,7 @@ def edit_regions_command(
     face: Face = None,
     reference_face: SourceFace = None,
     blend: Blend = None,
-    disclose: Disclose = None,
-    codec: Codec = None,
-    crf: Crf = None,
-    quality: Quality = None,
-    preset: Preset = None,
-    pixel_format: PixelFormat = None,
-    start: Start = None,
-    end: End = None,
-    segment_frames: SegmentFrames = None,
-    executor: Executor = None,
-    workers: Workers = None,
-    job: Job = None,
-    profile: Profile = None,
-    overwrite: Overwrite = False,
-    fresh: Fresh = False,
-    strict: Strict = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Edit regions of faces: texture by a reference, shape by label maps, in a picture or throughout a video."""
     edit(**all_but_voice(locals()))
@@ -166,9 +141,10 @@ def write_maps(target: Path, folder: Path, at: str, options: list[str], given: d
 
     ready = Pipeline.prepared(_PARSER, overrides=options, shared={"face": given.get("face")})
     decoder: Any = ready.decoder.make()
+    settings = RunSettings(device=given.get("device") or "auto")
     wanted = frame_list(at, decoder.probe(target).frame_count)
     written: list[str] = []
-    for rendered in render_frames(ready, target, wanted, {}, RunSettings()):
+    for rendered in render_frames(ready, target, wanted, {}, settings):
         if not len(rendered.faces):
             VOICE.warn(f"frame {rendered.frame}: no face is seen in it; no label map is written")
             continue

@@ -41,7 +41,14 @@ def exit_code(run: Callable[[], Any], arguments: list[str] | None) -> int:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             if "--json" in (sys.argv if arguments is None else arguments):
                 VOICE.json = True
-            VOICE.fail(f"{error.format_message()} See vidswap --help.", error.exit_code)
+            VOICE.fail(_usage(error), error.exit_code)
             return int(error.exit_code)
         raise
     return int(code or 0)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with how a command was written, and where its options stand."""
+    command = getattr(getattr(error, "ctx", None), "command_path", None) or "vidswap"
+    told = error.format_message().rstrip()
+    return f"{told}{'' if told.endswith(('.', '?', '!')) else '.'} See {command} --help."

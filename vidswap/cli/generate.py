@@ -38,7 +38,7 @@ OnePsi = Annotated[float, typer.Option("--psi", min=-4, max=4, help="Truncation:
 OneCutoff = Annotated[int | None, typer.Option("--cutoff", min=0, help="Truncate only so many first rows of W+.")]
 Family = Annotated[
     Literal["stylegan2", "stylegan3-t", "stylegan3-r"] | None,
-    typer.Option("--family", help="What random weights are for. [stylegan2]", show_default=False),
+    typer.Option("--family", help="What random weights are for. Default: stylegan2.", show_default=False),
 ]
 Noise = Annotated[
     str, typer.Option("--noise", help="const (the weights' own), none, or random:SEED; StyleGAN2 alone has any.")
@@ -129,7 +129,7 @@ def mix(
     columns: Annotated[str, typer.Option("--cols", help="Seeds of those on the top, which lend their style.")] = "4-7",
     layers: Annotated[
         str | None,
-        typer.Option("--layers", help="Rows of W+ from the top: 0-3 pose, 4-7 features, 8-17 colours. [0-6]"),
+        typer.Option("--layers", help="Rows of W+ from the top: 0-3 pose, 4-7 features, 8-17 colours. Default: 0-6."),
     ] = None,
     psi: OnePsi = 0.7,
     cutoff: OneCutoff = None,

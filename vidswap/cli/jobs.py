@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import VOICE, set_voice, table
-from .options import Json, Quiet
+from .options import CLUSTER, Json, Quiet
 
 if TYPE_CHECKING:
     from vidswap.runtime.status import JobStatus
@@ -30,7 +30,9 @@ Name = Annotated[str, typer.Argument(metavar="JOB", help="The job, as `vidswap s
 app = typer.Typer()
 
 
-@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+@app.command(
+    rich_help_panel=CLUSTER, context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True}
+)
 def submit(
     command: Annotated[
         list[str],
@@ -60,7 +62,7 @@ def submit(
         _follow(jobs, given)
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def status(
     job: Annotated[
         str | None,
@@ -98,7 +100,7 @@ def status(
     VOICE.result(facts, [f"{one.name}: {one.state}, {_lasted(one)}: {one.command}", *_last_lines(jobs.log(job))])
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def logs(
     job: Name,
     address: Address = None,
@@ -115,7 +117,7 @@ def logs(
     sys.stdout.write(jobs.log(job))
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def cancel(job: Name, address: Address = None, quiet: Quiet = False, as_json: Json = False) -> None:
     """End a job on a Ray cluster; what is done stays done, and the same command goes on from there."""
     set_voice(as_json, quiet)

@@ -1,9 +1,11 @@
-"""The options that commands share, with the words that their help says of them."""
+"""The options that commands share: the words that their help says of them, and the groups that they come in."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -14,6 +16,15 @@ def placed(text: str) -> Path:
 
     return place(text)
 
+
+CHANGING, LOOKING, LEARNED, CLUSTER, HERE = (
+    "Change videos",
+    "Look and measure",
+    "Learned methods",
+    "Runs on a Ray cluster, and their state",
+    "What is here",
+)
+"""Headings of the list of commands."""
 
 PLACE: dict[str, Any] = {"parser": placed, "metavar": "PATH"}
 """What such an option says to typer."""
@@ -79,7 +90,11 @@ Regions = Annotated[
 ]
 Skin = Annotated[
     str | None,
-    typer.Option("--skin", help="Whose colour the skin has, with --method e4s: source (default), target or mix."),
+    typer.Option(
+        "--skin",
+        help="Whose colour the skin has, with --method e4s: source (default), target or mix.",
+        rich_help_panel="Faces",
+    ),
 ]
 Strength = Annotated[float | None, typer.Option("--strength", help="How far they change, from 0 to 1. Default: 1.")]
 Blend = Annotated[
@@ -160,13 +175,15 @@ Device = Annotated[
 StallTimeout = Annotated[
     float | None,
     typer.Option(
-        "--stall-timeout", help="Replace a worker that tells of no progress for this many seconds; 0: never. [600]"
+        "--stall-timeout",
+        help="Replace a worker that tells of no progress for this many seconds; 0: never. Default: 600.",
     ),
 ]
 SegmentTimeout = Annotated[
     float | None,
     typer.Option(
-        "--segment-timeout", help="Try a part of a segment anew that is not done after this many seconds. [14400]"
+        "--segment-timeout",
+        help="Try a part of a segment anew that is not done after this many seconds; 0: never. Default: 14400.",
     ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what an interrupted run has done.")]
@@ -193,3 +210,84 @@ Profile = Annotated[
 Options = Annotated[
     list[str] | None, typer.Argument(help="stage.option=value pairs, such as blend.mode=multiband", show_default=False)
 ]
+
+
+def _group(panel: str, **options: Any) -> Mapping[str, Any]:
+    """Options by the names of their parameters, which help shows under a heading of their own."""
+    for option in options.values():
+        get_args(option)[1].rich_help_panel = panel
+    return options
+
+
+FACES = _group(
+    "Faces",
+    face=Face,
+    face_like=FaceLike,
+    face_map=Map,
+    source_face=SourceFace,
+    regions=Regions,
+    strength=Strength,
+    blend=Blend,
+)
+ENCODING = _group(
+    "What is written",
+    disclose=Disclose,
+    codec=Codec,
+    crf=Crf,
+    quality=Quality,
+    preset=Preset,
+    bitrate=Bitrate,
+    pixel_format=PixelFormat,
+)
+READING = _group("What is read", start=Start, end=End, input_rate=InputRate, video_stream=VideoStream)
+# Of commands that change frames where they are: what reenact writes has neither fields nor packets of its target.
+VIDEO = {
+    **_group("What is read", deinterlace=Deinterlace),
+    **_group("What is written", smart_copy=SmartCopy),
+}
+RUNNING = _group(
+    "How it runs",
+    executor=Executor,
+    ray_address=RayAddress,
+    workers=Workers,
+    device=Device,
+    segment_frames=SegmentFrames,
+    stall_timeout_s=StallTimeout,
+    segment_timeout_s=SegmentTimeout,
+    on_error=OnError,
+    strict=Strict,
+    profile=Profile,
+)
+KEEPING = _group(
+    "What is kept of a run",
+    job=Job,
+    fresh=Fresh,
+    again=Again,
+    trace=Trace,
+    report=ReportPage,
+)
+COMMON = {"overwrite": Overwrite, "quiet": Quiet, "as_json": Json}
+
+
+def taking(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command takes the options of these groups too, as its `**given`; each is None or False unless it is given."""
+    shared = {name: option for group in groups for name, option in group.items()}
+
+    def widened(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        kept = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        added = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if get_args(option)[0] is bool else None,
+                annotation=option,
+            )
+            for name, option in shared.items()
+        ]
+        # What typer reads of a command.
+        command.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in (*kept, *added)}
+        return command
+
+    return widened

@@ -21,21 +21,24 @@ def run_settings(profile: str | None, given: dict[str, Any]) -> tuple[list[str],
     profile, an unknown key and values out of range.
     """
     content: dict[str, Any] = {}
-    where = "options"
     if profile is not None:
         path = _find(profile)
         loaded = read_yaml(path)
         if not isinstance(loaded, dict):
             raise InputError(f"{path}: a profile is a mapping, got {type(loaded).__name__}")
-        content, where = dict(loaded), str(path)
+        content = dict(loaded)
     options = content.pop("options", [])
     if not isinstance(options, list) or not all(isinstance(o, str) for o in options):
-        raise InputError(f"{where}: options: a list of stage.option=value strings")
+        raise InputError(f"{profile}: options: a list of stage.option=value strings")
     content.update({name: value for name, value in given.items() if value is not None and value is not False})
     try:
         settings = RunSettings(**content)
     except ValidationError as error:
-        raise InputError(f"{where}: {explain(error, RunSettings.model_fields)}") from None
+        name = str(next(iter(error.errors()[0]["loc"]), ""))
+        if given.get(name) is None:
+            raise InputError(f"{profile}: {explain(error, RunSettings.model_fields)}") from None
+        option = f"--{name.removesuffix('_s').replace('_', '-')}"
+        raise InputError(explain(error, RunSettings.model_fields).replace(name, option, 1)) from None
     return options, settings.model_dump()
 
 

@@ -56,7 +56,9 @@ def mask_net(
     seed: Seed = 0,
     space: Annotated[str, typer.Option("--space", help="What is mixed: style (the paper's) or wplus.")] = "style",
     single: Annotated[bool, typer.Option("--single", help="One network for all layers together.")] = False,
-    layers: Annotated[int | None, typer.Option("--layers", min=1, help="Controlled convolutions [12 of 17].")] = None,
+    layers: Annotated[
+        int | None, typer.Option("--layers", min=1, help="Controlled convolutions. Default: 12 of 17.")
+    ] = None,
     psi: Annotated[float, typer.Option("--psi", min=0, max=1, help="Truncation of what is drawn.")] = 0.7,
     identity: Annotated[float, typer.Option("--identity", min=0, help="Weight of the identity term.")] = 10.0,
     cycle: Annotated[bool, typer.Option("--cycle/--no-cycle", help="The paper's recurrent cycle.")] = True,
@@ -223,7 +225,8 @@ def rgi(
         list[int] | None, typer.Option("--lr-drop", help="A step from which the rate is a tenth; again for more.")
     ] = None,
     rows: Annotated[
-        int | None, typer.Option("--rows", min=1, help="The paper's K: rows of W+ that regions have of their own [13].")
+        int | None,
+        typer.Option("--rows", min=1, help="The paper's K: rows of W+ that regions have of their own. Default: 13."),
     ] = None,
     losses: Losses = "auto",
     adversarial: Annotated[float, typer.Option("--adversarial", min=0, help="Weight of the discriminator.")] = 0.01,

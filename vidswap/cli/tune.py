@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import VOICE
-from .options import Face, Json, Options, Quiet, Source, Target
+from .options import LEARNED, Face, Json, Options, Quiet, Source, Target
 from .train import Bits, Device, Fresh, LogEvery, Losses, Rate, SaveEvery, Seed, bits, device_named, known, stoppable
 from .tuned_nets import Tuning, base_name, made_of, tuning_of
 
@@ -28,7 +28,7 @@ app = typer.Typer()
 _LEAST_STEPS = 350
 
 
-@app.command()
+@app.command(rich_help_panel=LEARNED)
 def tune(
     pipeline: Annotated[str, typer.Argument(help="A pipeline that inverts to W+ and generates, by name or YAML file.")],
     target: Target,

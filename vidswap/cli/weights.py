@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 Ema = Annotated[
     bool | None,
-    typer.Option("--ema/--raw", help="Averaged or raw weights, where a file has both [default: what its authors use]."),
+    typer.Option("--ema/--raw", help="Averaged or raw weights, where a file has both. Default: what its authors use."),
 ]
 
 
@@ -153,7 +153,7 @@ def convert(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write; a card goes beside it.")],
     layout: Annotated[
         str | None,
-        typer.Option("--layout", help="nvlabs or rosinality, for StyleGAN2 generators [default: as it is]."),
+        typer.Option("--layout", help="nvlabs or rosinality, for StyleGAN2 generators. Default: as it is."),
     ] = None,
     ema: Ema = None,
     licence: Annotated[str, typer.Option("--licence", help="Terms to write into the card.")] = "",

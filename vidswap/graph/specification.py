@@ -173,5 +173,8 @@ def explain(error: ValidationError, fields: Mapping[str, Any]) -> str:
     if first["type"] == "missing":
         return f"{place!r} is missing{more}"
     message = first["msg"][0].lower() + first["msg"][1:]
+    if first["type"] == "value_error":
+        # Our own words, which name the value where it helps.
+        return f"{place}: {message.removeprefix('value error, ')}{more}"
     shown = f", got {first['input']!r}" if not isinstance(first["input"], (dict, list)) else ""
-    return f"{place}: {message.removeprefix('value error, ')}{shown}{more}"
+    return f"{place}: {message}{shown}{more}"

@@ -66,11 +66,6 @@ class Layout:
         """Number of planes without alpha."""
         return 1 if self.kind == "gray" else 3
 
-    @property
-    def plane_count(self) -> int:
-        """Number of planes, alpha included."""
-        return self.colour_planes + int(self.alpha)
-
 
 @lru_cache(maxsize=256)
 def layout(pixel_format: str) -> Layout | None:

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vidswap.graph import InputError, Pipeline
+from vidswap.graph.ends import Decoder, Video
 from vidswap.graph.operator import person_and_picture
 from vidswap.graph.specification import SourceSpecification
 from vidswap.media import outputs
+from vidswap.media.containers import CONTAINERS
 from vidswap.media.image_sequences import IMAGE_SUFFIXES
 from vidswap.storage import RemotePath
 from vidswap.storage.fetching import bring
@@ -75,7 +77,7 @@ def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool 
     sequence = pictures and outputs.is_image_output(output)
     if output.is_dir() and (not sequence or outputs.is_file_name(output)):
         raise InputError(f"the output {output} is a folder; give a file name, such as {output / 'swapped.mp4'}")
-    if output.absolute() == target.absolute() or (target.exists() and output.exists() and output.samefile(target)):
+    if _is_same(output, target):
         raise InputError(f"the output {output} is the target itself; give another name with -o")
     if target.is_dir() and output.suffix.lower() in IMAGE_SUFFIXES and output.absolute().parent.samefile(target):
         raise InputError(f"the output {output} would be one of the target's pictures; write it elsewhere")
@@ -94,6 +96,30 @@ def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool 
         raise InputError(f"the output folder {parent} does not exist; make it first")
     if not os.access(parent, os.W_OK):
         raise InputError(f"the output folder {parent} is not writable")
+
+
+def check_sources_stay(output: Path, sources: Mapping[str, Path]) -> None:
+    """Raise InputError for an output that would replace a source."""
+    for name, path in sources.items():
+        if _is_same(output, path):
+            raise InputError(f"the output {output} is the {name} itself; give another name with -o")
+
+
+def check_roles(decoder: Decoder, target: Path, video: Video, output: Path, sources: Mapping[str, Path]) -> None:
+    """Raise InputError where a video is the source and one picture the target of what is to become a video."""
+    if video.frame_count > 1 or output.suffix.lower() not in CONTAINERS:
+        return
+    for path in sources.values():
+        count = decoder.probe(path).frame_count
+        if count > 1:
+            raise InputError(
+                f"the target {target.name} is one picture, the source {path.name} a video of {count} frames: were "
+                "they meant the other way round? (a picture is written as .png)"
+            )
+
+
+def _is_same(output: Path, path: Path) -> bool:
+    return output.absolute() == path.absolute() or (path.exists() and output.exists() and output.samefile(path))
 
 
 def check_place(output: Path) -> None:

@@ -20,7 +20,16 @@ from vidswap.graph import InputError, Interrupted, Pipeline, StageError, Vidswap
 from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
 
-from .checks import JOB_SUFFIX, check_output, check_place, check_ready, check_shared, check_sources
+from .checks import (
+    JOB_SUFFIX,
+    check_output,
+    check_place,
+    check_ready,
+    check_roles,
+    check_shared,
+    check_sources,
+    check_sources_stay,
+)
 from .driving import Drive
 from .executors import Executor, MakeExecutor, Needs, executor_of
 from .interrupt import Interruption, interruptible
@@ -123,10 +132,12 @@ class _Run:
         known = (self.folder / JOURNAL).is_file() and not self.settings.fresh
         written = known and Journal(self.folder, reading=True).output(self.output)
         self._check_output(self.settings.overwrite or bool(written))
+        check_sources_stay(self.output, self.sources)
         self.pipeline = self.pipeline.for_output(self.output)
         decoder = cast(Decoder, self.pipeline.decoder.make())
         self.encoder = cast(Encoder, self.pipeline.encoder.make())
         self.video = decoder.probe(self.target)
+        check_roles(decoder, self.target, self.video, self.output, self.sources)
         if self.settings.start is not None or self.settings.end is not None:
             self.video = decoder.trim(self.video, self.settings.start, self.settings.end)
         self._warn(*getattr(self.video, "warnings", ()))

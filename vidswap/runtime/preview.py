@@ -6,7 +6,6 @@ will in the whole video. Choices that depend on the video's past (which face was
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,9 @@ from typing import Any
 
 from vidswap.graph import Batch, Pipeline, Segment
 
-from .checks import check_ready, check_sources
-from .order import PartTask, SourceTask, WorkOrder
-from .scans import Scans
-from .settings import RunSettings, available_cores
-from .worker import SegmentWorker
+from .in_process import analysed, check
+from .order import PartTask
+from .settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -38,53 +35,21 @@ def render_frames(
 
     Frames beyond the end are left out. Raises what a run raises.
     """
-    check_sources(pipeline, sources)
-    check_ready(pipeline, settings.device)
+    check(pipeline, sources, settings)
     decoder: Any = pipeline.decoder.make()
     video = decoder.probe(target)
     wanted = sorted({f for f in frames if 0 <= f < video.frame_count})
     reach = sum(p.context for p in pipeline.parts)
     segments = window_segments(wanted, video.frame_count, reach)
-    with tempfile.TemporaryDirectory(prefix="vidswap-preview-") as folder:
-        order = WorkOrder(
-            pipeline=pipeline.specification.model_dump(mode="json"),
-            video=video,
-            segments=segments,
-            folder=Path(folder),
-            sources=dict(sources),
-            source_face=settings.source_face,
-            threads=available_cores(),
-            device=settings.device,
-        )
-        worker = SegmentWorker(order)
-        try:
-            yield from _render(worker, decoder, set(wanted))
-        finally:
-            worker.close()
-
-
-def _render(worker: SegmentWorker, decoder: Any, wanted: set[int]) -> Iterator[PreviewFrame]:
-    order, parts = worker.order, worker.pipeline.parts
-    for name in order.sources:
-        worker.run(SourceTask(name))
-    scans = Scans(order)
-    try:
-        for part in parts[:-1]:
-            for segment in order.segments:
-                task = PartTask(part.index, segment.index)
-                if part.ordered:
-                    scans.run(part, task)
-                else:
-                    worker.run(task)
-    finally:
-        scans.close()
-    for segment in order.segments:
-        if segment.start not in wanted or segment.frames != 1:
-            continue
-        original = next(iter(decoder.read(order.video, segment.start, segment.stop)))
-        for tables in worker.stream(PartTask(parts[-1].index, segment.index)):
-            for picture in tables["frame"]["picture"]:
-                yield PreviewFrame(picture.frame, original, picture, tables["face"])
+    last = pipeline.parts[-1].index
+    with analysed(pipeline, video, segments, sources, settings) as worker:
+        for segment in segments:
+            if segment.start not in wanted or segment.frames != 1:
+                continue
+            original = next(iter(decoder.read(video, segment.start, segment.stop)))
+            for tables in worker.stream(PartTask(last, segment.index)):
+                for picture in tables["frame"]["picture"]:
+                    yield PreviewFrame(picture.frame, original, picture, tables["face"])
 
 
 def window_segments(frames: Sequence[int], frame_count: int, reach: int) -> tuple[Segment, ...]:
