@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -21,6 +23,7 @@ def commands():
 
 
 COMMANDS = commands()
+ROOT = Path(__file__).parents[2]
 WITHOUT_WORDS_OF_OURS = {"--help", "--install-completion", "--show-completion"}
 
 
@@ -44,6 +47,16 @@ def test_commands_that_run_take_the_same_options_of_a_run(name):
     assert taken >= {"--strict", "--stall-timeout", "--segment-timeout", "--profile", "--fresh", "--json"}
     assert taken >= {"--codec", "--crf", "--bitrate", "--preset", "--pixel-format", "--quality", "--disclose"}
     assert taken >= {"--start", "--end", "--input-rate", "--video-stream"}
+
+
+def test_every_option_that_the_pages_name_is_there():
+    there = {o for command in COMMANDS.values() for p in command.params for o in (*p.opts, *p.secondary_opts)}
+    # Of ray, kubectl and the benchmarks.
+    others = {"--head", "--port", "--dashboard-host", "--dashboard-agent-listen-port", "--from-literal", "--generate"}
+    others |= {"--write", "--version", "--help"}
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        named = {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
+        assert named <= there | others, f"{page.name}: {sorted(named - there - others)}"
 
 
 def test_options_stand_under_headings(vidswap):
