@@ -17,7 +17,7 @@ def _without_gradients():
         yield
 
 
-@pytest.mark.parametrize("trunk", ["alex", "vgg"])
+@pytest.mark.parametrize("trunk", ["alex", "vgg", "squeeze"])
 def test_equal_images_are_at_no_distance(trunk):
     net = seeded(lambda: lpips.LPIPS(lpips.Config(trunk)), 1)
     images = torch.rand(2, 3, 64, 64) * 2 - 1
@@ -35,7 +35,7 @@ def test_what_is_no_metric_is_refused_by_name():
         lpips.from_torchvision({}, {}, "alex")
 
 
-@pytest.mark.parametrize("trunk", ["alex", "vgg"])
+@pytest.mark.parametrize("trunk", ["alex", "vgg", "squeeze"])
 def test_distances_are_the_published_ones(shared, trunk):
     folder = shared / "fixtures/encoders"
     golden = tensors_of(folder / "lpips_filled.safetensors")

@@ -30,6 +30,7 @@ MANIFESTS = {
     "e4s/manifest_realesrnet_x4": ("rrdbnet", None, {"width": 32, "blocks": 23, "growth": 32}),
     "encoders/manifest_lpips_alex": ("alexnet", None, {}),
     "encoders/manifest_lpips_vgg": ("vgg16", None, {}),
+    "encoders/manifest_lpips_squeeze": ("squeezenet", None, {}),
     "e4s/manifest_e4s_net_1024": ("e4s", None, {"regions": 12, "rows": 13}),
     "e4s/manifest_facevid2vid_kp_detector": ("facevid2vid-keypoints", None, {"keypoints": 15, "depth": 16}),
     "e4s/manifest_facevid2vid_he_estimator": ("facevid2vid-pose", None, {"units": [3, 3, 5, 2], "bins": 66}),
@@ -97,6 +98,12 @@ def sample(name, layout=None):
         "latent-discriminator": {"layers": 3, "width": 8},
     }  # fmt: skip
     return network_named(name, layout).shapes(configs.get(name, {"rows": 4, "inputs": 3}))
+
+
+@pytest.mark.parametrize("trunk", ["alex", "vgg", "squeeze"])
+def test_the_trunk_of_linear_layers_is_told(trunk):
+    (part,) = recognise(network_named("lpips-linear").shapes({"trunk": trunk})).parts.values()
+    assert part.config == {"trunk": trunk}
 
 
 @pytest.mark.parametrize(("name", "layout"), [(n.name, n.layout) for n in NETWORKS])
@@ -177,6 +184,7 @@ OFFICIAL = {
     "ir-se50": [("", "encoders/manifest_arcface_ir_se50")],
     "alexnet": [("", "encoders/manifest_lpips_alex")],
     "vgg16": [("", "encoders/manifest_lpips_vgg")],
+    "squeezenet": [("", "encoders/manifest_lpips_squeeze")],
     "bisenet": [("", "e4s/manifest_bisenet")],
     "facevid2vid": [
         (f"{part}.", f"e4s/manifest_facevid2vid_{part}") for part in ("kp_detector", "he_estimator", "generator")

@@ -1,4 +1,4 @@
-"""LPIPS v0.1 (Zhang et al. 2018, arXiv:1801.03924): perceptual distance over AlexNet or VGG16 features.
+"""LPIPS v0.1 (Zhang et al. 2018, arXiv:1801.03924): perceptual distance over features of AlexNet, VGG16 or SqueezeNet.
 
 Names are those of the official module: `net.sliceI.J.*` for the trunk (torchvision's weights, J its index among
 `features`) and `linI.model.1.weight` for the trained linear layers.
@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
 
-Trunk = Literal["alex", "vgg"]
+Trunk = Literal["alex", "vgg", "squeeze"]
 
-# Per slice: torchvision's indices and what stands there: (in, out, kernel, stride, padding), "relu" or "pool".
+# Per slice: torchvision's indices and what stands there: (in, out, kernel, stride, padding), "relu", "pool", or a
+# SqueezeNet's module of (in, squeezed, expanded by each of two) channels.
 _ALEX: tuple[tuple[object, ...], ...] = (
     ((3, 64, 11, 4, 2), "relu"),
     ("pool", (64, 192, 5, 1, 2), "relu"),
@@ -40,8 +41,21 @@ def _vgg() -> tuple[tuple[object, ...], ...]:
     return tuple(slices)
 
 
-_SLICES: dict[str, tuple[tuple[object, ...], ...]] = {"alex": _ALEX, "vgg": _vgg()}
-_WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
+_SQUEEZE: tuple[tuple[object, ...], ...] = (
+    ((3, 64, 3, 2, 0), "relu"),
+    ("pool", (64, 16, 64), (128, 16, 64)),
+    ("pool", (128, 32, 128), (256, 32, 128)),
+    ("pool", (256, 48, 192)),
+    ((384, 48, 192),),
+    ((384, 64, 256),),
+    ((512, 64, 256),),
+)
+_SLICES: dict[str, tuple[tuple[object, ...], ...]] = {"alex": _ALEX, "vgg": _vgg(), "squeeze": _SQUEEZE}
+_WIDTHS = {
+    "alex": (64, 192, 384, 256, 256),
+    "vgg": (64, 128, 256, 512, 512),
+    "squeeze": (64, 128, 256, 384, 384, 512, 512),
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,9 @@ def config_of(state: Mapping[str, Tensor]) -> Config:
         return Config("alex")
     if tuple(first.shape) == (64, 3, 3, 3) and "net.slice5.28.weight" in state:
         return Config("vgg")
-    raise InputError("an LPIPS metric over AlexNet or VGG16 is needed; this is over another trunk")
+    if tuple(first.shape) == (64, 3, 3, 3) and "net.slice7.12.squeeze.weight" in state:
+        return Config("squeeze")
+    raise InputError("an LPIPS metric over AlexNet, VGG16 or SqueezeNet is needed; this is over another trunk")
 
 
 def from_torchvision(features: Mapping[str, Tensor], linear: Mapping[str, Tensor], trunk: Trunk) -> dict[str, Tensor]:
@@ -73,9 +89,11 @@ def from_torchvision(features: Mapping[str, Tensor], linear: Mapping[str, Tensor
     index = 0
     for number, parts in enumerate(_SLICES[trunk]):
         for part in parts:
-            if isinstance(part, tuple):
-                for kind in ("weight", "bias"):
-                    state[f"net.slice{number + 1}.{index}.{kind}"] = _entry(features, f"features.{index}.{kind}")
+            inner = (
+                [] if isinstance(part, str) else [""] if len(part) == 5 else ["squeeze.", "expand1x1.", "expand3x3."]
+            )
+            for name in [f"{index}.{module}{kind}" for module in inner for kind in ("weight", "bias")]:
+                state[f"net.slice{number + 1}.{name}"] = _entry(features, f"features.{name}")
             index += 1
         theirs = f"{number}.1.weight" if f"{number}.1.weight" in linear else f"lin{number}.model.1.weight"
         state[f"lin{number}.model.1.weight"] = _entry(linear, theirs)
@@ -100,6 +118,21 @@ class _Linear(nn.Module):
         return self.model(x)
 
 
+class _Fire(nn.Module):
+    """SqueezeNet's module (Iandola et al. 2016): a narrow 1x1 convolution, then 1x1 and 3x3 ones side by side."""
+
+    def __init__(self, inward: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inward, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, I, H, W) -> (N, 2 E, H, W)."""
+        x = F.relu(self.squeeze(x))
+        return F.relu(torch.cat((self.expand1x1(x), self.expand3x3(x)), dim=1))
+
+
 class LPIPS(nn.Module):
     """Distance of two images, RGB in -1..1: 0 for equal ones."""
 
@@ -118,7 +151,7 @@ class LPIPS(nn.Module):
             self.add_module(f"lin{number}", _Linear(width))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) in -1..1 -> the five tapped maps."""
+        """(N, 3, H, W) in -1..1 -> the tapped maps: five, of SqueezeNet seven."""
         shift = torch.tensor([-0.030, -0.088, -0.188], device=x.device, dtype=x.dtype)
         scale = torch.tensor([0.458, 0.448, 0.450], device=x.device, dtype=x.dtype)
         x = (x - shift[:, None, None]) / scale[:, None, None]
@@ -133,7 +166,7 @@ class LPIPS(nn.Module):
         return self._compared(self.features(first), self.features(second))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two batches (N, 3, H, W), at least 31 px for alex and 16 px for vgg -> distances (N,)."""
+        """Two batches (N, 3, H, W), at least 31 px for alex, 16 for vgg, 17 for squeeze -> distances (N,)."""
         return self.distance(self.features(first), self.features(second))
 
     def distance(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
@@ -161,8 +194,10 @@ def _part(part: object, trunk: str) -> nn.Module:
     if part == "relu":
         return nn.ReLU()
     if part == "pool":
-        return nn.MaxPool2d(3 if trunk == "alex" else 2, 2)
+        return nn.MaxPool2d(2 if trunk == "vgg" else 3, 2, ceil_mode=trunk == "squeeze")
     assert isinstance(part, tuple)
+    if len(part) == 3:
+        return _Fire(*part)
     inward, outward, kernel, stride, padding = part
     return nn.Conv2d(inward, outward, kernel, stride, padding)
 

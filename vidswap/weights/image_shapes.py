@@ -16,7 +16,15 @@ VGG16 = (
     (14, 256, 256, 3), (17, 256, 512, 3), (19, 512, 512, 3), (21, 512, 512, 3), (24, 512, 512, 3), (26, 512, 512, 3),
     (28, 512, 512, 3),
 )  # fmt: skip
-LPIPS_WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
+SQUEEZE = (
+    (3, 64, 16, 64), (4, 128, 16, 64), (6, 128, 32, 128), (7, 256, 32, 128), (9, 256, 48, 192), (10, 384, 48, 192),
+    (11, 384, 64, 256), (12, 512, 64, 256),
+)  # fmt: skip
+LPIPS_WIDTHS = {
+    "alex": (64, 192, 384, 256, 256),
+    "vgg": (64, 128, 256, 512, 512),
+    "squeeze": (64, 128, 256, 384, 384, 512, 512),
+}
 
 
 def _conv_norm(name: str, inputs: int, outputs: int, side: int, conv: str = "conv", norm: str = "bn") -> Shapes:
@@ -217,6 +225,16 @@ def vgg16(_: Config) -> Shapes:
     return _stack(VGG16)
 
 
+def squeezenet(_: Config) -> Shapes:
+    """SqueezeNet 1.1's feature stack in torchvision's names."""
+    made = convolution("features.0", 3, 64)
+    for index, inputs, squeezed, expanded in SQUEEZE:
+        made |= convolution(f"features.{index}.squeeze", inputs, squeezed, 1)
+        made |= convolution(f"features.{index}.expand1x1", squeezed, expanded, 1)
+        made |= convolution(f"features.{index}.expand3x3", squeezed, expanded)
+    return made
+
+
 def _stack(layers: tuple[tuple[int, int, int, int], ...]) -> Shapes:
     made: Shapes = {}
     for index, inputs, outputs, side in layers:
@@ -232,4 +250,6 @@ def lpips_linear(config: Config) -> Shapes:
 
 def lpips_linear_config(shapes: Mapping[str, Shape]) -> Config:
     """The configuration of LPIPS' linear layers."""
+    if "lin6.model.1.weight" in shapes:
+        return {"trunk": "squeeze"}
     return {"trunk": "vgg" if dim(shapes, "lin1.model.1.weight", 1) == 128 else "alex"}

@@ -170,6 +170,15 @@ NETWORKS = (
         "vgg16", "VGG-16 features", ("features.28.weight",), images.vgg16, encoders.nothing, None, ("classifier.",)
     ),
     Network(
+        "squeezenet",
+        "SqueezeNet features",
+        ("features.12.squeeze.weight",),
+        images.squeezenet,
+        encoders.nothing,
+        None,
+        ("classifier.",),
+    ),
+    Network(
         "latent-discriminator",
         "critic of codes",
         ("mlp.0.weight",),
