@@ -179,6 +179,7 @@ class ParseFilesOptions(Options):
     order: Literal["regions", "bisenet", "celebamask"] = Field(
         "celebamask", description="what its numbers mean: E4S's 12 regions, or one of the two orders of 19 classes"
     )
+    only: bool = Field(False, description="leave out faces in frames without a label map of their own: they stay")
 
 
 _OF_A_FRAME = re.compile(r"(\d+)\.(png|bmp|tif|tiff)$", re.IGNORECASE)
@@ -231,6 +232,8 @@ class ParseFiles(Operator[ParseFilesOptions]):
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds driven_regions: the drawn map where there is one, else the row's own regions."""
+        if self.options.only and self._found:
+            batch = batch.take(np.isin(batch["frame"] + self._first, list(self._found)))
         made = [self._of(int(f), own) for f, own in zip(batch["frame"], batch["regions"], strict=True)]
         return batch.with_columns(driven_regions=object_column(made))
 

@@ -17,7 +17,9 @@ from vidswap.faces.models import FaceModel
 
 __all__ = ["bucket", "cache", "memory", "s3_server"]
 
-# Machines that run tests are shared: how long an example takes says nothing.
+# Machines that run tests are shared: threads of torch (not imported yet) would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# And how long an example takes says nothing.
 settings.register_profile("vidswap", deadline=None)
 settings.load_profile("vidswap")
 

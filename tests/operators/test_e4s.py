@@ -297,6 +297,8 @@ def test_maps_of_single_frames_count_for_those_alone(target, tmp_path):
     rows = made(ParseFiles(ParseFiles.Options(path=tmp_path, order="bisenet")), target)
     assert np.array_equal(rows["driven_regions"][0], target["regions"][0])
     assert (rows["driven_regions"][1] == HAIR).all()
+    alone = made(ParseFiles(ParseFiles.Options(path=tmp_path, order="bisenet", only=True)), target)
+    assert alone["frame"].tolist() == [1]
     source = made(ParseFiles(ParseFiles.Options(path=tmp_path, order="bisenet")), target, video=None)
     assert np.array_equal(source["driven_regions"][1], target["regions"][1])
 

@@ -106,7 +106,7 @@ def edit(
     if amount is not None:
         set_here.append(f"map.strength_texture={amount}")
     if labels is not None:
-        set_here += [f"drawn.path={labels.absolute()}", f"drawn.order={label_order}"]
+        set_here += [f"drawn.path={labels.absolute()}", f"drawn.order={label_order}", f"drawn.only={not reference}"]
     running.run_pipeline(
         pipeline=_PIPELINE,
         target=target,
