@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from vidswap.faces.detection import DetectionOptions, find_faces
+from vidswap.faces.detection import DetectionOptions
 from vidswap.faces.models import FaceModel
+from vidswap.faces.spotting import Spotter
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Setting
 from vidswap.media.cursor import Unreliable
 from vidswap.media.index import VideoIndex
+from vidswap.media.picture import Picture
 from vidswap.media.scouting import Glancer
 
 # Stretches are whole groups of pictures of at least so many frames; longer ones than this are searched throughout,
@@ -28,9 +30,10 @@ class ScoutOptions(Options):
 class DetectScout(Operator[ScoutOptions]):
     """Glances at a frame in eight, and only as long as no face is seen: the rest of such a stretch is searched.
 
-    A stretch begins at a keyframe. From the last glance without a face on, `look` is true to its end; where no glance
-    shows a face it is false, and those frames are not even decoded. A face that is seen for less than `every` frames,
-    in a stretch without any other, is missed. What is true of a frame depends on the video alone, not on segments.
+    A glance is a search, unless nothing has changed since the one before (`vidswap.faces.spotting`). A stretch begins
+    at a keyframe. From the last glance without a face on, `look` is true to its end; where no glance shows a face it is
+    false, and those frames are not even decoded. A face that is seen for less than `every` frames, in a stretch without
+    any other, is missed. What is true of a frame depends on the video alone, not on segments.
     """
 
     kind, each = "detect", "frame"
@@ -51,9 +54,10 @@ class DetectScout(Operator[ScoutOptions]):
         self._video: VideoIndex = setting.video
         self._glancer = Glancer(self._video)
         self._model: FaceModel = load_face_model(None)
-        self._how = DetectionOptions(min_face=self.options.min_face, largest=True, refine=0)
+        self._spotter = Spotter(self._model, DetectionOptions(min_face=self.options.min_face, largest=True, refine=0))
         self._edges = stretch_edges(self._video)
         self._known: dict[int, tuple[int, int]] = {}
+        self._shared = -1, False
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds look (N,) bool to each row."""
@@ -79,14 +83,25 @@ class DetectScout(Operator[ScoutOptions]):
         # The keyframe of the next stretch is the last glance of this one.
         limit = min(stop + 1, self._video.frame_count)
         before = start
+        self._spotter.begin()
         try:
             for picture in self._glancer.glances(start, limit, self.options.every, last=limit - 1):
-                if len(find_faces(picture, self._model, self._how)):
+                if self._shows_face(picture, by_itself=picture.frame in (start, stop)):
                     return before
                 before = picture.frame
         except Unreliable:
             return start
         return stop
+
+    def _shows_face(self, picture: Picture, *, by_itself: bool) -> bool:
+        """Whether there is a face; `by_itself` where two stretches ask, and must be told the same."""
+        if not by_itself:
+            return self._spotter.sees(picture)
+        if self._shared[0] != picture.frame:
+            self._shared = picture.frame, self._spotter.searches(picture)
+        elif not self._shared[1]:
+            self._spotter.begin(picture)
+        return self._shared[1]
 
     def teardown(self) -> None:
         """Free the models and close the file."""

@@ -92,3 +92,21 @@ def test_glances_are_the_frames_that_they_say(video):
     glancer.close()
     assert seen[0] == 45
     assert all(8 <= b - a <= 11 for a, b in zip(seen, seen[1:], strict=False))
+
+
+def test_glances_that_go_on_from_the_last_stretch_show_the_same(video):
+    def seen(glancer, start):
+        stop = start + 45
+        return [(p.frame, p.rgb(64, 48)) for p in glancer.glances(start, min(stop + 1, FRAMES), 8, last=stop)]
+
+    going_on = media.scouting.Glancer(video)
+    sought = []
+    going_on._sought = lambda frame, seek=going_on._sought: sought.append(frame) or seek(frame)
+    for start in (0, 45, 90):
+        fresh = media.scouting.Glancer(video)
+        for (a, one), (b, other) in zip(seen(going_on, start), seen(fresh, start), strict=True):
+            assert a == b
+            assert np.array_equal(one, other)
+        fresh.close()
+    going_on.close()
+    assert sought == [0]

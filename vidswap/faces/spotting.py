@@ -1,0 +1,58 @@
+"""Whether there is a face in any of some pictures, looked at one after the other until one shows a face."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .detection import DetectionOptions, PictureLike, find_faces, overview
+from .models import FaceModel
+
+# Levels of 255 in the mean of 3 x 3 pixels of the overview; compression changes such a mean by one or two.
+_STIRRED = 3.0
+# Pixels of the overview that the smallest face wanted has at least, for its coming to change such a mean as a whole.
+_LEAST_FACE = 3.0
+
+
+class Spotter:
+    """Searches pictures for faces, and leaves out those in which nothing has changed since the last one searched.
+
+    A picture that differs from one without a face in no place as large as the smallest face has none either. What has
+    been searched is kept as its overview alone.
+    """
+
+    def __init__(self, model: FaceModel, options: DetectionOptions) -> None:
+        self._model, self._options = model, options
+        self._empty: np.ndarray | None = None
+
+    def searches(self, picture: PictureLike) -> bool:
+        """Whether a picture shows a face, by a search, whatever came before."""
+        return self._search(picture, overview(picture))
+
+    def begin(self, empty: PictureLike | None = None) -> None:
+        """Forget what came before; go on from a picture that is known to show no face, if there is one."""
+        self._empty = None if empty is None else overview(empty)
+
+    def sees(self, picture: PictureLike) -> bool:
+        """Whether a picture shows a face, by a search if it is not like the last one, which had none."""
+        small = overview(picture)
+        if self._empty is not None and self._is_fine(picture, small) and not _stirred(small, self._empty):
+            return False
+        return self._search(picture, small)
+
+    def _search(self, picture: PictureLike, small: np.ndarray) -> bool:
+        found = bool(len(find_faces(picture, self._model, self._options, small)))
+        self._empty = None if found else small
+        return found
+
+    def _is_fine(self, picture: PictureLike, small: np.ndarray) -> bool:
+        """Whether the smallest face is large enough in the overview."""
+        smallest = self._options.min_face
+        return not smallest or smallest * small.shape[1] / picture.width >= _LEAST_FACE
+
+
+def _stirred(now: np.ndarray, before: np.ndarray) -> bool:
+    if now.shape != before.shape:
+        return True
+    change = cv2.boxFilter(cv2.absdiff(now, before), cv2.CV_32F, (3, 3))
+    return bool(change.max() > _STIRRED)
