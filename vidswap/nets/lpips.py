@@ -100,6 +100,13 @@ def from_torchvision(features: Mapping[str, Tensor], linear: Mapping[str, Tensor
     return state
 
 
+def _tensors_of(part: object) -> list[str]:
+    if not isinstance(part, tuple):
+        return []
+    modules = [""] if len(part) == 5 else ["squeeze.", "expand1x1.", "expand3x3."]
+    return [f"{module}{kind}" for module in modules for kind in ("weight", "bias")]
+
+
 def _entry(state: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in state:
         raise InputError(f"LPIPS: {name} is missing")
