@@ -46,7 +46,8 @@ def test_a_file_is_looked_at_added_listed_checked_and_converted(vidswap, file, t
     made = open_checkpoint(back)
     assert all(torch.equal(made.tensors[k], v) for k, v in tiny_rosinality().items())
     assert torch.equal(made.latent_avg, torch.arange(8.0))
-    assert json.loads(there.with_suffix(".json").read_text())["licence"] == "my own"
+    for path in (there, back):
+        assert json.loads(path.with_suffix(".json").read_text())["licence"] == "my own"
 
 
 def test_damage_is_found_with_exit_code_1(vidswap, file, kept):
@@ -138,6 +139,13 @@ def test_a_release_is_fetched_when_its_terms_are_agreed_to(vidswap, monkeypatch,
     assert told["origin"]["file"] == "memory://weights-tests/cli.pkl" and told["licence"] == "non-commercial"
     code, _, err = vidswap("weights", "pull", "stylegan2-ffhq", "--yes")
     assert code == 2 and "installed already" in err
+    assert vidswap("weights", "convert", "stylegan2-ffhq", tmp_path / "o.safetensors")[0] == 0
+    converted = json.loads((tmp_path / "o.json").read_text())
+    assert [converted[k] for k in ("licence", "terms", "licence_link")] == [
+        entry.licence.word,
+        entry.licence.terms,
+        entry.licence.link,
+    ]
 
 
 def test_the_catalogue_is_no_profile_of_a_run(vidswap, clip, grace, tmp_path):

@@ -73,6 +73,20 @@ def test_constructor_arguments_of_a_pickle_are_kept(tmp_path):
     assert load("own").options == {"synthesis_kwargs": {"conv_clamp": 256}}
 
 
+def test_a_converted_file_keeps_the_clamp_of_its_origin(tmp_path):
+    from vidswap.latents.generators import load_generator
+
+    arguments = {"img_resolution": 16, "synthesis_kwargs": {"conv_clamp": 256}}
+    (tmp_path / "net.pkl").write_bytes(network_pickle(tiny_nvlabs(), arguments))
+    assert load_generator(str(tmp_path / "net.pkl")).net.config.clamp == 256
+    for layout in ("rosinality", "nvlabs"):
+        made = tmp_path / f"{layout}.safetensors"
+        store.save(store.load(tmp_path / "net.pkl", layout=layout), made)
+        assert load_generator(str(made)).net.config.clamp == 256
+    made.with_suffix(".json").unlink()
+    assert load_generator(str(made)).net.config.clamp is None
+
+
 def test_what_is_installed_is_replaced_only_when_asked(file):
     store.add("tiny", file)
     with pytest.raises(InputError, match="installed already.*--overwrite"):

@@ -163,7 +163,9 @@ def convert(
 ) -> None:
     """Write weights as safetensors, StyleGAN2 in either layout."""
     from vidswap.graph import InputError
+    from vidswap.storage import place
     from vidswap.weights import store
+    from vidswap.weights.catalogue import catalogue
 
     VOICE.json, VOICE.quiet = as_json, quiet
     if output.suffix != ".safetensors":
@@ -178,7 +180,13 @@ def convert(
     checkpoint = store.load(file, layout=layout, is_ema=ema)  # type: ignore[arg-type]
     if checkpoint.path.resolve() == output.resolve():
         raise InputError(f"{output}: is the file that is read; write to another one")
-    card = store.save(checkpoint, output, licence=licence or _terms_of(file))
+    entry, known = None, None
+    if store.is_file_name(file):
+        known = store.card_beside(place(file))
+    else:
+        entry, known = catalogue().get(file), store.card_of(file)
+    terms = licence or (known.terms if known else "")
+    card = store.save(checkpoint, output, entry=None if licence else entry, licence=terms)
     VOICE.result(card.model_dump(), [*_lines_of_card(card), f"written:    {output}"])
 
 
@@ -198,9 +206,7 @@ def terms_of(weights: str) -> tuple[list[str], dict[str, Any]]:
         path = place(weights)
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")
-        card = None
-        if path.suffix == ".safetensors" and store.card_path(path).is_file():
-            card = store.read_card(store.card_path(path))
+        card = store.card_beside(path)
         told = card.terms if card else "not stated; they are what whoever made the file says"
         known = {"name": path.name, "sha256": file_digest(path), "licence": card.licence if card else "not stated"}
         return [f"weights:    {path}", f"licence:    {told}"], known
@@ -210,13 +216,6 @@ def terms_of(weights: str) -> tuple[list[str], dict[str, Any]]:
     lines = [f"weights:    {weights}: {card.what}", f"licence:    {card.licence}: {card.terms}"]
     lines += [f"            {card.licence_link}"] if card.licence_link else []
     return lines, {"name": weights, "sha256": card.origin.sha256, "licence": card.licence}
-
-
-def _terms_of(name: str) -> str:
-    from vidswap.weights.store import card_of
-
-    card = card_of(name) if "/" not in name and not Path(name).suffix else None
-    return card.terms if card else ""
 
 
 def _info_of_file(name: str, ema: bool | None) -> None:

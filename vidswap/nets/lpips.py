@@ -89,10 +89,8 @@ def from_torchvision(features: Mapping[str, Tensor], linear: Mapping[str, Tensor
     index = 0
     for number, parts in enumerate(_SLICES[trunk]):
         for part in parts:
-            inner = (
-                [] if isinstance(part, str) else [""] if len(part) == 5 else ["squeeze.", "expand1x1.", "expand3x3."]
-            )
-            for name in [f"{index}.{module}{kind}" for module in inner for kind in ("weight", "bias")]:
+            for inner in _tensors_of(part):
+                name = f"{index}.{inner}"
                 state[f"net.slice{number + 1}.{name}"] = _entry(features, f"features.{name}")
             index += 1
         theirs = f"{number}.1.weight" if f"{number}.1.weight" in linear else f"lin{number}.model.1.weight"

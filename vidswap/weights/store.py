@@ -97,6 +97,15 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
+def card_beside(weights: Path) -> Card | None:
+    """The card beside a file of weights that `vidswap weights convert` wrote; None where there is none.
+
+    Raises InputError for a broken one.
+    """
+    path = card_path(weights)
+    return read_card(path) if weights.suffix == ".safetensors" and path.is_file() else None
+
+
 def read_card(path: Path) -> Card:
     """A card from its file. Raises InputError, one line."""
     try:
@@ -260,6 +269,10 @@ def load(
 
     if is_file_name(name):
         checkpoint = open_checkpoint(name, is_ema=is_ema, wanted=needs)
+        card = card_beside(place(name))
+        if card is not None and card.bytes == place(name).stat().st_size:
+            # safetensors has no room for what the origin told beside its tensors, such as the clamp of activations.
+            checkpoint.options = card.options
     else:
         name = str(name)
         card = card_of(name)
