@@ -225,7 +225,7 @@ def test_a_run_whose_driver_ends_goes_on(driver, go, whole, tmp_path, number):
     process = driver()
     _wait_for_segments(folder, 5)
     os.kill(process.pid, number)
-    said = process.communicate(timeout=60)[0].decode()
+    said = process.communicate(timeout=120)[0].decode()
     if number == signal.SIGTERM:
         assert process.returncode == 130 and "the same command goes on" in said
         assert not list(folder.glob(".*.tmp*"))

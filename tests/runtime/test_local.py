@@ -161,7 +161,7 @@ def test_interrupt_stops_workers_and_leaves_a_resumable_job(tmp_path, clip, how)
         time.sleep(0.05)
     workers = _children(driver.pid)
     driver.send_signal(how)
-    said, _ = driver.communicate(timeout=30)
+    said, _ = driver.communicate(timeout=120)
     assert driver.returncode == 130
     assert "the same command goes on from" in said
     assert not (tmp_path / "out.toy").exists()
