@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulated_cluster import Cpu, Gpu, Kill, Machines, SimulatedExecutor, SimulatedPool, Steps, simulated_pipeline
+from simulated_cluster import SimulatedExecutor, SimulatedPool
+from simulated_machines import Cpu, Gpu, Kill, Machines, Steps
+from simulated_pipeline import simulated_pipeline
 
 from vidswap.graph import Pipeline
 from vidswap.runtime.local import run

@@ -12,19 +12,17 @@ import heapq
 import io
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from simulated_machines import Cpu, Gpu, Kill, Machines, Steps
 
-from vidswap.graph import InputError, NoOptions, Operator
 from vidswap.runtime.asking import CHUNKS_AHEAD
 from vidswap.runtime.order import Done, PartTask, SourceTask, Task, WorkOrder
 from vidswap.runtime.pool import Reply, WorkerDied
 from vidswap.runtime.retries import RetryPolicy
-from vidswap.runtime.serving import WAIT_S
 from vidswap.runtime.settings import RunSettings
 
 CHUNK_FRAMES = 8
@@ -32,56 +30,10 @@ CHUNKS_UNDER_WAY = CHUNKS_AHEAD + 1
 DETECTED_AFTER_S = 1.0
 
 
-@dataclass(frozen=True)
-class Cpu:
-    """A step on the worker's own CPU: seconds per frame."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """A step on an actor of that stage: seconds per frame and per batch, bytes per frame there and back."""
-
-    stage: str
-    seconds: float
-    per_batch_s: float = 0.0
-    bytes: int = 0
-    batch: int = 16
-    wait_s: float = WAIT_S
-
-
-Steps = Sequence[Cpu | Gpu]
-
-
-@dataclass(frozen=True)
-class Kill:
-    """What dies when: a "worker", an "actor" or a "node" by number; it is back after so many seconds (None: never)."""
-
-    what: str
-    number: int
-    at_s: float
-    back_s: float | None = 20.0
-
-
-@dataclass(frozen=True)
-class Machines:
-    """Nodes of so many workers and of so many actors for each GPU stage, and a network between them.
-
-    `slow` gives how many times longer everything on a node takes; `slow_segments` the same for segments.
-    """
-
-    nodes: int
-    workers: int
-    actors: Mapping[str, int] = field(default_factory=dict)
-    slow: Mapping[int, float] = field(default_factory=dict)
-    slow_segments: Mapping[int, float] = field(default_factory=dict)
-    bytes_per_s: float = 1.25e9
-    latency_s: float = 0.0005
-
-    def speed(self, each: int) -> float:
-        """Workers or actors of all nodes, counted by how fast they are, with so many on a node."""
-        return sum(each / self.slow.get(node, 1.0) for node in range(self.nodes))
+def _empty_sidecar() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{"frame.frame": np.zeros(0, np.int64)})
+    return file.getvalue()
 
 
 class Clock:
@@ -413,85 +365,3 @@ class SimulatedExecutor:
 
     def close(self) -> None:
         pass
-
-
-@dataclass
-class SimulatedVideo:
-    """A number of frames."""
-
-    path: Path
-    frame_count: int
-    keyframes: Sequence[int] = ()
-    width: int = 1920
-    height: int = 1080
-
-    @property
-    def pts(self) -> np.ndarray:
-        return np.arange(self.frame_count)
-
-    @property
-    def content_hash(self) -> str:
-        return f"simulated-{self.frame_count}"
-
-
-class Decode(Operator[NoOptions]):
-    kind, each = "decode", "frame"
-
-    def probe(self, path: Path) -> SimulatedVideo:
-        if not path.read_text().isdigit():
-            raise InputError(f"{path} is no simulated video")
-        return SimulatedVideo(path, int(path.read_text()))
-
-    def take_warnings(self) -> list[str]:
-        return []
-
-
-class Detect(Operator[NoOptions]):
-    kind, each, yields = "detect", "frame", "face"
-    needs, gives = ("picture",), ("box",)
-
-
-class Track(Operator[NoOptions]):
-    kind, ordered = "detect", True
-    needs, gives = ("box",), ("track",)
-
-
-class Smooth(Operator[NoOptions]):
-    kind, context = "smooth", 12
-    needs, gives = ("box", "track"), ("matrix",)
-
-
-class Generate(Operator[NoOptions]):
-    kind = "generate"
-    needs, gives = ("picture", "matrix"), ("picture",)
-
-
-class Encode(Operator[NoOptions]):
-    kind, each = "encode", "frame"
-    extension = ".txt"
-
-    def check(self, video: Any, output: Path) -> None:
-        pass
-
-    def why_not_copied(self, video: Any, output: Path) -> str:
-        return "simulated"
-
-    def join(self, video: Any, segments: Sequence[Path], output: Path, notes: Any, copied: Any = ()) -> list[str]:
-        output.write_text(str(len(segments)))
-        return []
-
-    def can_copy(self, video: Any, output: Path) -> bool:
-        return False
-
-
-def _empty_sidecar() -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **{"frame.frame": np.zeros(0, np.int64)})
-    return file.getvalue()
-
-
-def simulated_pipeline() -> dict[str, Any]:
-    """Analysis, a scan, compositing: the shape of a swap."""
-    operators = (Decode, Detect, Track, Smooth, Generate, Encode)
-    stages = [{"use": f"{o.__module__}:{o.__name__}", "name": o.__name__.lower()} for o in operators]
-    return {"name": "simulated", "stages": stages}

@@ -16,7 +16,7 @@ def sim():
         import cluster_sim
 
         yield cluster_sim
-    for name in ("cluster_sim", "simulated_cluster"):
+    for name in ("cluster_sim", "simulated_cluster", "simulated_machines", "simulated_pipeline"):
         sys.modules.pop(name, None)
 
 
@@ -35,7 +35,7 @@ def test_what_is_in_flight_does_not_grow_with_the_film(sim):
 
 
 def test_a_lost_node_costs_its_unfinished_segments_and_its_share(sim):
-    from simulated_cluster import Kill
+    from simulated_machines import Kill
 
     machines = sim.machines_for(32)
     whole = sim.simulate("film", machines, frames=FILM // 3)
