@@ -57,4 +57,4 @@ def stored(bucket, clip, grace):
 def one_core(monkeypatch):
     """Runs within this process, one thread each: on shared machines torch's threads wait for one another."""
     monkeypatch.setattr("vidswap.runtime.executors.available_cores", lambda: 1)
-    monkeypatch.setattr("vidswap.runtime.preview.available_cores", lambda: 1)
+    monkeypatch.setattr("vidswap.runtime.in_process.available_cores", lambda: 1)
