@@ -112,7 +112,7 @@ class _Shrink(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        taps = torch.exp(-0.5 * ((torch.arange(_BLUR_SIDE) - _BLUR_SIDE // 2) / _BLUR_SIGMA).square())
+        taps = torch.exp(-0.5 * ((torch.arange(_BLUR_SIDE, device="cpu") - _BLUR_SIDE // 2) / _BLUR_SIGMA).square())
         taps = taps / taps.sum()
         self.register_buffer("weight", torch.outer(taps, taps).expand(3, 1, -1, -1).contiguous())
 

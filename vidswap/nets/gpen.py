@@ -56,7 +56,8 @@ class _Doubling(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("kernel", filter_taps() * 4)
+        taps = filter_taps()
+        self.register_buffer("kernel", taps if taps.is_meta else taps * 4)
 
     @property
     def taps(self) -> Tensor:

@@ -56,7 +56,9 @@ class FullyConnected(nn.Module):
         self, in_features: int, out_features: int, *, lr: float = 1.0, bias: float = 0.0, activate: bool = False
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr)
+        drawn = torch.randn(out_features, in_features)
+        # Arithmetic without storage makes torch load its compiler, which takes seconds.
+        self.weight = nn.Parameter(drawn if drawn.is_meta else drawn / lr)
         self.bias = nn.Parameter(torch.full((out_features,), float(bias)))
         self.lr, self.activate = lr, activate
 

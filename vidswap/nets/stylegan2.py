@@ -152,8 +152,8 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
 
 def filter_taps() -> Tensor:
     """The (4, 4) filter of all official models: outer([1, 3, 3, 1]) / 64."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) / 64
+    taps = (1, 3, 3, 1)
+    return torch.tensor([[a * b / 64 for a in taps] for b in taps])
 
 
 class SynthesisLayer(nn.Module):
