@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from vidswap.latents.inversion import Inverter, LoadedEncoder
 
 
+WHOLE = "whole code"
+"""Under this name the shape of all rows stands among the sizes that stages tell each other; no column has it."""
+
+
 class InvertE4EOptions(LearnedOptions):
     """Weights of e4e, and how it runs."""
 
@@ -62,6 +66,7 @@ class _Encoding(Learned[LearnedT]):
     def fits(self, loaded: LoadedEncoder, sizes: dict[str, tuple[int, ...]]) -> None:
         """Say of which shape the codes will be."""
         rows, width = loaded.mean.shape
+        sizes[WHOLE] = rows, width
         sizes["wplus"] = (min(rows, getattr(self.options, "rows", None) or rows), width)
 
     def start(self, loaded: LoadedEncoder, device: torch.device) -> None:

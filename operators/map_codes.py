@@ -14,6 +14,7 @@ from vidswap.graph.batch import Batch
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Setting
 
+from .invert_encoders import WHOLE
 from .learned import Learned, LearnedOptions, LearnedT, weights_files
 
 if TYPE_CHECKING:
@@ -108,6 +109,10 @@ class MapStyleMask(_Mapping[MapStyleMaskOptions]):
         source, driver = sizes.get("source_wplus"), sizes.get("wplus")
         if source is not None and source != (config.num_ws, config.w_dim):
             told = f"the portrait's code has {source[0]} rows of {source[1]}, {self.options.generator} takes"
+            raise InputError(f"{told} {config.num_ws} of {config.w_dim}; take an encoder of this generator's")
+        whole = sizes.get(WHOLE, (config.num_ws, config.w_dim))
+        if whole != (config.num_ws, config.w_dim):
+            told = f"the encoder of the driver gives {whole[0]} rows of {whole[1]}, {self.options.generator} takes"
             raise InputError(f"{told} {config.num_ws} of {config.w_dim}; take an encoder of this generator's")
         if driver is not None and (driver[0] < loaded.mixer.rows or driver[1] != config.w_dim):
             told = f"the driver's codes have {driver[0]} rows of {driver[1]}, of which {loaded.mixer.rows} of"

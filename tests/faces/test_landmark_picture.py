@@ -1,5 +1,8 @@
 """Landmark pictures: the points, the strokes, and driving without the driver's shape."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,13 @@ from vidswap.faces.shape import in_mean_frame
 def face(yaw=0.0, pitch=0.0, roll=0.0, scale=90.0):
     turned = topology.canonical().astype(np.float64) @ rotation_of(yaw, pitch, roll).T
     return turned * scale + (300.0, 280.0, 0.0)
+
+
+def test_the_table_in_the_documentation_is_the_one_that_is_drawn():
+    table = (Path(__file__).parents[2] / "docs/reenact.md").read_text()
+    rows = re.findall(r"^\| (\d+)-(\d+) \| [^|]+ \| ([\d, ]+) \|$", table, re.MULTILINE)
+    assert [int(number) for row in rows for number in row[2].split(",")] == list(landmark_picture.POINTS_70)
+    assert all(int(last) - int(first) == row.count(",") for first, last, row in rows)
 
 
 def test_there_are_seventy_points_and_sixty_three_strokes():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vidswap.faces import reenactment, topology
+from vidswap.faces.shape import in_mean_frame
 
 
 @pytest.fixture
@@ -35,3 +36,19 @@ def test_a_share_of_nothing_is_the_portrait(face, picture):
 
 def test_the_neutral_face_has_its_mouth_closed(face):
     assert reenactment.neutral_row(np.stack([opened(face, 10), face, opened(face, 6)])) == 1
+
+
+def test_another_persons_shape_moves_nothing_but_what_faces_move(face, picture):
+    other = face.copy()
+    # A longer nose and wider cheeks: no expression does that.
+    other[[4, 1, 5, 195]] += [0.0, 6.0, -4.0]
+    other[[234, 93, 132]] -= [5.0, 0.0, 0.0]
+    other[[454, 323, 361]] += [5.0, 0.0, 0.0]
+    made = reenactment.Reenactor(picture, face, face)
+    shape = made._change(in_mean_frame(other))
+    assert np.abs(shape).max() < 0.5 * np.abs(in_mean_frame(other) - in_mean_frame(face)).max()
+    blink = face.copy()
+    blink[159, 1] = blink[145, 1]
+    shut = made._change(in_mean_frame(blink))
+    gap = in_mean_frame(face)[145, 1] - in_mean_frame(face)[159, 1]
+    assert shut[159, 1] - shut[145, 1] > 0.9 * gap

@@ -45,6 +45,17 @@ def test_only_controlled_convolutions_change_and_only_their_rows_are_read(space,
     assert image.shape == (3, 3, 32, 32)
 
 
+def test_of_a_driver_the_controlled_affine_maps_run_and_nothing_is_rendered():
+    made, called = mixer(), []
+    for name, module in made.synthesis.named_modules():
+        module.register_forward_hook(lambda *_, name=name: called.append(name))
+    portrait = made.portrait(codes(1, 1))
+    assert set(called) == {f"{layer.name}.affine" for layer in SMALL.layers}
+    called.clear()
+    made.driven(portrait, codes(2, 3))
+    assert called == [f"{layer.name}.affine" for layer in made.layers]
+
+
 @pytest.mark.parametrize("space", ["style", "wplus"])
 def test_a_portrait_driven_by_itself_is_itself(space):
     made = mixer(space)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from learned_files import FRAME, WITHIN, checkpoint, generator, mapper_file, masks_file
 from vidswap.operators.generate_style import GenerateStyle, GenerateStyleOptions
-from vidswap.operators.invert_encoders import InvertE4E, InvertE4EOptions
+from vidswap.operators.invert_encoders import WHOLE, InvertE4E, InvertE4EOptions
 from vidswap.operators.invert_optimize import InvertOptimizeOptions
 from vidswap.operators.invert_source import InvertSourceE4E, InvertSourceOptimize
 from vidswap.operators.map_codes import MapLandmarks, MapLandmarksOptions, MapStyleMask, MapStyleMaskOptions
@@ -112,7 +112,13 @@ def test_the_first_rows_of_e4e_are_what_the_whole_code_begins_with(files):
     sizes = {}
     for operator in (first, source):
         operator.ready("cpu", sizes)
-    assert sizes == {"wplus": (4, 512), "source_wplus": (10, 512)}
+    assert sizes == {"wplus": (4, 512), WHOLE: (10, 512), "source_wplus": (10, 512)}
+
+
+def test_an_encoder_of_a_larger_generator_is_refused_though_its_first_rows_would_do(files):
+    operator = MapStyleMask(MapStyleMaskOptions(weights=str(files["masks"]), generator=str(files["e4e"])))
+    with pytest.raises(InputError, match="the encoder of the driver gives 16 rows of 512, .* takes 10 of 512"):
+        operator.ready("cpu", {"wplus": (12, 512), WHOLE: (16, 512), "source_wplus": (10, 512)})
 
 
 def test_optimisation_begins_at_the_code_of_the_stage_before(files):

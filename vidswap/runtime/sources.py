@@ -42,8 +42,11 @@ def prepare_source(
             rows += [row] if len(row) else []
     if not wanted:
         raise InputError(f"{where}: it holds no picture that can be decoded; give another portrait")
+    if not rows and followed and str(choice).isdecimal() and choice != "0":
+        raise InputError(f"{where}: --face {choice}: none of {len(wanted)} moments looked at shows so many faces")
     if not rows:
-        raise InputError(f"{where}: no face found in it; give a portrait where the face is upright and well visible")
+        given = "video" if followed else "portrait"
+        raise InputError(f"{where}: no face found in it; give a {given} where the face is upright and well visible")
     found = Batch.concat(rows)
     return found, small_face(found["box"], where)
 
