@@ -117,7 +117,8 @@ def one_round(clip: Path, frames: int, model: FaceModel, options: DetectionOptio
             found = clock.timed("detect", lambda: find_faces(timed, timed_model, options, overview(timed)))  # noqa: B023
         for track, landmarks in enumerate(found.landmarks):
             hands = timed_model if picture.frame % HANDS_EVERY == 0 else None
-            rows.append((picture.frame, track, landmarks, clock.timed("look", sample_look, picture, landmarks, hands)))
+            look, _ = clock.timed("look", sample_look, picture, landmarks, hands)
+            rows.append((picture.frame, track, landmarks, look))
             axes = alignment.ffhq_axes(landmarks)
             size = alignment.crop_size(axes, "auto")
             sizes.append(size)

@@ -51,7 +51,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
 
     kind = "generate"
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
-    uses = ("source", "occluded")
+    uses = ("source", "occluded", "darkest", "eyewear")
     gives = ("image", "alpha")
     needs_source = ("texture", "texture_alpha")
     Options = GenerateMeshOptions
@@ -76,6 +76,8 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 row["regions"],
                 row["person"],
                 row.get("occluded"),
+                darkest=row.get("darkest"),
+                worn=row.get("eyewear"),
             )
             images.append(image)
             alphas.append(alpha)

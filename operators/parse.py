@@ -11,6 +11,7 @@ from vidswap.faces import alignment
 from vidswap.faces.light import sample_light
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
+from vidswap.faces.occlusion import sample_eyewear
 from vidswap.faces.regions import paint_regions
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import NoOptions, Operator, Options, Setting
@@ -74,12 +75,13 @@ class ParseLight(Operator[NoOptions]):
 class ParseAppearance(Operator[ParseOptions]):
     """What each face looks like in the coordinates of a mean face, coarsely: what `smooth.occlusion` compares.
 
-    Hands are looked for in every fourth frame, around the faces.
+    Hands are looked for in every fourth frame, around the faces. What is said of a face for as long as it is seen, and
+    is told badly by one frame, is here too: how dark its darkest is, and whether it wears glasses.
     """
 
     kind = "parse"
     needs = ("picture", "landmarks")
-    gives = ("appearance",)
+    gives = ("appearance", "darkest", "eyewear")
     Options = ParseOptions
 
     def setup(self, setting: Setting) -> None:
@@ -89,13 +91,17 @@ class ParseAppearance(Operator[ParseOptions]):
         self._model: FaceModel = load_face_model(self.options.task)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds appearance (K, 6) to each row."""
+        """Adds appearance (K, 6), darkest (3,) and eyewear () to each row."""
         rows = zip(batch["frame"], batch["picture"], batch["landmarks"], strict=True)
-        looks = [
-            sample_look(picture, points, self._model if frame % HANDS_EVERY == 0 else None)
+        seen = [
+            (*sample_look(picture, points, self._model if frame % HANDS_EVERY == 0 else None), picture, points)
             for frame, picture, points in rows
         ]
-        return batch.with_columns(appearance=np.stack(looks))
+        return batch.with_columns(
+            appearance=np.stack([look for look, *_ in seen]),
+            darkest=np.stack([darkest for _, darkest, *_ in seen]),
+            eyewear=np.array([sample_eyewear(picture, points) for *_, picture, points in seen], np.float32),
+        )
 
     def teardown(self) -> None:
         """Free the model."""

@@ -15,6 +15,7 @@ from vidswap.graph.operator import NoOptions, Operator, Options, Setting
 from vidswap.latents.temporal import Filter, Steadying
 
 _BRIEF_RADIUS = 12
+_STEADY = ("light", "darkest", "eyewear")
 
 
 class SmoothOptions(Options):
@@ -28,7 +29,7 @@ class SmoothOptions(Options):
     axes: Literal["gaussian", "savitzky-golay", "adaptive"] = Field(
         "gaussian", description="filter of scale and roll; adaptive follows where they move"
     )
-    light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over the light on the face")
+    light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over light, darkest and eyewear")
     gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
     brief: int = Field(8, ge=0, le=12, description="a face seen in fewer frames must be a sure one; 0 believes all")
     sure: float = Field(0.75, ge=0, le=1, description="detection score of a sure face")
@@ -44,7 +45,7 @@ class SmoothLandmarks(Operator[SmoothOptions]):
 
     kind = "smooth"
     needs = ("track", "box", "landmarks")
-    uses = ("light", "score")
+    uses = (*_STEADY, "score")
     gives = ("box", "landmarks", "quad_axes")
     Options = SmoothOptions
 
@@ -92,8 +93,9 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         axes = alignment.ffhq_axes(landmarks)
         axes[:, 1:] = self._axes_filter(frame, alignment.ffhq_axes(raw)[:, 1:])
         columns = {"landmarks": landmarks, "box": box_of_landmarks(landmarks), "quad_axes": axes}
-        if "light" in track:
-            columns["light"] = _gaussian(frame, track["light"], self.options.light_sigma).astype(np.float32)
+        for name in _STEADY:
+            if name in track:
+                columns[name] = _gaussian(frame, track[name], self.options.light_sigma).astype(np.float32)
         return track.with_columns(**columns)
 
     def _landmarks(self, frame: np.ndarray, raw: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from vidswap.faces.light import PATCHES, light_of_crop, linear_of_srgb, sample_light
+from vidswap.faces.light import PATCHES, darkest_of_crop, light_of_crop, linear_of_srgb, sample_light
 
 
 def test_linear_light_follows_the_standard():
@@ -50,3 +50,17 @@ def test_a_patch_turned_away_has_the_mean_of_the_others():
     points = np.zeros((478, 2))
     light = light_of_crop(crop, points)
     np.testing.assert_allclose(light, linear_of_srgb(np.uint8(128)), rtol=1e-6)
+
+
+def test_haze_lifts_the_darkest_and_hair_beside_the_face_does_not_lower_it(astronaut, astronaut_landmarks):
+    clear = darkest_of_crop(astronaut, astronaut_landmarks)
+    assert clear.shape == (3,) and clear.dtype == np.float32
+    hazy = darkest_of_crop((astronaut * 0.5 + 100).astype(np.uint8), astronaut_landmarks)
+    np.testing.assert_allclose(hazy, clear * 0.5 + 100, atol=1.5)
+    fringe = astronaut.copy()
+    fringe[: int(astronaut_landmarks[[66, 296], 1].min()) - 8] = 0
+    assert np.array_equal(darkest_of_crop(fringe, astronaut_landmarks), clear)
+
+
+def test_a_face_of_a_few_pixels_has_no_darkest(astronaut, astronaut_landmarks):
+    assert not darkest_of_crop(astronaut, astronaut_landmarks / 40).any()

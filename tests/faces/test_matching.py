@@ -48,6 +48,18 @@ def test_haze_takes_contrast_away():
     assert spread[1] < 0.6 * spread[0]
 
 
+def test_a_floor_that_is_known_keeps_contrast_steady_where_single_frames_err():
+    source = textured(0)
+    errs = [textured(1), textured(1)]
+    errs[1][20:23, 20:40] -= 60
+    known = np.full(3, np.percentile(errs[0], 1), np.float32)
+    alone, told = (
+        [relit(source, *matching.light_field(t, source, ONES, ONES, 6.0, floor)).std() for t in errs]
+        for floor in (None, known)
+    )
+    assert abs(told[1] - told[0]) < 0.3 * abs(alone[1] - alone[0])
+
+
 def test_a_dark_object_on_one_face_does_not_brighten_the_other():
     source, target = textured(0), textured(1)
     target[20:26] = 5

@@ -37,6 +37,13 @@ def test_glasses_are_seen_where_there_are_any(row):
     assert occlusion.eyewear(drawn, points) > 0.8
 
 
+def test_glasses_are_seen_in_a_frame_as_in_a_crop_of_it(astronaut, astronaut_landmarks, as_picture):
+    drawn, _ = with_glasses(astronaut, astronaut_landmarks)
+    assert occlusion.sample_eyewear(as_picture(astronaut), astronaut_landmarks) == 0
+    assert occlusion.sample_eyewear(as_picture(drawn), astronaut_landmarks) > 0.8
+    assert occlusion.sample_eyewear(as_picture(drawn), astronaut_landmarks / 60) == 0
+
+
 def test_rims_are_kept_and_the_skin_between_them_is_not(row):
     points, crop = in_crop(row), row["crop"][0]
     drawn, mask = with_glasses(crop, points)

@@ -8,7 +8,7 @@ from vidswap.operators.parse import ParseAppearance
 from vidswap.operators.smooth import SmoothOcclusion
 
 from vidswap.faces import look
-from vidswap.graph import Batch
+from vidswap.graph import STANDARD_COLUMNS, Batch
 from vidswap.graph.operator import NoOptions, Setting
 
 
@@ -18,11 +18,23 @@ def row(grace_hopper, face_model):
 
 
 @pytest.fixture(scope="module")
-def appearance(row):
+def seen(row):
     operator = ParseAppearance(ParseAppearance.Options())
     operator.setup(Setting())
-    yield operator(row)["appearance"][0]
+    yield operator(row)
     operator.teardown()
+
+
+@pytest.fixture(scope="module")
+def appearance(seen):
+    return seen["appearance"][0]
+
+
+def test_what_is_told_of_a_face_has_its_columns(seen):
+    for name in ParseAppearance.gives:
+        assert STANDARD_COLUMNS[name].check(seen[name]) is None
+    assert 0 < seen["darkest"].max() < 80
+    assert 0 <= seen["eyewear"][0] <= 1
 
 
 def test_the_appearance_of_a_face_is_small(appearance):

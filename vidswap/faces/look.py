@@ -18,6 +18,7 @@ from vidswap.compiled import compiled
 
 from . import alignment, render, texture, topology
 from .detection import PictureLike
+from .light import darkest_of_crop
 from .matching import smoothstep
 from .models import FaceModel
 
@@ -96,8 +97,13 @@ def cells() -> Cells:
     )
 
 
-def sample_look(picture: PictureLike, landmarks: np.ndarray, model: FaceModel | None = None) -> np.ndarray:
-    """(K, 6) uint8: the look of the face with landmarks (478, 3) in frame pixels; a model looks for hands."""
+def sample_look(
+    picture: PictureLike, landmarks: np.ndarray, model: FaceModel | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 6) uint8: the look of the face with landmarks (478, 3) in frame pixels; and (3,) float32, its darkest.
+
+    A model looks for hands.
+    """
     axes = alignment.ffhq_axes(landmarks)
     matrix = alignment.matrix_of_axes(axes, _SAMPLE_SIZE)
     crop = picture.crop(matrix, (_SAMPLE_SIZE, _SAMPLE_SIZE))
@@ -106,7 +112,8 @@ def sample_look(picture: PictureLike, landmarks: np.ndarray, model: FaceModel | 
         large = alignment.matrix_of_axes(axes, _HAND_SIZE)
         hands = model.hands(picture.crop(large, (_HAND_SIZE, _HAND_SIZE)))
         hands[:, :3] *= _SAMPLE_SIZE / _HAND_SIZE
-    return look_of_crop(crop, alignment.transform(matrix, landmarks), hands)
+    points = alignment.transform(matrix, landmarks)
+    return look_of_crop(crop, points, hands), darkest_of_crop(crop, points)
 
 
 def look_of_crop(crop: np.ndarray, points: np.ndarray, hands: np.ndarray | None = None) -> np.ndarray:

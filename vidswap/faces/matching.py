@@ -24,19 +24,26 @@ _GAIN = (0.4, 2.2)  # beyond these the difference is added, not multiplied: dark
 
 
 def light_field(
-    target: np.ndarray, rendered: np.ndarray, weight: np.ndarray, cover: np.ndarray, reach: float
+    target: np.ndarray,
+    rendered: np.ndarray,
+    weight: np.ndarray,
+    cover: np.ndarray,
+    reach: float,
+    darkest: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gain and offset (h, w, 3) float32: rendered * gain + offset has the broad light of `target`.
 
     target, rendered (h, w, 3) float32 0..255, small; weight (h, w) float32: where both show skin; cover (h, w): where
-    both show the face; reach: sigma of the neighbourhood in pixels.
+    both show the face; reach: sigma of the neighbourhood in pixels; darkest (3,): the target's floor, if it is known.
 
     Light is a factor above a floor, the darkest that the face shows: haze and flare, which add to everything, lift the
-    floor and leave less room for contrast. What fits badly under a first field (glasses, beard, cast shadows, strands
+    floor and leave less room for contrast. A few pixels tell it, of which coding makes something else in every frame:
+    of a video it is better told over time. What fits badly under a first field (glasses, beard, cast shadows, strands
     of hair on either face) weighs little in the second.
     """
     there = cover > 0.5
-    floors = [_floor(image, there) for image in (target, rendered)]
+    own = _floor(target, there) if darkest is None else np.asarray(darkest, np.float32)
+    floors = [own, _floor(rendered, there)]
     pair = np.concatenate([target, rendered], 2)
     weight = weight * _not_dark(target, weight) * _not_dark(rendered, weight)
     gain, offset = _field(spread(pair, weight, 2 * reach), *floors)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from . import topology
+from .detection import PictureLike
 from .matching import median, share_of_way, smoothstep, spread
 from .regions import BACKGROUND, HAIR
 
@@ -20,6 +21,7 @@ _COLOUR_SIDE = 128
 _HIDES = np.zeros(256, np.uint8)
 _HIDES[[HAIR, BACKGROUND]] = 255
 _BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
+_BRIDGE_SIDE = 96  # px: a larger face is not looked at more closely
 _LINE = 5  # px of the patch: a line is thinner than this
 # fmt: off
 _EYEWEAR_ZONE = (
@@ -110,6 +112,19 @@ def hair_beside(
     strands = smoothstep(along, *share) * near * (1 - features)
     strands = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), 0.8)
     return np.clip(cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR) * 1.3, 0, 1)
+
+
+def sample_eyewear(picture: PictureLike, landmarks: np.ndarray) -> float:
+    """0..1: what `eyewear` says of the face with landmarks (478, 3) in pixels of the frame."""
+    inner = landmarks[[topology.RIGHT_EYE_INNER, topology.LEFT_EYE_INNER], :2].astype(np.float64)
+    reach = 1.2 * float(np.hypot(*(inner[1] - inner[0])))
+    if not 3 <= reach:
+        return 0.0
+    side = min(_BRIDGE_SIDE, math.ceil(2 * reach))
+    scale = side / (2 * reach)
+    corner = scale * (inner.mean(0) - reach)
+    matrix = np.array([[scale, 0, -corner[0]], [0, scale, -corner[1]]])
+    return eyewear(picture.crop(matrix, (side, side)), scale * landmarks[:, :2] - corner)
 
 
 def eyewear(crop: np.ndarray, points: np.ndarray) -> float:

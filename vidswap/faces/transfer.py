@@ -20,6 +20,7 @@ _LID_GAUGES = (
     (topology.LEFT_EYE, (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER)),
 )
 _LEAST_COLOUR = 0.3
+_WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
 _REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
 _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the size
 _SKIN = len(topology.triangles())
@@ -102,12 +103,15 @@ def perform(
     regions: np.ndarray,
     person: np.ndarray,
     occluded: np.ndarray | None = None,
+    darkest: np.ndarray | None = None,
+    worn: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
 
     crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
     has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target; occluded (K,) uint8: what
-    came before the face, in the cells of `look`.
+    came before the face, in the cells of `look`; darkest (3,): of the target (`light.darkest_of_crop`), and worn: how
+    surely it wears glasses, 0..1, both as told over time; None takes what this frame tells.
     """
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
@@ -127,7 +131,7 @@ def perform(
     shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
     rendered = actor.pyramid.paint(raster, skin_maps, shrink)
     here = crop[window]
-    worn = occlusion.eyewear(crop, points)
+    worn = occlusion.eyewear(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
     free = occlusion.free_face(crop, points, regions, person, worn)[window]
     rims = actor.rims if worn > 0 else None
     if rims is not None or (occluded is not None and occluded.any()):
@@ -139,7 +143,7 @@ def perform(
             free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
-    lit = _lit(here, rendered, raster, shape, shown)
+    lit = _lit(here, rendered, raster, shape, shown, darkest)
     lit = matching.match_sharpness(lit, here, shown)
     lit = matching.match_grain(lit, here, shown)
 
@@ -200,7 +204,12 @@ def closing_lids(shape: np.ndarray, points: np.ndarray, hole: np.ndarray) -> Non
 
 
 def _lit(
-    here: np.ndarray, rendered: np.ndarray, raster: render.Raster, shape: np.ndarray, weight: np.ndarray
+    here: np.ndarray,
+    rendered: np.ndarray,
+    raster: render.Raster,
+    shape: np.ndarray,
+    weight: np.ndarray,
+    darkest: np.ndarray | None,
 ) -> np.ndarray:
     side = max(here.shape[:2])
     scale = min(1.0, matching.FIELD_SIDE / side)
@@ -219,7 +228,7 @@ def _lit(
     share = matching.saturation(target, skin) / max(matching.saturation(source, skin), 1e-3)
     share = min(max(share, _LEAST_COLOUR), 1.0)
     source = matching.less_colourful(source, share)
-    gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size))
+    gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size), darkest)
     lit = here.copy()
     painting.relight_seen(lit, rendered, matching.colour_mixing(share), gain, offset)
     return lit

@@ -68,6 +68,8 @@ STANDARD_COLUMNS: dict[str, Column] = {
             "landmarks", (478, 3), "float32", "MediaPipe topology, pixels of the displayed frame, z in the same scale"
         ),
         Column("light", ("K", 3), "float32", "mean linear-light RGB, 0..1, of the skin samples of the face"),
+        Column("darkest", (3,), "float32", "RGB 0..255 below which the face shows next to nothing: haze lifts it"),
+        Column("eyewear", (), "float32", "how surely glasses are worn, 0..1"),
         Column("appearance", ("K", 6), "uint8", "colour, detail, visibility and hands per cell of the face"),
         Column("occluded", ("K",), "uint8", "255 where something came before that cell of the face"),
         Column("quad_axes", (3, 2), "float64", "rows c, x, y of the FFHQ square c +- x +- y, frame pixels"),
