@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from mesh_faces import face_row, in_crop
@@ -74,6 +75,9 @@ def test_teeth_are_told_from_lips(row):
     assert teeth.shape == row["crop"][0].shape[:2]
     lips = texture.bared_teeth(np.full_like(row["crop"][0], 120), in_crop(row))
     assert 0 <= teeth.min() and teeth.max() <= 1 and lips.max() <= 1
+    opening = np.zeros(teeth.shape, np.uint8)
+    cv2.fillPoly(opening, [np.rint(in_crop(row)[list(topology.LIPS_INNER), :2]).astype(np.int32)], 1)
+    assert teeth[opening > 0].min() > 0.5 > 0.1 > teeth.mean()
 
 
 def test_each_place_is_taken_from_the_portrait_that_shows_it(row):

@@ -1,7 +1,8 @@
 """Folds that a smile draws into a portrait's cheeks, softened: on a face at rest they would be scars.
 
 The mesh carries the shape of the target's expression, but a texture carries the shading of the source's. The more the
-portrait smiles, the more of what is darker than the skin on either side of it is taken back, in the cheeks alone.
+portrait smiles, the more of what is darker than the skin on either side of it is taken back, in the cheeks alone; so is
+the ridge beside a fold, which catches the light.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _RISE = (0.05, 0.12)  # of the corners of the mouth above its middle, in distanc
 _SHARE = 0.75  # of a fold that is taken back at a full smile
 _WIDEST = 0.16  # of a fold, in distances of the eyes' outer corners
 _DEPTH = (0.03, 0.10)  # of a fold, in shares of the luma beside it
+_HEIGHT = (0.04, 0.12)  # of a ridge, likewise
 
 _CHEEKS = (
     (111, 117, 119, 100, 142, 129, 165, 92, 186, 57, 212, 210, 138, 135, 215, 177, 137, 227),
@@ -55,8 +57,12 @@ def without_folds(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     where[lips > 0] = 0
     luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     smooth = cv2.GaussianBlur(luma, (0, 0), max(0.6, 0.012 * unit)) + 8
-    beside = cv2.GaussianBlur(cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _disc(_WIDEST / 2 * unit)), (0, 0), 0.02 * unit)
-    fold = where * smoothstep(beside / smooth - 1, *_DEPTH)
+    disc = _disc(_WIDEST / 2 * unit)
+    beside, below = (
+        cv2.GaussianBlur(cv2.morphologyEx(smooth, how, disc), (0, 0), 0.02 * unit)
+        for how in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN)
+    )
+    fold = where * np.maximum(smoothstep(beside / smooth - 1, *_DEPTH), smoothstep(smooth / below - 1, *_HEIGHT))
     skin = spread(crop.astype(np.float32), 1 - fold, 0.08 * unit)
     own = cv2.GaussianBlur(crop.astype(np.float32), (0, 0), max(0.6, 0.012 * unit))
     share = cv2.GaussianBlur(amount * fold, (0, 0), max(0.6, 0.012 * unit))

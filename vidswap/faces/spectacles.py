@@ -33,7 +33,9 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     mask = frames_of_glasses(crop, points).astype(np.float32)
     covered = cv2.GaussianBlur(mask, (0, 0), 0.02 * between)
     covered = np.maximum(mask, covered)[..., None]
-    skin = spread(crop.astype(np.float32), 1 - mask, 0.06 * between)
+    # Lashes, what is left of a rim beside them, and hair at the temples are not skin.
+    skin_shown = _hull(points, topology.FACE_OVAL, crop.shape[0]) & (1 - _features(points, between, crop.shape[0]))
+    skin = spread(crop.astype(np.float32), (1 - mask) * skin_shown, 0.06 * between)
     return np.asarray(np.rint(skin * covered + crop * (1 - covered)), np.uint8)
 
 

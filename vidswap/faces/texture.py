@@ -140,9 +140,10 @@ def merged(colours: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(S, S) float32, 0..1: what the landmarks call lips but is paler than lips, beside the opening of the mouth.
+    """(S, S) float32, 0..1: the opening of the mouth, and what landmarks call lips but is paler than lips beside it.
 
-    crop (S, S, 3) uint8 RGB; points (478, 2 or 3). On a smile the inner outline of the lips lies on the teeth.
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3). On a smile the inner outline of the lips lies on the teeth; a mouth
+    that is shut on a target would show the edge of the opening as a bright line. One that is hardly open has none.
     """
     size = crop.shape[0]
     result = np.zeros((size, size), np.float32)
@@ -157,7 +158,8 @@ def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     # Teeth are less red than lips; how much less, the opening of this mouth tells.
     redness = (lab[..., 1] - mouth[1]) / max(float(lip[1] - mouth[1]), 6.0)
     pale = smoothstep(0.75 - redness, 0.0, 0.35) * smoothstep(lab[..., 0] - lip[0], -12.0, 4.0)
-    return cv2.GaussianBlur(cv2.dilate(pale * near, _disc(1)), (0, 0), 0.7) * outer
+    bared = np.maximum(cv2.dilate(pale * near, _disc(1)), cv2.dilate(opening, _disc(1)))
+    return cv2.GaussianBlur(bared, (0, 0), 0.7) * outer
 
 
 def _scaled(colour: np.ndarray, reference: np.ndarray, both: np.ndarray) -> np.ndarray:
