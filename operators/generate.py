@@ -77,7 +77,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 row["person"],
                 row.get("occluded"),
                 darkest=row.get("darkest"),
-                worn=row.get("eyewear"),
+                worn=None if "eyewear" not in row else float(row["eyewear"]),
             )
             images.append(image)
             alphas.append(alpha)
