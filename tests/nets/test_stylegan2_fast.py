@@ -58,6 +58,15 @@ def test_an_image_does_not_depend_on_its_batch(net, wplus):
     assert largest_gap(fast(wplus), torch.cat([fast(row[None]) for row in wplus])) < 5e-5
 
 
+def test_what_is_compiled_is_one_graph_and_gives_the_same(monkeypatch):
+    """Traced for the compiler, not compiled: a break would cut the kernels of CUDA apart."""
+    whole = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **how: whole(f, backend="eager", fullgraph=True, **how))
+    config = stylegan2.Config((8, 8, 8), w_dim=16, z_dim=16, mapping_layers=1, clamp=0.9)
+    net, wplus = net_of(config), torch.randn(2, config.num_ws, 16, generator=torch.Generator().manual_seed(2))
+    assert largest_gap(FastSynthesis(net.synthesis, fuse=True)(wplus), net.synthesis(wplus)) < 5e-5
+
+
 def test_noise_can_be_left_out(net, wplus):
     quiet = FastSynthesis(net.synthesis, noise="none")(wplus)
     assert largest_gap(quiet, net.synthesis(wplus, noise="none")) < 5e-5

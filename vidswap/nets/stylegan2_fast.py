@@ -334,7 +334,14 @@ def fastest_exact_enough(
 def _finish(
     y: Tensor, demod: Tensor, bias: Tensor, noise: Tensor | None, clamp: float | None, out: Tensor | None = None
 ) -> Tensor:
-    """Scale out, noise, bias, leaky ReLU, clamp: in place, or into `out`. The gains of sqrt 2 are folded in before."""
+    """Scale out, noise, bias, leaky ReLU, clamp: in place, or into `out`. The gains of sqrt 2 are folded in before.
+
+    Where it is compiled, nothing is written in place: an `out` would cut the graph, and with it the kernel, in two.
+    """
+    if out is None and torch.compiler.is_compiling():
+        made = torch.addcmul(bias, y, demod)
+        made = F.leaky_relu(made if noise is None else made + noise, SLOPE)
+        return made if clamp is None else made.clamp(-clamp, clamp)
     out = torch.addcmul(bias, y, demod, out=y if out is None else out)
     if noise is not None:
         out.add_(noise)
