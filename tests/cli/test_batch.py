@@ -63,6 +63,20 @@ def test_the_same_command_does_only_what_is_left(batch, here):
     assert (here / "results" / "a.mp4").stat().st_mtime_ns == written
 
 
+def test_a_folder_of_results_may_be_moved(batch, here):
+    (here / "b.mp4").write_text("10")
+    assert batch(here, "-s", "face.toy", "-o", "results")[0] == 0
+    (here / "results").rename(here / "elsewhere")
+    code, told, _ = batch(here, "-s", "face.toy", "-o", "elsewhere")
+    assert code == 0 and states(told) == ["done before"] * 3
+    assert sorted(p.name for p in (here / "elsewhere").iterdir()) == [
+        ".vidswap-batch.jsonl",
+        "a.mp4",
+        "b.mp4",
+        "c.mkv",
+    ]
+
+
 def test_a_changed_job_or_output_is_not_taken_for_done(batch, here):
     jobs = write_list(here / "jobs.yaml", [{"target": "a.mp4", "output": "x.toy", "source": "face.toy"}])
     assert batch(jobs)[0] == 0

@@ -142,7 +142,7 @@ def _do(job: Planned, label: str, state: Lines | ObjectLines, *, again: bool) ->
         VOICE.say(f"{label} {job.output}: done before")
         return
     VOICE.say(f"{label} {job.target} -> {job.output}")
-    key = {"key": str(job.output), "identity": identity}
+    key = {"key": _key(job.output, state.path), "identity": identity}
     state.append({**key, "before": _stamp(job.output)})
     try:
         report = execute(job.pipeline, job.target, job.output, job.sources, job.settings)
@@ -165,6 +165,15 @@ def _do(job: Planned, label: str, state: Lines | ObjectLines, *, again: bool) ->
     state.append({**key, "stamp": _stamp(job.output), "report": job.report})
 
 
+def _key(output: Path, state: Path) -> str:
+    """What a list of what is done calls an output: by its way from there, so that a folder of results may be moved."""
+    from vidswap.storage import is_remote
+
+    folder = state.parent.absolute()
+    within = not is_remote(output) and not is_remote(state) and output.is_relative_to(folder)
+    return str(output.relative_to(folder) if within else output)
+
+
 def _stamp(path: Path) -> list[int] | None:
     """What is known of an output; of numbered pictures the first stands for all. None where there is none."""
     from vidswap.media.outputs import standing_for
@@ -183,7 +192,8 @@ def _done_before(job: Planned, identity: str, state: Lines | ObjectLines) -> dic
     from vidswap.runtime.journal import JOURNAL
 
     remove_emptied(job.output.with_name(f"{job.output.name}{JOB_SUFFIX}"))
-    entry, now = state.entries.get(str(job.output)), _stamp(job.output)
+    noted = state.entries
+    entry, now = noted.get(_key(job.output, state.path), noted.get(str(job.output))), _stamp(job.output)
     if entry is None or now is None or entry.get("identity") != identity:
         return None
     if "report" in entry:
