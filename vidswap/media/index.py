@@ -15,6 +15,7 @@ from .colour import FULL_RANGE, Colour
 from .geometry import Orientation, square_size, stored_from_displayed
 from .hdr import Hdr
 from .planes import bit_depth, working_format
+from .restarts import Restarts
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class VideoIndex:
         first: for a part of a video, the number of its first frame in `whole`.
         whole: the index that this one is a part of, or None.
         stamps: (N,) int64, what decoded frames carry where that is too absurd to be `pts`, or None.
+        restarts: where the clock of the file starts anew, because it is several put one after another, or None.
     """
 
     path: Path
@@ -121,6 +123,7 @@ class VideoIndex:
     first: int = 0
     whole: VideoIndex | None = None
     stamps: np.ndarray | None = None
+    restarts: Restarts | None = None
 
     def __repr__(self) -> str:
         return f"VideoIndex({self.path.name!r}, {self.frame_count} frames, {self.width}x{self.height}, {self.codec})"

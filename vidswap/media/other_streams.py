@@ -17,6 +17,7 @@ from .containers import Container, holds_stream
 from .headers import sound_template
 from .index import VideoIndex
 from .opening import UNREADABLE, opened, reason
+from .restarts import Rejoining
 from .timestamps import LONGEST_GAP_S
 from .transcoding import AudioTranscoder, SubtitleTranscoder, Transcoder, can_transcode, layout_of
 
@@ -254,11 +255,14 @@ def packets(
             stream.discard = av.stream.Discard.all
     wanted = [source.streams[i] for i in others]
     gates = {s.index: gate_of(index.path, s) for s in wanted if not isinstance(others[s.index], Transcoder)}
-    if window.start is not None and window.start > _LONGEST_SUBTITLE_S:
+    rejoining = Rejoining(index.restarts) if index.restarts is not None else None
+    if window.start is not None and window.start > _LONGEST_SUBTITLE_S and rejoining is None:
         source.seek(int((window.start - _LONGEST_SUBTITLE_S) * av.time_base), backward=True)
     passed: set[int] = set()
     for packet in _demuxed(source, wanted, lost):
         number, goes_to = packet.stream.index, others[packet.stream.index]
+        if rejoining is not None and packet.size and not rejoining.takes(packet):
+            continue
         if packet.size and not _clipped(packet, window):
             if window.stop is not None and _time(packet) >= window.stop:
                 passed.add(number)

@@ -92,6 +92,7 @@ def _probe_file(path: Path, video_stream: int | None = None) -> VideoIndex:
             closed_groups=times.closed_groups,
             free_parameter_set=times.free_parameter_set,
             stamps=times.stamps,
+            restarts=times.restarts,
             warnings=(*told, *times.warnings),
             codec_header=bytes(stream.codec_context.extradata or b""),
             rate=_rate(stream, times),

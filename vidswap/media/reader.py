@@ -102,8 +102,9 @@ class Reader:
     def _note_kind(self, number: int, frame: av.VideoFrame) -> None:
         if (frame.width, frame.height) != (self.index.stored_width, self.index.stored_height):
             self._resized[number] = (frame.width, frame.height)
-        # Of pictures in a folder, the richest format was chosen beforehand.
-        if working_format(frame.format.name) != self.index.working_format and not self.index.images:
+        # Of pictures in a folder, the richest format was chosen beforehand; a GIF's alpha is known to hide nothing.
+        chosen = self.index.images or self.index.container == "gif"
+        if working_format(frame.format.name) != self.index.working_format and not chosen:
             self._reformed[number] = frame.format.name
 
     def take_warnings(self) -> list[str]:

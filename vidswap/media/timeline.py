@@ -18,6 +18,7 @@ from vidswap.graph.errors import InputError
 from .closing import CleanCuts
 from .cursor import frames_of
 from .opening import UNREADABLE, opened, reason
+from .restarts import Restarts, restarted
 from .timestamps import LONGEST_GAP_S, increasing, without_jumps
 
 # One packet of these is one frame, so that packets alone give the count; others are counted by decoding.
@@ -59,6 +60,7 @@ class Timeline:
     stamps: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
     time_base: Fraction | None = None
+    restarts: Restarts | None = None
 
 
 class _Packets:
@@ -110,7 +112,7 @@ def timeline(path: Path, container: av.container.InputContainer, stream: Any) ->
     step = _usual_step(stream, packets.durations)
     base = stream.time_base or Fraction(1, 1000)
     found = _by_packets(path, container, stream, packets, step)
-    found = found or _by_decoding(path, container, stream, step, base)
+    found = found or _by_decoding(path, container, stream, packets, step, base)
     found = _sane(path, found, step, base) if base <= LONGEST_GAP_S else _at_usual_rate(path, found)
     short = _shortfall(path, container, stream, packets, found, step * base)
     return found if short is None else _warned(found, short)
@@ -168,7 +170,7 @@ def _by_packets(
 
 
 def _by_decoding(
-    path: Path, container: av.container.InputContainer, stream: Any, step: int, base: Fraction
+    path: Path, container: av.container.InputContainer, stream: Any, packets: _Packets, step: int, base: Fraction
 ) -> Timeline:
     """Count frames by decoding them, as the reader does: for codecs that hide frames, and for files without usable
     timestamps. Such frames are told by their number alone."""
@@ -179,6 +181,9 @@ def _by_decoding(
         given = [frame.pts for frame in frames_of(again, video)]
     if not given:
         raise InputError(f"no frame of {path} can be decoded")
+    pieces = None if even else restarted(given, step, base, packets.dts, packets.positions)
+    if pieces is not None:
+        return _of_pieces(path, *pieces, step, base)
     times, wrong = (step * np.arange(len(given), dtype=np.int64), []) if even else increasing(given, step)
     made = Timeline(times, _durations(times, step, step), _ints([0]), times[:1].copy(), 0, False, _NO_GROUPS)
     if not wrong:
@@ -188,6 +193,23 @@ def _by_decoding(
         f"{path.name}: timestamps of {len(wrong)} of {len(given)} frames, from frame {wrong[0]} "
         f"({float(int(times[wrong[0]]) * base):.3f} s) on, are missing or do not follow those before; they are set "
         "between their neighbours, or at equal distances where too few are left",
+    )
+
+
+def _of_pieces(path: Path, times: np.ndarray, restarts: Restarts, step: int, base: Fraction) -> Timeline:
+    """The timeline of a file in which the clock starts anew."""
+    said = ", ".join(f"frame {f} ({float(int(times[f]) * base):.3f} s)" for f in restarts.frames[:4])
+    more = f" and {len(restarts.frames) - 4} more places" if len(restarts.frames) > 4 else ""
+    return Timeline(
+        pts=times,
+        durations=_durations(times, step, step),
+        keyframes=_ints([0]),
+        seek_timestamps=times[:1].copy(),
+        reorder_depth=0,
+        timed=False,
+        closed_groups=_NO_GROUPS,
+        warnings=(f"{path.name}: timestamps start anew at {said}{more}; picture and sound go on from what was before",),
+        restarts=restarts,
     )
 
 
