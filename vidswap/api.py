@@ -14,6 +14,7 @@ from . import __version__, graph
 from .graph import InputError
 from .graph.registry import find_operator, find_pipeline
 from .graph.specification import PipelineSpecification, StageSpecification, apply_overrides, load_specification
+from .runtime.checks import check_sources
 from .runtime.local import Listener, Report, run
 from .runtime.resuming import resumable
 from .runtime.settings import RunSettings
@@ -67,6 +68,7 @@ class Pipeline(graph.Pipeline):
         """
         bound = {name: place(path) for name, path in (sources or {}).items()}
         run_settings = RunSettings(**settings)
+        check_sources(self, bound)
         notes = provenance(self, bound)
         return run(self, place(target), place(output), bound, run_settings, listener=listener, metadata=notes)
 
@@ -222,7 +224,7 @@ def provenance(pipeline: graph.Pipeline, sources: Mapping[str, Path]) -> dict[st
         "pipeline": pipeline.name,
         "stages": [s.use for s in pipeline.stages],
         "options": changed,
-        "sources": {n: f"sha256:{file_digest(p)}" for n, p in sources.items() if p.is_file()},
+        "sources": {n: f"sha256:{file_digest(p)}" for n, p in sources.items()},
     }
     return {
         "comment": f"Faces in this video were changed by vidswap {__version__} (method {pipeline.name}).",

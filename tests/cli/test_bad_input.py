@@ -100,6 +100,16 @@ def test_output_folder_not_writable(swap, tmp_path, monkeypatch):
     swap(says=f"the output folder {tmp_path} is not writable")
 
 
+def test_a_source_that_may_not_be_read(swap, grace, monkeypatch):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    # What the system does where others than root may not read.
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.R_OK)
+    monkeypatch.setattr("vidswap.api.file_digest", refused)
+    swap(says=f"source: {grace} cannot be read: permission denied")
+
+
 def test_output_of_no_known_container(swap, tmp_path):
     swap(output=tmp_path / "out.xyz", says="out.xyz")
     swap(output=tmp_path / "%05d.mp4", says="pictures are written as")
@@ -141,6 +151,7 @@ def test_options_out_of_range(swap, arguments, says):
         (["swap", "-s", "x.jpg"], "Missing option"),
         (["preview", "-s", "a", "-t", "b", "-o", "sheet.jpg"], "give -o sheet.png"),
         (["inspect", "none.mp4"], "none.mp4"),
+        (["evaluate", "none.jpg", "a.mp4", "b.mp4"], "no such file"),
         (["run", "none.yaml", "-t", "a", "-o", "b"], "no such pipeline file: none.yaml"),
     ],
 )
