@@ -128,11 +128,16 @@ def sampled(picture: Any, matrix: np.ndarray, crop: np.ndarray, side: int = 256)
     generators know what FFHQ shows there, not repeated pixels.
     """
     size = crop.shape[0]
-    if size != side:
-        matrix = alignment.resized(matrix, size, side)
+    if size == side and ffhq_padding.patch(matrix, side, picture.width, picture.height) is None:
+        return crop
+    return square_of(picture, alignment.resized(matrix, size, side), side)
+
+
+def square_of(picture: Any, matrix: np.ndarray, side: int) -> np.ndarray:
+    """(side, side, 3) uint8 RGB, cut out of a frame by a similarity (2, 3); padded where it leaves the frame."""
     where = ffhq_padding.patch(matrix, side, picture.width, picture.height)
     if where is None:
-        return crop if size == side else np.asarray(picture.crop(matrix, (side, side)))
+        return np.asarray(picture.crop(matrix, (side, side)))
     image = ffhq_padding.padded(picture.crop(where.matrix, where.size), where)
     made = sample(image, compose(where.padded_matrix, invert(matrix)), (side, side))
     return np.asarray(np.clip(np.rint(made), 0, 255), np.uint8)

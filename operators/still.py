@@ -14,6 +14,7 @@ from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Setting
 
 from .generate_stylegan import brought
+from .invert_encoders import square_of
 from .reenact import CanvasOptions, placed
 
 _SMALLEST = 64
@@ -49,7 +50,8 @@ class InvertStill(Operator[StillOptions]):
         for picture, landmarks in zip(batch["picture"], batch["landmarks"], strict=True):
             square = alignment.matrix_of_axes(alignment.ffhq_axes(landmarks), size[0])
             matrix = placed((picture.width, picture.height), size) if self.options.paste else square
-            stills.append(picture.crop(matrix, size))
+            whole = self.options.paste or size[0] != size[1]
+            stills.append(picture.crop(matrix, size) if whole else square_of(picture, matrix, size[0]))
             matrices.append(_after(alignment.inverse(matrix), square))
         return batch.with_columns(still=np.stack(stills), still_matrix=np.stack(matrices))
 
