@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vidswap.graph import Batch, InputError
+from vidswap.graph import Batch, InputError, Pipeline
 from vidswap.runtime.sources import choose_face, followed_face, prepare_source, small_face
 
 THREE = Batch(
@@ -39,6 +39,27 @@ def test_a_wrong_choice_is_refused_with_what_is_allowed(choice):
 )
 def test_of_the_target_once_more_the_face_is_taken_that_is_followed(choice, left_edge):
     assert followed_face(THREE, choice, "p.mp4")["box"][0, 0] == left_edge
+
+
+@pytest.mark.parametrize("name", ["reenact-mesh", "reenact-landmarks"])
+def test_the_neutral_moment_is_that_of_the_face_that_drives(name):
+    ready = Pipeline.from_yaml(name, ["track.face=left"])
+    assert ready.followed_face("driver") == "left"
+    assert ready.followed_face("source") is None
+
+
+def test_a_driver_with_fewer_faces_than_the_number_says_is_one_line():
+    faces = SimpleNamespace(operator=SimpleNamespace(yields="face"))
+    decoder = SimpleNamespace(
+        probe=lambda path: SimpleNamespace(frame_count=2),
+        read=lambda video, start, stop: [SimpleNamespace(frame=start, pts=0)],
+    )
+    box = np.array([[0, 0, 200, 200]], np.float32)
+    stages = [(faces, lambda batch: batch.with_columns(box=box))]
+    found, _ = prepare_source("driver", Path("d.mp4"), decoder, stages, "0", followed=True)
+    assert found["frame"].tolist() == [0, 1]
+    with pytest.raises(InputError, match=r"driver d.mp4: --face 1: none of 2 moments"):
+        prepare_source("driver", Path("d.mp4"), decoder, stages, "1", followed=True)
 
 
 def test_a_frame_without_the_face_that_is_followed_tells_nothing():
