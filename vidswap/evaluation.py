@@ -86,8 +86,8 @@ def evaluate(
     `model` finds the faces (default: the pipeline's own); `progress` is called with the frames done and their number.
 
     Faces are detected in both, frame by frame and without memory; those of the target are joined to tracks, and each is
-    compared with the face of the result in its place. Raises InputError for what is no picture or video, and for videos that show
-    no common frame or differ in size.
+    compared with the face of the result in its place. Raises InputError for what is no picture or
+    video, and for videos that show no common frame or differ in size.
     """
     if source is not None:
         media.probe(source)

@@ -103,7 +103,8 @@ class Components:
     def edited(self, wplus: np.ndarray, component: int, strength: float, rows: slice = slice(None)) -> np.ndarray:
         """W+ (N, L, D) with the coordinate along a component, as row 0 has it, set to strength deviations, in `rows`.
 
-        What was there along the component goes, so that the result does not depend on it.
+        What was there along the component goes, so that the result does not depend on it. Raises InputError for a
+        component that there is not.
         """
         if not 0 <= component < len(self.components):
             raise InputError(f"component {component} is none of 0 to {len(self.components) - 1}")
@@ -116,7 +117,10 @@ class Components:
 
 
 def principal_components(codes: np.ndarray, count: int) -> Components:
-    """The principal components of codes w (N, D), largest first; each one's largest entry is positive."""
+    """The principal components of codes w (N, D), largest first; each one's largest entry is positive.
+
+    Raises InputError for more of them than codes or values.
+    """
     if not 1 <= count <= min(codes.shape):
         raise InputError(f"{count} components of {codes.shape[0]} codes of {codes.shape[1]} values cannot be had")
     mean = codes.mean(axis=0, dtype=np.float64)
@@ -131,6 +135,7 @@ def closed_form(weights: Sequence[np.ndarray], count: int | None = None) -> tupl
     """SeFa: directions (K, D) that change the styles of some layers most, and by how much (K,), largest first.
 
     weights: of the affine maps W -> S of these layers, (C, D) each. No images are made and nothing is trained.
+    Raises InputError for no layers.
     """
     if not weights:
         raise InputError("no layers were given whose styles should change")

@@ -251,7 +251,10 @@ class Painter:
         return self._made(lambda codes: spaces.to_uint8(self.synthesis(codes)), wplus)
 
     def of_styles(self, styles: Tensor) -> np.ndarray:
-        """S of a StyleGAN2, all layers side by side (N, width) -> (N, R, R, 3) uint8 RGB."""
+        """S of a StyleGAN2, all layers side by side (N, width) -> (N, R, R, 3) uint8 RGB.
+
+        Raises InputError for a StyleGAN3, and for codes of another width.
+        """
         net, synthesis = self.loaded.net, self.synthesis
         if not isinstance(net, stylegan2.Generator) or not isinstance(synthesis, stylegan2_fast.FastSynthesis):
             raise InputError(f"{self.loaded.title}: codes in S are for StyleGAN2")

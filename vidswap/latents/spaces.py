@@ -49,7 +49,10 @@ def to_w(generator: Generator, z: Tensor) -> Tensor:
 
 
 def zplus_to_wplus(generator: Generator, zplus: Tensor) -> Tensor:
-    """Z+ (N, num_ws, z_dim) -> W+ (N, num_ws, w_dim): every row goes through the mapping by itself."""
+    """Z+ (N, num_ws, z_dim) -> W+ (N, num_ws, w_dim): every row goes through the mapping by itself.
+
+    Raises InputError for another number of rows.
+    """
     count, rows = zplus.shape[:2]
     if rows != generator.config.num_ws:
         raise InputError(f"codes of {rows} rows do not fit a generator of {generator.config.num_ws}")
@@ -136,14 +139,17 @@ class StyleSpace:
         return sum(self.widths)
 
     def joined(self, styles: Mapping[str, Tensor]) -> Tensor:
-        """Named styles -> (N, width), in order. Styles of other layers are left out."""
+        """Named styles -> (N, width), in order. Styles of other layers are left out.
+
+        Raises InputError for one that is missing.
+        """
         missing = [name for name in self.names if name not in styles]
         if missing:
             raise InputError(f"no style for layer {missing[0]}")
         return torch.cat([styles[name] for name in self.names], dim=1)
 
     def split(self, styles: Tensor) -> dict[str, Tensor]:
-        """(N, width) -> named styles (views)."""
+        """(N, width) -> named styles (views). Raises InputError for another width."""
         if styles.ndim != 2 or styles.shape[1] != self.width:
             raise InputError(f"styles of shape {tuple(styles.shape)} do not fit (N, {self.width})")
         return dict(zip(self.names, styles.split(self.widths, dim=1), strict=True))

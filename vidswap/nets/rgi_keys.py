@@ -34,7 +34,10 @@ def from_published(state: Mapping[str, Tensor], latent_avg: Tensor | None) -> di
 
 
 def into_published(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Our names and shapes to the released ones, and `latent_avg` (num_ws, D)."""
+    """Our names and shapes to the released ones, and `latent_avg` (num_ws, D).
+
+    Raises InputError where that is missing.
+    """
     if "latent_avg" not in state:
         raise InputError("not an E4S network: latent_avg is missing")
     ours = {name.removeprefix("G."): value for name, value in state.items() if name.startswith("G.")}

@@ -58,7 +58,10 @@ class Config:
     def of_size(
         cls, resolution: int, *, channel_base: int = 32768, channel_max: int = 512, mapping_layers: int = 8
     ) -> Config:
-        """NVlabs' widths: min(channel_base / resolution, channel_max); the defaults are config-f."""
+        """NVlabs' widths: min(channel_base / resolution, channel_max); the defaults are config-f.
+
+        Raises InputError for a resolution that is no power of two from 8 on.
+        """
         if resolution < 8 or resolution & (resolution - 1):
             raise InputError(f"a StyleGAN2 resolution is a power of two from 8 on, not {resolution}")
         sizes = [4 << i for i in range(resolution.bit_length() - 2)]

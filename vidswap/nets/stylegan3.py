@@ -133,7 +133,10 @@ class Config:
 
     @classmethod
     def of_size(cls, resolution: int, variant: str = "T", *, z_dim: int = 512, w_dim: int = 512) -> Config:
-        """NVlabs' FFHQ configurations, variant T or R."""
+        """NVlabs' FFHQ configurations, variant T or R.
+
+        Raises InputError for another variant, and for a resolution that is no power of two from 16 on.
+        """
         if resolution < 16 or resolution & (resolution - 1):
             raise InputError(f"a StyleGAN3 resolution is a power of two from 16 on, not {resolution}")
         if variant not in ("T", "R"):

@@ -86,6 +86,8 @@ def _prepared(picture: Any, stages: Sequence[Caller], choose: Callable[[Batch], 
 def choose_face(faces: Batch, choice: str | None, where: str) -> Batch:
     """Keep one face by `choice`: largest, left, right, or an index counted from the left, from 0.
 
+    Raises InputError for several without a choice, and for a choice that none answers.
+
     >>> boxes = np.array([[50, 0, 90, 40], [0, 0, 20, 20]], np.float32)
     >>> choose_face(Batch(frame=np.zeros(2, np.int64), box=boxes), "left", "portrait.png")["box"][0, 2]
     20.0
