@@ -83,9 +83,9 @@ BOMBS = {
     "bytearray8": b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b".",
     "frame": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"N.",
     "memo": b"\x80\x02Nr" + struct.pack("<I", 2**32 - 1) + b"0j" + struct.pack("<I", 2**31) + b".",
-    "deep keys": b"\x80\x02}N" + b"\x85" * 300_000 + b"Ns.",
+    "deep keys": b"\x80\x02}N" + b"\x85" * 150_000 + b"Ns.",
     "forking keys": b"\x80\x02}N" + b"2\x86" * 200 + b"Ns.",
-    "deep set": b"\x80\x04\x8f(N" + b"\x85" * 300_000 + b"\x90.",
+    "deep set": b"\x80\x04\x8f(N" + b"\x85" * 150_000 + b"\x90.",
     "integer text": b"\x80\x02I" + b"9" * 100_000 + b"\n.",
     "global without end": b"\x80\x02c" + b"a" * 10_000,
 }
