@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .console import set_voice
-from .options import Codec, Crf, Json, Overwrite, Quiet
+from .options import HOW_IT_RUNS, Codec, Crf, Json, Overwrite, Quiet
 
 app = typer.Typer(
     name="generate",
@@ -49,11 +49,17 @@ Translate = Annotated[
 Rotate = Annotated[
     float, typer.Option("--rotate", min=-360, max=360, help="StyleGAN3: turn it counter-clockwise by degrees.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 ...")]
-PrecisionOption = Annotated[
-    Literal["fp32", "fp16", "bf16"], typer.Option("--precision", help="Half is held against fp32 on load.")
+Device = Annotated[
+    str,
+    typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1 ...", rich_help_panel=HOW_IT_RUNS),
 ]
-BatchSize = Annotated[int, typer.Option("--batch", min=1, max=256, help="Pictures at a time on CUDA.")]
+PrecisionOption = Annotated[
+    Literal["fp32", "fp16", "bf16"],
+    typer.Option("--precision", help="Half is held against fp32 on load.", rich_help_panel=HOW_IT_RUNS),
+]
+BatchSize = Annotated[
+    int, typer.Option("--batch", min=1, max=256, help="Pictures at a time on CUDA.", rich_help_panel=HOW_IT_RUNS)
+]
 Cell = Annotated[int | None, typer.Option("--cell", min=16, max=4096, help="Pixels a side of the cells of a grid.")]
 Folder = Annotated[
     Path, typer.Option("-o", "--output", help="A folder for PNG pictures, or one .png with all of them.")

@@ -26,6 +26,8 @@ CHANGING, LOOKING, LEARNED, CLUSTER, HERE = (
 )
 """Headings of the list of commands."""
 
+HOW_IT_RUNS = "How it runs"
+
 PLACE: dict[str, Any] = {"parser": placed, "metavar": "PATH"}
 """What such an option says to typer."""
 
@@ -246,7 +248,7 @@ VIDEO = {
     **_group("What is written", smart_copy=SmartCopy),
 }
 RUNNING = _group(
-    "How it runs",
+    HOW_IT_RUNS,
     executor=Executor,
     ray_address=RayAddress,
     workers=Workers,
