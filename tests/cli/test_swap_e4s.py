@@ -38,7 +38,7 @@ def test_faces_change_and_nothing_hangs_on_how_it_is_run(swap, clip):
     assert code == 0, told
     assert "bisenet are not installed" in told
     assert "9 faces changed in 9 of 9 frames" in told
-    code, told, other = swap("--segment-frames", "9", "-j", "3", output="other.mkv")
+    code, told, other = swap("--segment-frames", "9", "-j", "0", "generate.batch=3", output="other.mkv")
     assert code == 0, told
     (one, times), (two, _), (before, _) = decoded(path), decoded(other), decoded(clip)
     assert len(one) == 9
