@@ -10,6 +10,7 @@ import typer
 
 from vidswap.cli.app import app
 from vidswap.cli.console import VOICE
+from vidswap.cli.joblist import Row
 
 
 def commands():
@@ -57,6 +58,11 @@ def test_every_option_that_the_pages_name_is_there():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         named = {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
         assert named <= there | others, f"{page.name}: {sorted(named - there - others)}"
+
+
+def test_every_key_of_a_job_is_on_its_page():
+    page = (ROOT / "docs" / "command.md").read_text()
+    assert not [key for key in Row.model_fields if f"`{key}`" not in page]
 
 
 def test_options_stand_under_headings(vidswap):
