@@ -1,6 +1,7 @@
 """What is wrong with a cluster, or with what is asked of it, is one clear line before any work."""
 
 import dataclasses
+import os
 import socket
 import sys
 from pathlib import Path
@@ -130,6 +131,39 @@ def test_ray_of_another_version_is_one_line(executor, go, monkeypatch):
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(InputError, match=r"^cannot use the Ray cluster at .*: Version mismatch: .* Ray: 9.9.9 Python"):
         go(ray_address=executor.address)
+
+
+def test_a_cluster_that_wants_another_token_says_so_in_one_line(executor, go, monkeypatch, capfd):
+    def refused(**_):
+        os.write(2, b"gcs_client.cc:210: RPC error: InvalidAuthToken: Authentication token is missing or incorrect\n")
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refused)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with pytest.raises(InputError, match=r"^cannot use the Ray cluster at .*: it asks for a token; set RAY_AUTH_MODE"):
+        go(ray_address=executor.address)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_token_that_is_there_is_used_unless_somebody_has_said_otherwise(monkeypatch, tmp_path):
+    from vidswap.runtime.cluster import use_token
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    use_token()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    use_token()
+    assert "RAY_AUTH_MODE" not in os.environ
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    monkeypatch.setenv("RAY_AUTH_MODE", "")
+    del os.environ["RAY_AUTH_MODE"]
+    use_token()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
 def test_gpus_are_shared_out_among_the_stages_that_are_served():

@@ -10,11 +10,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from vidswap.graph import InputError, VidswapError
+from vidswap.runtime.cluster import NO_TOKEN, use_token
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 REACH_S = 5.0
@@ -50,7 +50,7 @@ class Jobs:
 
     def __init__(self, address: str | None) -> None:
         self.address = checked_address(address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS)
-        _set_token_mode()
+        use_token()
         client = _client_class()
         _check_reachable(self.address)
         # Ray takes what stands there before what it is given.
@@ -186,15 +186,6 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def _set_token_mode() -> None:
-    """Where there is a token for Ray clusters, and nobody has said otherwise, it is used, as the command `ray` does."""
-    if "RAY_AUTH_MODE" in os.environ:
-        return
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if named or (Path.home() / ".ray" / "auth_token").exists():
-        os.environ["RAY_AUTH_MODE"] = "token"
-
-
 def _client_class() -> Any:
     try:
         from ray.job_submission import JobSubmissionClient
@@ -224,8 +215,6 @@ def _job(details: Any) -> RayJob | None:
 def _why(error: Exception) -> str:
     """In one line, and of a wrong token the remedy."""
     if type(error).__name__ == "AuthenticationError":
-        return (
-            "it asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or put the token into ~/.ray/auth_token"
-        )
+        return NO_TOKEN
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]

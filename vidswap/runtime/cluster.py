@@ -12,8 +12,10 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidswap.graph import InputError, Pipeline
@@ -32,6 +34,9 @@ BACKOFF_S = 0.5
 DRAIN_S = 20.0
 REACH_S = 5.0
 STORE_BYTES = 1 << 30
+NO_TOKEN = "it asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or put the token into ~/.ray/auth_token"
+# Of a Ray that is there for one run nobody asks what it has done, and workers that it starts ahead only cost.
+UNASKED = ("task_events_report_interval_ms", "enable_metrics_collection", "event_stats", "prestart_worker_first_driver")
 
 
 class RayExecutor:
@@ -47,10 +52,13 @@ class RayExecutor:
         self._folder: str | None = None
         self._shares: dict[str, Share] = {}
         self._worker_gpus = 0.0
+        self.address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
+        if self.address is not None and "ray" not in sys.modules:
+            # Ray reads the variable once, when it is imported.
+            use_token()
         self._ray = _imported()
         self._ending = contextlib.ExitStack()
         self._ours = not self._ray.is_initialized()
-        self.address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
         self.grows = self.address is not None or not self._ours
         if self._ours:
             self._connect()
@@ -119,14 +127,18 @@ class RayExecutor:
             cpus = max(available_cores(), int((self._settings.workers or 0) * self._settings.ray_worker_cpus + 0.999))
             given |= {"num_cpus": cpus, "_temp_dir": self._folder, "object_store_memory": _store_bytes()}
         self._ending.enter_context(_silenced())
+        settings = {} if self.address is not None else {f"RAY_{name}": "0" for name in UNASKED}
         # Ray takes the signals that end a run for itself.
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        said: list[str] = []
         try:
-            self._ray.init(**given)
+            with _environment(settings), _heard(said):
+                self._ray.init(**given)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             self.close()
             where = f"the Ray cluster at {self.address}" if self.address else "Ray on this machine"
-            raise InputError(f"cannot use {where}: {_in_a_line(error)}") from None
+            told = NO_TOKEN if any("InvalidAuthToken" in line for line in said) else _in_a_line(error)
+            raise InputError(f"cannot use {where}: {told}") from None
         except BaseException:
             self.close()
             raise
@@ -135,12 +147,53 @@ class RayExecutor:
                 _set_handler(number, handler)
 
 
+def use_token() -> None:
+    """Where there is a token for Ray clusters, and nobody has said otherwise, it is used, as the command `ray` does."""
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
 def _imported() -> Any:
     try:
         import ray
     except ImportError:
         raise InputError("--executor ray needs Ray, which is not installed: pip install 'vidswap[ray]'") from None
     return ray
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """With these variables where they are not set, as long as this lasts; processes that are started keep them."""
+    ours = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
+def _heard(said: list[str]) -> Iterator[None]:
+    """Ray's native part tells each attempt to connect on the standard error of the process: it goes into `said`."""
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            said += file.read().decode(errors="replace").splitlines()
 
 
 @contextlib.contextmanager
