@@ -101,17 +101,14 @@ def run(clip: Path, source: Path, folder: Path, **settings: Any) -> tuple[float,
 
 def handed_on(clip: Path, source: Path, folder: Path, workers: int) -> dict[str, float]:
     """Bytes of the tables that workers and driver gave to Ray's store, per frame, and as a share of a raw frame."""
-    import ray
-
     from vidswap.runtime.cluster_pool import RayPool
 
     taken: list[int] = []
     remember = RayPool._remember
 
-    def counted(pool: RayPool, task: PartTask, reference: Any, maker: int) -> None:
-        tables = ray.get(reference)
-        taken.append(sum(b.nbytes for b in tables.values()) if tables else 0)
-        remember(pool, task, reference, maker)
+    def counted(pool: RayPool, task: PartTask, reference: Any, maker: int, size: int) -> None:
+        taken.append(size)
+        remember(pool, task, reference, maker, size)
 
     with mock.patch.object(RayPool, "_remember", counted):
         vidswap.swap(source, clip, folder / "b.mkv", overwrite=True, executor="ray", workers=workers)

@@ -50,7 +50,10 @@ PLAIN: dict[int, Steps] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one scenario; seconds are simulated, `driver_ms` is real processor time per task."""
+    """What came of one scenario; seconds are simulated, `driver_ms` is real processor time per task.
+
+    `recovery_s` is the longest time from the loss of a task until it was done after all.
+    """
 
     name: str
     gpus: int
@@ -62,6 +65,7 @@ class Outcome:
     wire_bytes_per_frame: float
     driver_ms: float
     lost: int
+    recovery_s: float
 
     @property
     def efficiency(self) -> float:
@@ -149,6 +153,7 @@ def simulate(
         wire_bytes_per_frame=pool.wire_bytes / frames,
         driver_ms=1000 * driver_s / tasks,
         lost=tasks - len(pool.tries),
+        recovery_s=pool.recovery_s,
     )
 
 
@@ -195,7 +200,9 @@ def main() -> None:
     given = parser.parse_args()
     rows = []
     if not given.json:
-        heads = "".join(f"{h:>8}" for h in ("GPUs", "seconds", "ideal", "eff.", "segs", "wire MB", "ms/task", "lost"))
+        heads = "".join(
+            f"{h:>9}" for h in ("GPUs", "seconds", "ideal", "eff.", "segs", "wire MB", "ms/task", "lost", "recov. s")
+        )
         print(f"{'':36}{heads}")
     for o in scenarios(round(given.minutes * 60 * RATE), given.gpus):
         bound = BOUNDS.get(o.gpus) if o.name == "generator-bound" else None
@@ -204,8 +211,8 @@ def main() -> None:
         if not given.json:
             told = "" if bound is None else f"  >= {bound}: {'met' if met else 'MISSED'}"
             print(
-                f"{o.name:36}{o.gpus:8}{o.seconds:8.1f}{o.ideal_s:8.1f}{o.efficiency:8.3f}{o.most_segments:8}"
-                f"{o.most_wire_mb:8.1f}{o.driver_ms:8.2f}{o.lost:8}{told}",
+                f"{o.name:36}{o.gpus:9}{o.seconds:9.1f}{o.ideal_s:9.1f}{o.efficiency:9.3f}{o.most_segments:9}"
+                f"{o.most_wire_mb:9.1f}{o.driver_ms:9.2f}{o.lost:9}{o.recovery_s:9.1f}{told}",
                 flush=True,
             )
     facts: dict[str, Any] = {"minutes": given.minutes, "rows": rows}

@@ -135,6 +135,7 @@ class Worker:
         task, self.task = self.task, None
         self._chunks, self._left, self._working = [], deque(), False
         if task is not None:
+            self.pool.lost_s.setdefault(task, self.pool.clock.now)
             self.pool.clock.after(DETECTED_AFTER_S, lambda: self.pool.lost(task))
 
 
@@ -226,6 +227,7 @@ class SimulatedPool:
         self.wire_bytes = self.most_wire_bytes = 0
         self.tries: Counter[Task] = Counter()
         self.finished_s: dict[Task, float] = {}
+        self.lost_s: dict[Task, float] = {}
         self._nothing = _empty_sidecar()
 
     @property
@@ -255,6 +257,11 @@ class SimulatedPool:
 
     def close(self) -> None:
         pass
+
+    @property
+    def recovery_s(self) -> float:
+        """The longest time from the loss of a task until it was done after all."""
+        return max((self.finished_s[task] - lost_s for task, lost_s in self.lost_s.items()), default=0.0)
 
     def frames_of(self, task: Task) -> int:
         return self.order.segments[task.segment].frames if isinstance(task, PartTask) else 1

@@ -212,7 +212,7 @@ def driver(nodes, tmp_path):
 
 
 def _wait_for_segments(folder, count):
-    for _ in range(1200):
+    for _ in range(2400):
         if len(list(folder.glob("0*.txt"))) >= count:
             return
         time.sleep(0.05)

@@ -102,6 +102,28 @@ def test_more_than_the_cluster_has_is_refused_with_what_it_has(executor, needs):
         _check(executor, needs, net_pipeline(), device="cuda")
 
 
+def test_no_node_gets_more_workers_than_its_memory_holds(executor, needs, monkeypatch):
+    from vidswap.runtime import cluster_checks as checks
+
+    def node(cpus, memory):
+        return {"Resources": {"CPU": cpus, "memory": memory}, "Alive": True}
+
+    monkeypatch.setattr(checks, "nodes", lambda: [node(8.0, 2**30), node(2.0, 2**34), node(0.0, 2**34)])
+    assert [checks.places(cpus, memory) for cpus, memory in ((1, 0), (1, 2**28), (2, 2**29), (1, 2**32))] == [
+        10,
+        6,
+        3,
+        2,
+    ]
+    assert checks.worker_memory(700.0, 1920, 1080) == 700 << 20
+    assert checks.worker_memory(None, 1280, 720) == (600 << 20) + 92_160_000
+    assert checks.worker_memory(None, 100_000, 100_000) == 2**34, "one must fit somewhere"
+    with pytest.raises(
+        InputError, match="a worker of 20000 MiB fits on no node: the largest has 16384 MiB for workers"
+    ):
+        _check(executor, needs, ray_worker_memory_mb=20_000)
+
+
 def test_a_path_that_a_node_does_not_see_is_named(executor, needs, tmp_path):
     gone = dataclasses.replace(needs, sources={"source": tmp_path / "elsewhere.toy"})
     with pytest.raises(InputError, match=r"node \S+ \(.*\): source source is not there: .*elsewhere.toy; put it where"):
@@ -146,24 +168,34 @@ def test_a_cluster_that_wants_another_token_says_so_in_one_line(executor, go, mo
     assert capfd.readouterr().err == ""
 
 
-def test_a_token_that_is_there_is_used_unless_somebody_has_said_otherwise(monkeypatch, tmp_path):
-    from vidswap.runtime.cluster import use_token
+def test_whatever_ray_raises_as_it_starts_is_one_line(go, monkeypatch):
+    class Late(Exception):
+        pass
 
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+    def late(**_):
+        raise Late("The current node timed out during startup.\nMore of that.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", late)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(
+        InputError, match=r"^cannot use Ray on this machine: The current node timed out during startup."
+    ):
+        go()
+
+
+def test_what_is_started_here_obeys_nobody_else(monkeypatch):
+    from vidswap.runtime.cluster import lock
+
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "")
+        del os.environ[name]
+    lock()
+    assert os.environ["RAY_AUTH_MODE"] == "token" and len(os.environ["RAY_AUTH_TOKEN"]) == 64
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    use_token()
+    lock()
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
-    monkeypatch.delenv("RAY_AUTH_MODE")
-    use_token()
-    assert "RAY_AUTH_MODE" not in os.environ
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
-    monkeypatch.setenv("RAY_AUTH_MODE", "")
-    del os.environ["RAY_AUTH_MODE"]
-    use_token()
-    assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
 def test_gpus_are_shared_out_among_the_stages_that_are_served():

@@ -41,6 +41,7 @@ def test_a_lost_node_costs_its_unfinished_segments_and_its_share(sim):
     whole = sim.simulate("film", machines, frames=FILM // 3)
     lost = sim.simulate("film", machines, frames=FILM // 3, kills=[Kill("node", 1, whole.seconds / 2, None)])
     assert lost.lost == machines.workers
+    assert whole.recovery_s == 0 < lost.recovery_s < 30
     # A quarter of the machines is gone for half of the work; what they had begun is made again.
     assert lost.seconds < 1.35 * whole.seconds
 

@@ -10,11 +10,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from vidswap.graph import InputError, VidswapError
-from vidswap.runtime.cluster import NO_TOKEN, use_token
+from vidswap.runtime.cluster import NO_TOKEN
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 REACH_S = 5.0
@@ -50,7 +51,7 @@ class Jobs:
 
     def __init__(self, address: str | None) -> None:
         self.address = checked_address(address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS)
-        use_token()
+        _set_token_mode()
         client = _client_class()
         _check_reachable(self.address)
         # Ray takes what stands there before what it is given.
@@ -184,6 +185,15 @@ def _check_reachable(address: str) -> None:
             f"no Ray dashboard at {address}: {told}; give --address http://HEAD:8265 (and is the head started with "
             "--dashboard-host 0.0.0.0?)"
         ) from None
+
+
+def _set_token_mode() -> None:
+    """Where there is a token for Ray clusters, and nobody has said otherwise, it is used, as the command `ray` does."""
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _client_class() -> Any:

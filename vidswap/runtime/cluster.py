@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidswap.graph import InputError, Pipeline
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 BACKOFF_S = 0.5
 DRAIN_S = 20.0
 REACH_S = 5.0
+STARTS_IN_S = "120"
 STORE_BYTES = 1 << 30
 NO_TOKEN = "it asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or put the token into ~/.ray/auth_token"
 # Of a Ray that is there for one run nobody asks what it has done, and workers that it starts ahead only cost.
@@ -52,10 +53,12 @@ class RayExecutor:
         self._folder: str | None = None
         self._shares: dict[str, Share] = {}
         self._worker_gpus = 0.0
+        self._worker_memory = 0
         self.address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
-        if self.address is not None and "ray" not in sys.modules:
-            # Ray reads the variable once, when it is imported.
-            use_token()
+        if self.address is None and "ray" not in sys.modules:
+            # Ray reads such variables once, when it is imported.
+            os.environ.setdefault("RAY_raylet_start_wait_time_s", STARTS_IN_S)
+            lock()
         self._ray = _imported()
         self._ending = contextlib.ExitStack()
         self._ours = not self._ray.is_initialized()
@@ -87,14 +90,16 @@ class RayExecutor:
 
     def pool(self, order: WorkOrder, workers: int) -> Pool:
         """The pool of actors."""
-        from .cluster_checks import check_folder
+        from .cluster_checks import check_folder, worker_memory
         from .cluster_pool import RayPool, Size
 
         if self.grows:
             check_folder(order.folder)
 
         most = min(self._settings.workers or len(order.segments), max(1, len(order.segments)))
-        size = Size(most, self._settings.ray_worker_cpus, self._worker_gpus, self.grows, self._capacity)
+        self._worker_memory = worker_memory(self._settings.ray_worker_memory_mb, order.video.width, order.video.height)
+        cpus, gpus = self._settings.ray_worker_cpus, self._worker_gpus
+        size = Size(most, cpus, gpus, self._worker_memory, self.grows, self._capacity)
         return RayPool(order, size, self._shares)
 
     def listener(self, run: str) -> Listener | None:
@@ -112,8 +117,9 @@ class RayExecutor:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _capacity(self) -> int:
-        nodes = [n["Resources"].get("CPU", 0.0) for n in self._ray.nodes() if n["Alive"]]
-        return max(1, sum(int(cpus // self._settings.ray_worker_cpus) for cpus in nodes))
+        from .cluster_checks import places
+
+        return max(1, places(self._settings.ray_worker_cpus, self._worker_memory))
 
     def _connect(self) -> None:
         given: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
@@ -134,7 +140,8 @@ class RayExecutor:
         try:
             with _environment(settings), _heard(said):
                 self._ray.init(**given)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+        except Exception as error:
+            # Ray raises whatever it likes here, bare exceptions among them.
             self.close()
             where = f"the Ray cluster at {self.address}" if self.address else "Ray on this machine"
             told = NO_TOKEN if any("InvalidAuthToken" in line for line in said) else _in_a_line(error)
@@ -147,13 +154,10 @@ class RayExecutor:
                 _set_handler(number, handler)
 
 
-def use_token() -> None:
-    """Where there is a token for Ray clusters, and nobody has said otherwise, it is used, as the command `ray` does."""
-    if "RAY_AUTH_MODE" in os.environ:
-        return
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if named or (Path.home() / ".ray" / "auth_token").exists():
-        os.environ["RAY_AUTH_MODE"] = "token"
+def lock() -> None:
+    """A token that nobody else knows for what is started here: Ray listens to the network, and would obey anybody."""
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 
 def _imported() -> Any:

@@ -26,7 +26,7 @@ from .cluster_places import Home, Place, writable
 from .order import Done, PartTask, Progress, Task, WorkOrder
 from .process import preload
 from .report import peak_memory_mb
-from .store import Sidecars, Tables
+from .store import Sidecars, Tables, nbytes
 from .worker import SegmentWorker
 
 FETCH_S = 30.0
@@ -36,10 +36,14 @@ PATIENCE_S = 3600.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a task: Done, an error, or in words why this worker can do no more; and progress not yet told."""
+    """What came of a task: Done, an error, or in words why this worker can do no more; and progress not yet told.
+
+    `made_bytes` is what the tables take that come with it.
+    """
 
     reply: Done | VidswapError | str
     progress: list[Progress] = field(default_factory=list)
+    made_bytes: int = 0
 
 
 class HandedOn(Sidecars):
@@ -133,7 +137,7 @@ class ClusterWorker:
         finally:
             self._sidecars.given = {}
         made = self._sidecars.made if isinstance(reply, Done) and isinstance(task, PartTask) else None
-        return Answer(reply, self.poll()), made
+        return Answer(reply, self.poll(), nbytes(made) if made else 0), made
 
     def _note(self, step: Progress) -> None:
         with self._lock:

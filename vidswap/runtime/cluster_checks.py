@@ -20,6 +20,7 @@ from .settings import RunSettings
 
 LOOKING_S = 120.0
 NODES_LOOKED_AT = 64
+BASE_BYTES, BYTES_PER_PIXEL = 600 << 20, 100
 
 
 def nodes() -> list[dict[str, Any]]:
@@ -39,6 +40,24 @@ def held() -> str:
     return f"{len(there)} node{'s' * (len(there) != 1)} with {cpus} CPUs and {gpus():g} GPUs in all"
 
 
+def places(cpus: float, memory: float = 0.0) -> int:
+    """How many workers of so many CPUs and bytes the nodes hold."""
+    found = 0
+    for node in nodes():
+        there = node["Resources"]
+        room = int(there.get("CPU", 0.0) // cpus)
+        found += min(room, int(there.get("memory", 0.0) // memory)) if memory else room
+    return found
+
+
+def worker_memory(asked_mb: float | None, width: int, height: int) -> int:
+    """Bytes to set aside for a worker: as asked, else an estimate, no more than the largest node has."""
+    if asked_mb is not None:
+        return int(asked_mb * 2**20)
+    most = max((n["Resources"].get("memory", 0.0) for n in nodes() if n["Resources"].get("CPU")), default=0.0)
+    return int(min(most, BASE_BYTES + BYTES_PER_PIXEL * width * height))
+
+
 def check_resources(settings: RunSettings) -> list[str]:
     """Raise InputError when no node can hold one worker; returns a warning where fewer than asked for have a place."""
     cpus = [n["Resources"].get("CPU", 0.0) for n in nodes()]
@@ -47,10 +66,17 @@ def check_resources(settings: RunSettings) -> list[str]:
             f"a worker of {settings.ray_worker_cpus:g} CPUs fits on no node: the cluster has {held()}; give a smaller "
             "worker_cpus"
         )
-    places = sum(int(c // settings.ray_worker_cpus) for c in cpus)
-    if settings.workers is not None and settings.workers > places:
+    memory = (settings.ray_worker_memory_mb or 0.0) * 2**20
+    there = places(settings.ray_worker_cpus, memory)
+    if not there:
+        most = max((n["Resources"].get("memory", 0.0) for n in nodes()), default=0.0) / 2**20
+        raise InputError(
+            f"a worker of {settings.ray_worker_memory_mb:g} MiB fits on no node: the largest has {most:.0f} MiB for "
+            "workers; give a smaller worker_memory_mb"
+        )
+    if settings.workers is not None and settings.workers > there:
         return [
-            f"{settings.workers} workers are asked for; the cluster has {held()}, where {places} have a place; the "
+            f"{settings.workers} workers are asked for; the cluster has {held()}, where {there} have a place; the "
             "others begin when nodes join"
         ]
     return []

@@ -27,7 +27,7 @@ from .cluster_owners import Listing, OwnerPool, Share
 from .cluster_places import Home, Place
 from .order import PartTask, Task, WorkOrder
 from .pool import Limits, Reply, WorkerDied
-from .store import Tables
+from .store import Tables, nbytes
 
 POLL_S = 0.5
 LOOK_AROUND_S = 2.0
@@ -36,12 +36,13 @@ STARTS_THAT_FAIL = 30
 STRAGGLES = 3.0
 STRAGGLES_S = 30.0
 STARTING_S = 600.0
+STORE_SHARE = 0.5
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a pool may be: workers at most, what one takes, and whether nodes may join.
+    """How large a pool may be: workers at most, what one takes (memory in bytes), and whether nodes may join.
 
     `capacity` says how many workers the cluster's nodes hold at present.
     """
@@ -49,6 +50,7 @@ class Size:
     most: int
     cpus: float
     gpus: float
+    memory: int
     grows: bool
     capacity: Callable[[], int]
 
@@ -84,6 +86,7 @@ class _Seam:
 
     reference: Any
     maker: int
+    bytes: int
     readers: set[int] = field(default_factory=set)
 
 
@@ -105,6 +108,7 @@ class RayPool:
         self._failed_on: dict[Task, set[str]] = {}
         self._taken_s: dict[int, deque[float]] = {}
         self._leaving: set[str] = set()
+        self._room = int(STORE_SHARE * ray.cluster_resources().get("object_store_memory", 0.0))
         self._numbers = 0
         self._failed_starts = 0
         self._looked_s = self._waited_s = -float("inf")
@@ -123,7 +127,9 @@ class RayPool:
 
     def offer(self, task: PartTask, tables: Tables) -> None:
         """Hand tables that the driver has made to the workers that will need them."""
-        self._remember(task, ray.put(tables), maker=-1)
+        size = nbytes(tables)
+        if self._room >= size:
+            self._remember(task, ray.put(tables), maker=-1, size=size)
 
     def submit(self, task: Task) -> None:
         """Give a task to an idle worker: where it has not failed, and where what it needs lies."""
@@ -199,19 +205,25 @@ class RayPool:
         keys = ((task.part - 1, s) for s in neighbours)
         return {key: self._seams[key] for key in keys if key in self._seams}
 
-    def _remember(self, task: PartTask, reference: Any, maker: int) -> None:
-        """Keep the reference to what a task has stored until those who read it are done."""
-        after = task.part + 1
-        if after < len(self._parts) and not self._parts[after].ordered:
+    def _remember(self, task: PartTask, reference: Any, maker: int, size: int) -> None:
+        """Keep the reference to what a task has stored until those who read it are done; no more than the store holds.
+
+        What is not kept is read from the job folder.
+        """
+        after, key = task.part + 1, (task.part, task.segment)
+        if key in self._seams:
+            self._room += self._seams.pop(key).bytes
+        if after < len(self._parts) and not self._parts[after].ordered and self._room >= size:
             readers = set(_readers(self._order, task.segment, self._parts[after].context))
-            self._seams[(task.part, task.segment)] = _Seam(reference, maker, readers)
+            self._seams[key] = _Seam(reference, maker, size, readers)
+            self._room -= size
 
     def _forget_read(self, task: PartTask) -> None:
         for key in self._given(task):
             readers = self._seams[key].readers
             readers.discard(task.segment)
             if not readers:
-                del self._seams[key]
+                self._room += self._seams.pop(key).bytes
 
     def _hear(self, worker: _Worker, kind: str, reference: Any) -> list[tuple[Task, Reply]]:
         setattr(worker, kind, None)
@@ -247,7 +259,7 @@ class RayPool:
         self._failed_on.pop(task, None)
         if isinstance(task, PartTask):
             self._taken_s.setdefault(task.part, deque(maxlen=99)).append(time.monotonic() - worker.began_s)
-            self._remember(task, made, worker.number)
+            self._remember(task, made, worker.number, answer.made_bytes)
             self._forget_read(task)
         return [*told, (task, answer.reply)]
 
@@ -327,10 +339,11 @@ class RayPool:
         if self.size or self._waited_s == -float("inf"):
             self._waited_s = now
         elif now - self._waited_s > STARTING_S:
-            free = ray.available_resources().get("CPU", 0.0)
+            free = ray.available_resources()
             raise VidswapError(
-                f"no worker has started for {STARTING_S:g} s: each takes {self._size.cpus:g} CPUs, and the "
-                f"cluster has {free:g} free"
+                f"no worker has started for {STARTING_S:g} s: each takes {self._size.cpus:g} CPUs and "
+                f"{self._size.memory / 2**20:.0f} MiB, and the cluster has {free.get('CPU', 0.0):g} and "
+                f"{free.get('memory', 0.0) / 2**20:.0f} free"
             )
 
     def _start(self) -> None:
@@ -338,6 +351,7 @@ class RayPool:
         actor = _ACTOR.options(
             num_cpus=self._size.cpus,
             num_gpus=self._size.gpus,
+            memory=self._size.memory or None,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",

@@ -22,6 +22,8 @@ class RunSettings(BaseModel):
             below that begin with `ray_`, less that.
         ray_address: of the Ray cluster, "auto" or HOST:PORT; None takes $RAY_ADDRESS, or starts Ray on this machine.
         ray_worker_cpus: CPU cores that a segment worker takes on Ray.
+        ray_worker_memory_mb: memory that is set aside for one, in MiB: no node gets more workers than its memory holds.
+            None takes what swap-mesh needs for pictures of that size; 0 sets nothing aside.
         workers: segment workers; 0 runs everything in this process; None takes one per core.
         segment_frames: frames per segment; None cuts at keyframes, 48 to 240 frames.
         owners: copies of the model of each stage that is served to all workers (on one machine never more than one);
@@ -50,6 +52,7 @@ class RunSettings(BaseModel):
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
     ray_worker_cpus: float = Field(default=1.0, gt=0)
+    ray_worker_memory_mb: float | None = Field(default=None, ge=0)
     workers: int | None = Field(default=None, ge=0, le=1024)
     segment_frames: int | None = Field(default=None, ge=5)
     owners: int | None = Field(default=None, ge=0, le=1024)

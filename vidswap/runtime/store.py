@@ -48,6 +48,11 @@ def load_tables(path: Path) -> Tables:
     return {table: Batch(given) for table, given in columns.items()}
 
 
+def nbytes(tables: Tables) -> int:
+    """Bytes of all columns of tables."""
+    return sum(batch.nbytes for batch in tables.values())
+
+
 class Sidecars:
     """The stored tables of one run, by part and segment."""
 
