@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# By default half a minute, which is not always enough where many tests run at a time.
+# By default half a minute, which is not always enough where many tests run at a time. Read when Ray is imported.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 
 

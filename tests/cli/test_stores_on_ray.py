@@ -7,8 +7,8 @@ from stores import LOSSLESS, fetched, frames_of
 
 from vidswap.cli.app import run_command
 
-ray = pytest.importorskip("ray")
 ray_nodes = pytest.importorskip("ray_nodes")
+ray = pytest.importorskip("ray")
 
 
 @pytest.fixture(scope="module")

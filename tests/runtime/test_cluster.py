@@ -20,8 +20,8 @@ from vidswap.runtime.order import Done, PartTask
 from vidswap.runtime.report import Lost
 from vidswap.runtime.settings import RunSettings
 
-ray = pytest.importorskip("ray")
 ray_nodes = pytest.importorskip("ray_nodes")
+ray = pytest.importorskip("ray")
 
 FRAMES, SEGMENT = 130, 5
 DRIVER = """

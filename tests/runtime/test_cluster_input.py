@@ -44,8 +44,8 @@ def test_a_profile_may_give_the_executor_as_a_mapping():
         RunSettings(executor={"kind": "ray", "adress": "auto"})
 
 
-ray = pytest.importorskip("ray")
 ray_nodes = pytest.importorskip("ray_nodes")
+ray = pytest.importorskip("ray")
 
 
 def test_a_cluster_that_cannot_be_reached(go, tmp_path):
