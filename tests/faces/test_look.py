@@ -125,7 +125,19 @@ def test_cells_are_laid_as_in_the_plain_formulation(face):
 
 def test_too_short_a_track_says_nothing(face):
     looks, _ = filmed(face, occluders.cup())
-    assert evidence.occluded(np.arange(25, 50), looks[25:50]).max() == 0
+    assert evidence.occluded(np.arange(25, 40), looks[25:40]).max() == 0
+
+
+def test_a_face_that_is_seen_briefly_is_protected_too(face):
+    looks, covers = filmed(face, occluders.cup())
+    brief = slice(AWAY.start - 16, AWAY.start + 8)
+    frames = np.arange(FRAMES)[brief]
+    found = evidence.occluded(frames, looks[brief]) / 255
+    covered = (covers[brief] > 0.8) & (looks[brief, :, 4] > 100)
+    assert found[covered].mean() > 0.8
+    assert found[frames < AWAY.start - 4].max() < 0.05
+    bare, _ = filmed(face)
+    assert evidence.occluded(frames, bare[brief]).max() == 0
 
 
 def test_the_mask_follows_the_edge_of_the_thing(grace_hopper, face_model):

@@ -17,7 +17,10 @@ from .look import GRID, HANDS_EVERY, REACH, cells
 from .matching import smoothstep
 from .robust import BLOCK, comparisons, free_of_light, usual
 
-_ANCHOR, _STEP, _LINGER = 8, 4, 3
+_ANCHOR, _LINGER = 8, 3
+_STEPS = ((4, 1.0), (2, 1.6))
+"""Frames between samples, and how much wider what they tell is taken: the second where the first gives too few, of a
+face that is seen briefly."""
 _LEAST_SAMPLES = 8
 _SEEN = 70
 _FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)  # least spread that counts as usual, per channel
@@ -108,12 +111,14 @@ def _reference(
     """Median and spread (4, P) of what is seen within the reach of an anchor; None where that is too little."""
     low = np.searchsorted(frames, anchor - (REACH - _ANCHOR), "left")
     high = np.searchsorted(frames, anchor + (REACH - _ANCHOR), "right")
-    rows = low + np.flatnonzero(frames[low:high] % _STEP == 0)
-    if len(rows) < _LEAST_SAMPLES:
+    sampled = ((low + np.flatnonzero(frames[low:high] % step == 0), wider) for step, wider in _STEPS)
+    enough = next(((rows, wider) for rows, wider in sampled if len(rows) >= _LEAST_SAMPLES), None)
+    if enough is None:
         return None
+    rows, wider = enough
     middle, spread = np.empty_like(values[0]), np.empty_like(values[0])
     usual(values, seen, rows, _plane(), _FLOOR, comparisons(len(rows)), middle, spread)
-    spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None])
+    spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None]) * np.float32(wider)
     # What was hardly ever seen cannot be told.
     spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = 1e3
     return middle, spread
