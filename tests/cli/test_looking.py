@@ -1,6 +1,8 @@
 """Commands that look: help, inspect, preview, operators, pipelines, doctor."""
 
+import contextlib
 import importlib.metadata
+import io
 import json
 import subprocess
 import sys
@@ -9,7 +11,8 @@ import cv2
 import pytest
 
 from vidswap.cli import doctor
-from vidswap.media import ffmpeg_binary
+from vidswap.cli.app import run_command
+from vidswap.media import ffmpeg_binary, hardware_encoders
 
 
 @pytest.mark.parametrize(
@@ -106,16 +109,30 @@ def test_pipelines_lists_swap_mesh(vidswap):
     assert "swap-mesh" in [p["name"] for p in json.loads(out)["pipelines"]]
 
 
-def test_doctor_finds_this_machine_well(vidswap):
-    code, out, _ = vidswap("doctor", "--json")
-    facts = json.loads(out)
+@pytest.fixture(scope="module")
+def checkup():
+    """Exit code and facts of one look at this machine, which tries every encoder in hardware."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = run_command(["doctor", "--json"])
+    return code, json.loads(out.getvalue())
+
+
+@pytest.fixture
+def no_encoders(monkeypatch):
+    """Nothing in hardware and no ffmpeg binary."""
+    monkeypatch.setattr(hardware_encoders, "in_pyav", list)
+    monkeypatch.setattr(ffmpeg_binary, "find_binary", lambda given=None: None)
+
+
+def test_doctor_finds_this_machine_well(checkup):
+    code, facts = checkup
     assert code == 0 and facts["ok"]
     told = {f["what"]: f["state"] for f in facts["findings"]}
     assert "libx264" in told["encoders"]
     assert told["mediapipe"] == "0.10.21"
 
 
-def test_doctor_prints_remedies_whole(vidswap, monkeypatch):
+def test_doctor_prints_remedies_whole(vidswap, no_encoders, monkeypatch):
     monkeypatch.setattr(doctor, "EXTRAS", {"something": ("no_such_module", "pip install 'vidswap[something]'")})
     assert "pipinstall'vidswap[something]'" in vidswap("doctor")[1].replace("\n", "").replace(" ", "")
 
@@ -125,8 +142,8 @@ def test_doctor_tells_of_every_extra():
     assert {remedy.split("[")[1].split("]")[0] for _, remedy in doctor.EXTRAS.values()} == extras
 
 
-def test_doctor_tells_encoders_disk_and_memory(vidswap):
-    facts = json.loads(vidswap("doctor", "--json")[1])
+def test_doctor_tells_encoders_disk_and_memory(checkup):
+    _, facts = checkup
     told = {f["what"]: f["state"] for f in facts["findings"]}
     assert "GiB free in" in told["disk space here"] and "GiB" in told["memory"] and "cores" in told["CPU"]
     assert "libx264" in facts["encoders"]["pyav"]
@@ -144,8 +161,7 @@ def test_doctor_tells_encoders_disk_and_memory(vidswap):
     assert told["encoders that encode.ffmpeg adds"].startswith(f"{len(more)}, among them")
 
 
-def test_doctor_says_how_to_get_what_is_optional(vidswap, monkeypatch):
-    monkeypatch.setattr(ffmpeg_binary, "find_binary", lambda given=None: None)
+def test_doctor_says_how_to_get_what_is_optional(vidswap, no_encoders):
     code, out, _ = vidswap("doctor", "--json")
     found = {f["what"]: f for f in json.loads(out)["findings"]}
     assert code == 0
