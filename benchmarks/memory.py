@@ -3,22 +3,28 @@
     python benchmarks/memory.py [--clip VIDEO] [--source PORTRAIT] [--seconds 10 120] [--workers 2] [--size 1920x1080]
 
 The clip (the demo's, unless one is given) is repeated until it is long enough. MiB as the command itself reports them,
-of the driver and all workers together; the second against the first must be near 1.
+of the driver and all workers together; the second against the first must be near 1. That sum counts pages twice that
+workers share, being copies of the first; `shared_once` is the most that was held at a time with each page counted once
+(PSS, on Linux).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
 
 from vidswap.demo import portrait
+
+_WATCHED_EVERY_S = 0.3
 
 
 def looped(clip: Path, size: str, seconds: float, made: Path) -> Path:
@@ -35,9 +41,35 @@ def peak(clip: Path, source: Path, workers: int, output: Path) -> dict[str, Any]
     """What the command reports of its memory, MiB."""
     command = [sys.executable, "-m", "vidswap.cli", "swap", "-s", str(source), "-t", str(clip), "-o", str(output)]
     command += ["-j", str(workers), "--preset", "veryfast", "-y", "--json"]
-    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    memory: dict[str, Any] = json.loads(found.stdout)["peak_memory_mb"]
-    return memory
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(command, stdout=told)
+        held = 0.0
+        while process.poll() is None:
+            held = max(held, sum(map(proportional_mb, family(process.pid))))
+            time.sleep(_WATCHED_EVERY_S)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        told.seek(0)
+        memory: dict[str, Any] = json.load(told)["peak_memory_mb"]
+    return {**memory, "shared_once": held}
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    with contextlib.suppress(OSError):
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            found += [member for child in children.read_text().split() for member in family(int(child))]
+    return found
+
+
+def proportional_mb(pid: int) -> float:
+    """MiB of a process, pages that it shares counted in proportion; 0 where that is not told."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def main() -> None:
