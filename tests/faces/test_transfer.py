@@ -1,8 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 from mesh_faces import face_row, in_crop, with_mouth
 
 from vidswap.faces import texture, topology, transfer
+from vidswap.faces.regions import HAIR
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,18 @@ def performed(actor, row, shape=None, points=None):
     points = own if points is None else points
     shape = points if shape is None else shape
     return transfer.perform(actor, row["crop"][0], shape, points, row["regions"][0], row["person"][0])
+
+
+def test_a_shot_out_of_focus_gets_no_sharp_edges(source, target):
+    actor, points = actor_of(source), in_crop(target)
+    crop, labels, person = (target[name][0] for name in ("crop", "regions", "person"))
+    closed = labels.copy()
+    closed[: int(points[topology.FOREHEAD, 1] + 0.3 * np.ptp(points[:, 1]))] = HAIR
+    steepest = []
+    for shot in (crop, cv2.GaussianBlur(crop, (0, 0), 5)):
+        _, alpha = transfer.perform(actor, shot, points, points, closed, person)
+        steepest.append(np.abs(np.diff(alpha, axis=0)).max())
+    assert steepest[1] < 0.8 * steepest[0]
 
 
 @pytest.mark.parametrize("who", ["source", "target"])

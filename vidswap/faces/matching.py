@@ -99,7 +99,13 @@ def _floor(image: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """Weaken the details of image (h, w, 3) uint8 or float32 as far as the target's (h, w, 3) uint8 are weaker.
+    """Weaken the details of image (h, w, 3) uint8 or float32 by `sharpness_filter`. Same shape."""
+    return weakened(image, sharpness_filter(image, target, cover))
+
+
+def sharpness_filter(image: np.ndarray, target: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Filters across and down, each (n,) float32, n odd, that weaken the details of image (h, w, 3) uint8 or float32 as
+    far as the target's (h, w, 3) uint8 are weaker.
 
     Across and down apart, since a shot that moves is blurred one way, and in bands of an octave each (0.8 to 1.6 pixels
     and on) the strongest details, those of lashes, brows and lips, are compared where cover (h, w) is: an old face on a
@@ -108,7 +114,7 @@ def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) ->
     """
     there = (cover > 0.5).astype(np.float32)
     if there.sum() < 256:
-        return image
+        return np.ones(1, np.float32), np.ones(1, np.float32)
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     wanted = cv2.cvtColor(target, cv2.COLOR_RGB2GRAY).astype(np.float32)
     kernels = []
@@ -116,10 +122,18 @@ def match_sharpness(image: np.ndarray, target: np.ndarray, cover: np.ndarray) ->
         lines = np.s_[::3] if axis else np.s_[:, ::3]
         some = [np.ascontiguousarray(plane[lines]) for plane in (luma, wanted, there)]
         kernels.append(_weakening(_shares(some[0], some[1], some[2], axis)))
+    return kernels[0], kernels[1]
+
+
+def weakened(image: np.ndarray, kernels: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """image (h, w[, 3]) uint8 or float32 through filters of `sharpness_filter`, float32; itself for those of one tap.
+
+    Held within what its kind may be: 0..255 with colours, 0..1 without.
+    """
     if len(kernels[0]) == len(kernels[1]) == 1:
         return image
-    weakened = cv2.sepFilter2D(image, cv2.CV_32F, kernels[0], kernels[1], borderType=cv2.BORDER_REFLECT_101)
-    return np.clip(weakened, 0, 255, out=weakened)
+    result = cv2.sepFilter2D(image, cv2.CV_32F, *kernels, borderType=cv2.BORDER_REFLECT_101)
+    return np.clip(result, 0, 255 if image.ndim == 3 else 1, out=result)
 
 
 def _weakening(shares: list[float]) -> np.ndarray:

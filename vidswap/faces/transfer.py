@@ -20,6 +20,7 @@ _LID_GAUGES = (
     (topology.LEFT_EYE, (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER)),
 )
 _LEAST_COLOUR = 0.3
+_OUT_OF_FOCUS = 0.5  # share of a pixel that stays in its place when the portrait is made as soft as the shot
 _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
 _REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
 _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the size
@@ -144,11 +145,14 @@ def perform(
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
     lit = _lit(here, rendered, raster, shape, shown, darkest)
-    lit = matching.match_sharpness(lit, here, shown)
-    lit = matching.match_grain(lit, here, shown)
+    blur = matching.sharpness_filter(lit, here, shown)
+    lit = matching.match_grain(matching.weakened(lit, blur), here, shown)
 
     hole = enlarged(cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size / step)), step)
     closing_lids(shape - (raster.x0 * step, raster.y0 * step, 0), points, hole)
+    if min(float(kernel[len(kernel) // 2]) for kernel in blur) < _OUT_OF_FOCUS:
+        # Nothing has a sharp edge there.
+        hole, shown = matching.weakened(hole, blur), matching.weakened(shown, blur)
     wanted = np.flatnonzero((hole > 0.004) & (enlarged(seen, step) > 0))
     share = hole.ravel()[wanted, None]
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
