@@ -17,10 +17,15 @@ def reconstruct(vidswap, clip, out, *more):
     return vidswap("run", "reconstruct-e4e", "-t", clip, "-o", out, "--codec", "ffv1", "--end", "11f", *more)
 
 
-def test_any_cut_and_batch_and_number_of_workers_gives_the_same_frames(vidswap, clip, weights, tmp_path):
-    both = (f"invert.weights={weights}", f"generate.weights={weights}")
-    code, out, err = reconstruct(vidswap, clip, tmp_path / "a.mkv", "--workers", "0", *both)
+def test_any_cut_and_batch_and_number_of_workers_gives_the_same_frames(vidswap, clip, weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDSWAP_WEIGHTS", str(tmp_path / "kept"))
+    assert vidswap("weights", "add", "mine", weights, "--licence", "for my friends alone", "-q")[0] == 0
+    kept = ("invert.weights=mine", "generate.weights=mine")
+    code, out, err = reconstruct(vidswap, clip, tmp_path / "a.mkv", "--workers", "0", *kept)
     assert (code, err) == (0, "") and "11 faces changed in 11 of 11 frames" in out
+    assert out.count("for my friends alone") == 2 * out.count("licence:") == 2  # as word and as terms, before the work
+    assert out.index("licence:") < out.index("faces changed")
+    both = (f"invert.weights={weights}", f"generate.weights={weights}")
     cut = ("--workers", "2", "--segment-frames", "5", "generate.batch=1", "invert.batch=3")
     assert reconstruct(vidswap, clip, tmp_path / "b.mkv", *cut, *both)[0] == 0
     served = tmp_path / "served.yaml"

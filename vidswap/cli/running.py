@@ -40,6 +40,7 @@ def run_pipeline(
     """Check, run, and tell the result. `given` holds shared options of stages and settings of the run."""
     given["face"], source = chosen_faces(given["face"], face_like, face_map or [], source or [])
     ready, settings = prepare(pipeline, options or [], disclose, profile, given)
+    say_terms(ready)
     tell(execute(ready, target, output, bind_sources(source, ready.sources), settings))
 
 
@@ -217,6 +218,16 @@ def resume(*, job: Path, **given: Any) -> None:
     with listener as listen:
         result = api.resume(job, listener=listen, **changed)
     tell(result)
+
+
+def say_terms(ready: Pipeline) -> None:
+    """Name the weights that the stages use, with their terms, before they are used."""
+    files = [file for stage in ready.stages for file in stage.make().files()]
+    if files:
+        from .weights import terms_of_files
+
+        for line in terms_of_files(files):
+            VOICE.say(line)
 
 
 def tell(report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -207,15 +208,42 @@ def terms_of(weights: str) -> tuple[list[str], dict[str, Any]]:
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")
         card = store.card_beside(path)
-        told = card.terms if card else "not stated; they are what whoever made the file says"
         known = {"name": path.name, "sha256": file_digest(path), "licence": card.licence if card else "not stated"}
-        return [f"weights:    {path}", f"licence:    {told}"], known
+        return _terms_of_file(path), known
     card = store.card_of(weights)
     if card is None:
         raise InputError(store.missing(weights))
-    lines = [f"weights:    {weights}: {card.what}", f"licence:    {card.licence}: {card.terms}"]
-    lines += [f"            {card.licence_link}"] if card.licence_link else []
-    return lines, {"name": weights, "sha256": card.origin.sha256, "licence": card.licence}
+    return _terms_of_card(card), {"name": weights, "sha256": card.origin.sha256, "licence": card.licence}
+
+
+def terms_of_files(files: Iterable[Path]) -> list[str]:
+    """What is said of weights before a run uses them, each once: `files` are those that its stages read.
+
+    They are weights, cards of weights in the store, and others, of which nothing is said.
+    """
+    from vidswap.weights import store
+
+    lines: list[str] = []
+    for path in dict.fromkeys(files):
+        if path.suffix == ".json" and path.parent == store.folder():
+            card = store.card_of(path.stem)
+            lines += _terms_of_card(card) if card else []
+        elif store.is_weights_file(path):
+            lines += _terms_of_file(path)
+    return lines
+
+
+def _terms_of_card(card: Card) -> list[str]:
+    lines = [f"weights:    {card.name}: {card.what}", f"licence:    {card.licence}: {card.terms}"]
+    return [*lines, *([f"            {card.licence_link}"] if card.licence_link else [])]
+
+
+def _terms_of_file(path: Path) -> list[str]:
+    from vidswap.weights import store
+
+    card = store.card_beside(path)
+    told = card.terms if card else "not stated; they are what whoever made the file says"
+    return [f"weights:    {path}", f"licence:    {told}"]
 
 
 def _info_of_file(name: str, ema: bool | None) -> None:

@@ -289,7 +289,12 @@ def load(
 
 def is_file_name(name: str | Path) -> bool:
     """Whether this names a file and no weights of the store: it has a folder, or the suffix of such a file."""
-    return isinstance(name, Path) or os.sep in name or "/" in name or Path(name).suffix in _SUFFIXES
+    return isinstance(name, Path) or os.sep in name or "/" in name or is_weights_file(Path(name))
+
+
+def is_weights_file(path: Path) -> bool:
+    """Whether a file has the suffix of weights."""
+    return path.suffix in _SUFFIXES
 
 
 def base_digest(name: str | Path) -> str:
