@@ -21,7 +21,6 @@ _COLOUR_SIDE = 128
 _HIDES = np.zeros(256, np.uint8)
 _HIDES[[HAIR, BACKGROUND]] = 255
 _BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
-_BRIDGE_SIDE = 96  # px: a larger face is not looked at more closely
 _LINE = 5  # px of the patch: a line is thinner than this
 # fmt: off
 _EYEWEAR_ZONE = (
@@ -117,14 +116,17 @@ def hair_beside(
 def sample_eyewear(picture: PictureLike, landmarks: np.ndarray) -> float:
     """0..1: what `eyewear` says of the face with landmarks (478, 3) in pixels of the frame."""
     inner = landmarks[[topology.RIGHT_EYE_INNER, topology.LEFT_EYE_INNER], :2].astype(np.float64)
-    reach = 1.2 * float(np.hypot(*(inner[1] - inner[0])))
-    if not 3 <= reach:
+    across = inner[1] - inner[0]
+    length = float(np.hypot(*across))
+    if length < 3:
         return 0.0
-    side = min(_BRIDGE_SIDE, math.ceil(2 * reach))
-    scale = side / (2 * reach)
-    corner = scale * (inner.mean(0) - reach)
-    matrix = np.array([[scale, 0, -corner[0]], [0, scale, -corner[1]]])
-    return eyewear(picture.crop(matrix, (side, side)), scale * landmarks[:, :2] - corner)
+    # No more than the bridge, upright, and no finer than it is looked at.
+    scale = min(1.0, _BRIDGE[0] / (0.6 * length))
+    cos, sin = scale * across / length
+    size = (math.ceil(0.6 * scale * length) + 8, math.ceil(1.5 * scale * length) + 8)
+    matrix = np.array([[cos, sin, 0.0], [-sin, cos, 0.0]])
+    matrix[:, 2] = (np.array(size) - 1) / 2 - matrix[:, :2] @ inner.mean(0)
+    return eyewear(picture.crop(matrix, size), landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2])
 
 
 def eyewear(crop: np.ndarray, points: np.ndarray) -> float:
