@@ -45,7 +45,7 @@ def test_frames_stages_batches_memory_and_losses_are_counted(told):
     for task in (first, second):
         listen(Given(task, 100.0))
     assert told[("vidswap_tasks_in_flight",)] == 2
-    spans = (Span("generate", 101.0, 0.5, "served", 0.0, 2048.0, 16),)
+    spans = (Span("generate", 101.0, 0.5, "served", 0.0, 2048.0, 16, "node-b/77", 40),)
     listen(Progress(first, 8, 7, {"generate": 0.5, "blend": 0.25, "map": 0.0}, spans, 3, "node-a"))
     listen(Progress(first, 8, 8, {"generate": 0.5}, (), 3, "node-a"))
     listen(Done(first, "f", {"frames": 16}, (), 3, 512.0, "node-a", 100.0, 2.0, {"encode": 0.125}))
@@ -57,6 +57,7 @@ def test_frames_stages_batches_memory_and_losses_are_counted(told):
         ("vidswap_stage_seconds", "blend"): 0.25,
         ("vidswap_stage_seconds", "encode"): 0.125,
         ("vidswap_batch_rows", "generate"): [16],
+        ("vidswap_rows_waiting", "node-b/77", "generate"): 40,
         ("vidswap_gpu_memory_bytes", "node-a", "3"): 2048 * 2**20,
         ("vidswap_worker_memory_bytes", "node-a", "3"): 512 * 2**20,
         ("vidswap_lost_tasks",): 1,

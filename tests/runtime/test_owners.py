@@ -87,6 +87,12 @@ def test_questions_of_several_workers_are_called_together_up_to_the_batch_size(o
     assert alone["weight"][0] == made[1]["weight"][1], "company makes no difference"
 
 
+def test_an_owner_tells_how_many_rows_wait_for_it(owner):
+    answers = [owner.ask(_question(3 * i, 3 * i + 1, 3 * i + 2)) for i in range(20)]
+    waiting = [a.result(10).took.waiting for a in answers]
+    assert max(waiting) > 0 == waiting[-1]
+
+
 def test_a_question_waits_for_company_only_so_long(owner):
     assert len(owner.ask(_question(5)).result(5).made) == 1
 

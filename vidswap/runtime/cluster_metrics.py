@@ -30,6 +30,7 @@ class ClusterMetrics:
         self._gpu = self._made(
             gauge, "gpu_memory_bytes", "Peak memory that a worker has had on GPUs.", "node", "worker"
         )
+        self._waiting = self._made(gauge, "rows_waiting", "Rows that wait for the owner of a model.", "stage", "owner")
         told = "Rows that the owner of a model was asked for at a time."
         self._batch = metrics.Histogram("vidswap_batch_rows", told, BATCHES, ("run", "stage"))
         self._in_flight: set[Any] = set()
@@ -56,6 +57,7 @@ class ClusterMetrics:
                 self._stage_s.inc(seconds, {**self._tags, "stage": stage})
         for made in (s for s in event.spans if s.rows):
             self._batch.observe(made.rows, {**self._tags, "stage": made.stage})
+            self._waiting.set(made.waiting, {**self._tags, "stage": made.stage, "owner": made.owner})
         worker = {**self._tags, "node": event.node, "worker": str(event.process)}
         most = max((s.gpu_mb for s in event.spans), default=0.0)
         if most:

@@ -126,13 +126,17 @@ class ModelOwner:
                 return
             together[0].answer.set_exception(_told(error, together[0].question.stage))
             return
+        self._listen(block=False)
+        queued = sum(len(w.question.batch) for w in self._waiting)
         begin = 0
         for waiting in together:
             rows = len(waiting.question.batch)
             made = served.made.take(np.arange(begin, begin + rows))
             # As if they had been called one after another.
             each_s = served.took.seconds / len(batch)
-            took = served.took._replace(began_s=served.took.began_s + begin * each_s, seconds=rows * each_s)
+            took = served.took._replace(
+                began_s=served.took.began_s + begin * each_s, seconds=rows * each_s, waiting=queued
+            )
             waiting.answer.set_result(Served(made, took, served.warnings if begin == 0 else ()))
             begin += rows
 

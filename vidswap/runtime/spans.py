@@ -18,8 +18,8 @@ class Span(NamedTuple):
 
     `what` is "run", "source" (on a source), "setup" (a model is loaded) or "wait" (for somebody else's reply).
     `memory_mb` is what the process had resident at the end, `gpu_mb` the most that it has ever had allocated on its
-    GPUs, both in MiB. "served" is what the `owner` of a model has taken, who called it for so many `rows` at a time;
-    owners are told as NODE/PROCESS.
+    GPUs, both in MiB. "served" is what the `owner` of a model has taken, who called it for so many `rows` at a time
+    while others, `waiting` ones, had to wait; owners are told as NODE/PROCESS.
     """
 
     stage: str
@@ -30,6 +30,7 @@ class Span(NamedTuple):
     gpu_mb: float = 0.0
     rows: int = 0
     owner: str = ""
+    waiting: int = 0
 
 
 def span(stage: str, seconds: float, what: str = "run", rows: int = 0, owner: str = "") -> Span:
