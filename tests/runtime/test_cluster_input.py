@@ -95,8 +95,11 @@ def test_a_good_cluster_passes_and_missing_workers_are_a_warning(executor, needs
     assert "50 workers are asked for; the cluster has 2 nodes with 2, 0 CPUs and 0 GPUs in all, where 2" in warning
 
 
-def test_more_than_the_cluster_has_is_refused_with_what_it_has(executor, needs):
+def test_more_than_the_cluster_has_is_refused_with_what_it_has(executor, needs, monkeypatch):
     with pytest.raises(InputError, match="a worker of 3 CPUs fits on no node: the cluster has 2 nodes with 2, 0 CPUs"):
+        _check(executor, needs, ray_worker_cpus=3)
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="a worker of 3 CPUs fits on no node"):
+        patch.setattr(executor, "grows", False)
         _check(executor, needs, ray_worker_cpus=3)
     with pytest.raises(InputError, match="device 'cuda' was asked for, but the cluster has 2 nodes"):
         _check(executor, needs, net_pipeline(), device="cuda")

@@ -71,13 +71,13 @@ class RayExecutor:
         from .cluster_checks import check_nodes, check_resources, gpus, held
         from .cluster_owners import shares
 
-        warnings = check_resources(self._settings) if self.grows else []
+        warnings = check_resources(self._settings)
         self._shares = shares(pipeline, self._settings, gpus(), held())
         own = [s.make().resources.gpus for s in pipeline.stages if s.name not in self._shares]
         self._worker_gpus = sum(own) if gpus() and self._settings.device != "cpu" else 0.0
         if self.grows:
             check_nodes(needs, [(s.name, s.use, s.options) for s in pipeline.specification.stages])
-        return warnings
+        return warnings if self.grows else []
 
     def workers(self, tasks: int) -> int:
         """As many as the cluster's CPUs hold, no more than tasks, or as the settings say."""
