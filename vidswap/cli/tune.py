@@ -12,7 +12,8 @@ import typer
 
 from .console import VOICE
 from .options import LEARNED, Face, Json, Options, Quiet, Source, Target
-from .train import Bits, Device, Fresh, LogEvery, Losses, Rate, SaveEvery, Seed, bits, device_named, known, stoppable
+from .train import bits, device_named, known, stoppable
+from .train_options import Bits, Device, Fresh, LogEvery, Losses, Rate, SaveEvery, Seed
 from .tuned_nets import Tuning, base_name, made_of, tuning_of
 
 if TYPE_CHECKING:
