@@ -10,6 +10,7 @@ from tiny_e4s import write_tiny
 
 from vidswap.cli import tune
 from vidswap.cli.app import run_command
+from vidswap.cli.weights import terms_of_files
 from vidswap.latents.region_networks import load_networks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,6 +71,8 @@ def test_e4s_is_tuned_to_the_driven_faces(clip, tmp_path, capsys):
         assert faces["vectors"].shape[:2] == (2, 12)
     card = json.loads(file.with_suffix(".json").read_text())
     assert (card["base"], card["made"]["steps"]) == (str(tiny), 3)
+    told = [line for path in (file, tiny) for line in terms_of_files([path])]
+    assert told[:2] == [f"weights:    {file}", f"licence:    that of {tiny}, which it is tuned on"]
     plain, tuned = load_networks(str(tiny)), load_networks(str(file))
     moved = [name for name, value in tuned.state_dict().items() if not torch.equal(value, plain.state_dict()[name])]
     assert any(name.startswith("MLPs.") for name in moved)

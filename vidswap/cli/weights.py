@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -239,8 +240,12 @@ def _terms_of_card(card: Card) -> list[str]:
 
 
 def _terms_of_file(path: Path) -> list[str]:
+    from vidswap.latents import differences
     from vidswap.weights import store
 
+    if differences.is_difference(path):
+        base = json.loads(differences.card_path(path).read_bytes()).get("base", "its base")
+        return [f"weights:    {path}", f"licence:    that of {base}, which it is tuned on"]
     card = store.card_beside(path)
     told = card.terms if card else "not stated; they are what whoever made the file says"
     return [f"weights:    {path}", f"licence:    {told}"]
