@@ -66,8 +66,8 @@ def _versions() -> list[Finding]:
         Finding("vidswap", __version__),
         Finding("Python", f"{platform.python_version()} on {platform.platform()}"),
     ]
-    if not (3, 11) <= sys.version_info[:2] <= (3, 12):
-        found[-1] = Finding("Python", platform.python_version(), False, "use Python 3.11 or 3.12")
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+        found[-1] = Finding("Python", platform.python_version(), False, "use Python 3.10, 3.11 or 3.12")
     for name in ("torch", "av", "mediapipe", "numpy", "opencv-contrib-python", "kornia"):
         try:
             found.append(Finding(name, importlib.metadata.version(name)))

@@ -195,7 +195,7 @@ def save(
                 format=checkpoint.format,
                 wrapper=checkpoint.wrapper,
             ),
-            converted=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            converted=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             file=target.name,
             sha256=file_digest(weights_there),
             bytes=weights_there.stat().st_size,
