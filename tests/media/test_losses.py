@@ -83,3 +83,13 @@ def test_a_pixel_format_that_was_asked_for_is_no_loss(index):
 )
 def test_the_nearest_format_of_an_encoder_is_chosen(codec, source, chosen):
     assert choose_pixel_format(codec, source, 64, 48) == chosen
+
+
+def test_a_time_code_is_a_loss_where_pyav_cannot_write_it(index, monkeypatch):
+    tags = {**index.video_metadata, "timecode": "01:00:00:00"}
+    monkeypatch.setattr("vidswap.media.losses._WRITES_TIME_CODES", True)
+    assert told(index, "libx264", ".mp4", video_metadata=tags) == []
+    monkeypatch.setattr("vidswap.media.losses._WRITES_TIME_CODES", False)
+    assert told(index, "libx264", ".mkv", video_metadata=tags) == []
+    (line,) = told(index, "libx264", ".mp4", video_metadata=tags)
+    assert "01:00:00:00 is not written" in line

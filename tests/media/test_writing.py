@@ -313,7 +313,8 @@ def test_time_codes_and_covers_stay(tmp_path, make_clip, ffmpeg):
         assert ffmpeg("-i", output, "-map", "0:v", "-c", "copy", "-f", "null", "-") == ""
         assert [s.codec for s in probe(output).streams if s.kind == "video"] == ["png"]
     result = probe(tmp_path / "out.mp4")
-    assert result.video_metadata["timecode"] == "01:00:00:00"
+    if av.__version__ >= "18":
+        assert result.video_metadata["timecode"] == "01:00:00:00"
 
 
 def test_sound_that_does_not_fit_is_encoded_anew_in_step(tmp_path, make_clip, ffmpeg):

@@ -54,8 +54,8 @@ class Cursor:
         self._queue: deque[tuple[int, av.VideoFrame]] = deque()
         self._trouble: int | None = None
         self._ended = False
-        self._container, stream = opened_at(index, keyframe, threads)
-        frames = frames_of(self._container, stream, self._hear)
+        self._container, self._stream = opened_at(index, keyframe, threads)
+        frames = frames_of(self._container, self._stream, self._hear)
         self._numbered = numbered(index, frames, from_start=self._from_start)
 
     def take(self, wanted: int) -> av.VideoFrame:
@@ -115,6 +115,10 @@ class Cursor:
         """Close the file. May be called twice."""
         self._queue.clear()
         self._numbered.close()
+        if self._stream is not None:
+            # PyAV frees a decoder with the interpreter's lock held. A thread of the decoder that still had something to
+            # log would wait for that lock, and the decoder for the thread; flushing waits for threads without it.
+            self._stream.codec_context.flush_buffers()
         self._container.close()
 
 

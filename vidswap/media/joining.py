@@ -25,7 +25,7 @@ from .index import VideoIndex
 from .opening import address, open_segment, open_video, reason
 from .other_streams import kept_tags, stream_tags
 from .video_packets import JoinedVideo
-from .writer import field_order, output_colour, output_range
+from .writer import output_colour, output_range, set_field_order
 
 
 def join(
@@ -144,7 +144,7 @@ def _add_video(video: JoinedVideo, result: Any, target: Container, template: Any
     context.color_range = output_range(index, full_range)
     context.color_primaries, context.color_trc = index.colour.primaries, index.colour.transfer
     context.colorspace = matrix
-    context.field_order = field_order(index)
+    set_field_order(context, index)
     if target.iso and template.codec_context.name == "hevc":
         # Apple's players know no other name of it; parameter sets lie in the header, as it asks for.
         context.codec_tag = "hvc1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import av
+
 from .codecs import Encoder, encoder
 from .containers import Container
 from .index import VideoIndex
@@ -12,6 +14,8 @@ _USUAL_PLACES = frozenset({"unspecified", "left"})
 # H.264 and HEVC say in their own headers where chroma stands, AV1 for these two places; Matroska says it for all.
 _OWN_PLACE = {"h264": None, "hevc": None, "av1": frozenset({"left", "topleft"})}
 _MATROSKA_PLACES = frozenset({"left", "topleft", "top", "center"})
+# Before 18, PyAV tells muxers no frame rate where packets are copied, and without one MP4 takes no time code.
+_WRITES_TIME_CODES = int(av.__version__.split(".")[0]) >= 18
 
 
 def losses(
@@ -37,6 +41,9 @@ def losses(
     told = own is None or place in own or (not container.iso and place in _MATROSKA_PLACES)
     if source is not None and (source.shift_x or source.shift_y) and place not in _USUAL_PLACES and not told:
         found.append(f"{chosen.codec} in {container.muxer} cannot say that chroma stands at {place}")
+    code = next((value for key, value in index.video_metadata.items() if key.lower() == "timecode"), None)
+    if code is not None and container.iso and not _WRITES_TIME_CODES:
+        found.append(f"time code {code} is not written: that takes PyAV 18, and so Python 3.11")
     return found
 
 

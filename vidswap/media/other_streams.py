@@ -159,7 +159,7 @@ def add_streams(
 def _is_shapeless(stream: Any) -> bool:
     """True for a video stream of which FFmpeg, though it has a decoder, has found no size or pixel format."""
     context = stream.codec_context
-    return stream.type == "video" and context is not None and not (context.pix_fmt and context.width)
+    return stream.type == "video" and context is not None and not (context.format and context.width)
 
 
 def _lacks_header(stream: Any) -> bool:

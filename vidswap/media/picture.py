@@ -16,11 +16,13 @@ from .index import VideoIndex
 from .planes import Layout, layout, plane_views
 from .resample import footprint, sample
 
-# FFmpeg's fast converter is dark by one to two levels; full chroma interpolation takes the exact one.
-_EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-_SHRINK = Interpolation.AREA | _EXACT
+# FFmpeg's fast converter is dark by one to two levels; full chroma interpolation takes the exact one. The numbers are
+# libswscale's (SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT, SWS_FULL_CHR_H_INP): PyAV 17, the last for Python 3.10, has no
+# names for them.
+_EXACT = 0x40000 | 0x2000 | 0x4000
+_SHRINK = int(Interpolation.AREA) | _EXACT
 _STRIP = 64  # rows
-CONVERT = Interpolation.BICUBIC | _EXACT
+CONVERT = int(Interpolation.BICUBIC) | _EXACT
 
 
 class PictureKind:

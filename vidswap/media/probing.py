@@ -132,7 +132,7 @@ def _video_stream(path: Path, container: av.container.InputContainer, chosen: in
     pictures = [s for s in container.streams.video if s.codec_context is not None and s.codec_context.width > 0]
     videos = [s for s in pictures if not s.disposition & av.stream.Disposition.attached_pic]
     # Damaged headers make streams appear that nobody can decode.
-    videos = [s for s in videos if s.codec_context.pix_fmt] or videos
+    videos = [s for s in videos if s.codec_context.format] or videos
     if not videos and pictures:
         raise InputError(f"{path} has no video stream, only a cover picture; give a video")
     if not videos:

@@ -124,7 +124,8 @@ def _read(path: Path) -> tuple[tuple[object, ...], np.ndarray]:
     with open_segment(path) as segment:
         stream = segment.streams.video[0]
         context = stream.codec_context
-        found = (context.name, context.width, context.height, context.pix_fmt, bytes(context.extradata or b""))
+        shape = context.format and context.format.name
+        found = (context.name, context.width, context.height, shape, bytes(context.extradata or b""))
         stamps = [p.pts for p in segment.demux(stream) if p.size]
     if any(s is None for s in stamps) or len(set(stamps)) < len(stamps):
         raise VidswapError(f"segment {path.name} has packets without a timestamp of their own")

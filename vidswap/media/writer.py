@@ -194,7 +194,7 @@ class SegmentWriter:
             stream.metadata["alpha_mode"] = "1"
         if writes_fields(index, chosen):
             context.flags |= Flags.interlaced_dct
-            context.field_order = field_order(index)
+            set_field_order(context, index)
         return stream
 
     def _encoder_options(self) -> dict[str, str]:
@@ -226,6 +226,12 @@ def output_range(index: VideoIndex, full_range: bool) -> int:
 def writes_fields(index: VideoIndex, by: Encoder) -> bool:
     """True when the encoder is told that frames hold two fields. In 4:2:0 each field needs rows in pairs."""
     return index.interlaced and by.fields and index.stored_height % 4 == 0
+
+
+def set_field_order(context: Any, index: VideoIndex) -> None:
+    """Tell a codec context the order of fields. PyAV 17 cannot: there the marks within the stream alone tell it."""
+    if hasattr(context, "field_order"):
+        context.field_order = field_order(index)
 
 
 def field_order(index: VideoIndex) -> int:
