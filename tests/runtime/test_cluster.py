@@ -55,10 +55,13 @@ def nodes():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The text of an undisturbed local run."""
-    here = tmp_path_factory.mktemp("whole")
+    return _local_text(toy_pipeline(), tmp_path_factory.mktemp("whole"))
+
+
+def _local_text(made, here):
     _inputs(here)
     settings = RunSettings(workers=0, segment_frames=SEGMENT)
-    run(Pipeline.from_mapping(toy_pipeline()), here / "clip.toy", here / "out.toy", _sources(here), settings)
+    run(Pipeline.from_mapping(made), here / "clip.toy", here / "out.toy", _sources(here), settings)
     return (here / "out.toy").read_text()
 
 
@@ -236,11 +239,7 @@ def test_a_run_whose_driver_ends_goes_on(driver, go, whole, tmp_path, number):
 
 @pytest.fixture(scope="module")
 def whole_of_net(tmp_path_factory):
-    here = tmp_path_factory.mktemp("net")
-    _inputs(here)
-    settings = RunSettings(workers=0, segment_frames=SEGMENT)
-    run(Pipeline.from_mapping(net_pipeline()), here / "clip.toy", here / "out.toy", _sources(here), settings)
-    return (here / "out.toy").read_text()
+    return _local_text(net_pipeline(), tmp_path_factory.mktemp("net"))
 
 
 def test_models_are_owned_by_actors_and_asked_again_when_those_die(go, nodes, whole_of_net, tmp_path):

@@ -27,8 +27,8 @@ def sampled_faces(
 ) -> Iterator[Batch]:
     """Analyse a video in this process, let `choose` pick frames, and yield the rows of those frames' faces.
 
-    choose: given the rows of all faces with the columns that are known before the last part (frame, track ...).
-    Raises what a run raises.
+    choose: given the rows of all faces with the columns frame and, where faces are followed, track: a long video has
+        too many rows for more. Raises what a run raises.
     """
     check(pipeline, sources, settings)
     decoder: Any = pipeline.decoder.make()
@@ -36,10 +36,14 @@ def sampled_faces(
     segments = cut(video.frame_count, video.keyframes, settings.segment_frames)
     last = pipeline.parts[-1].index
     with analysed(pipeline, video, segments, sources, settings) as worker:
-        known = [load_tables(worker.order.sidecar(last - 1, segment.index))["face"] for segment in segments]
+        known = [_numbers(load_tables(worker.order.sidecar(last - 1, segment.index))["face"]) for segment in segments]
         frames = sorted(set(choose(Batch.concat([faces for faces in known if len(faces)]))))
         for segment in segments:
             inside = [frame for frame in frames if segment.start <= frame < segment.stop]
             for tables in worker.stream(PartTask(last, segment.index), frames=inside):
                 if len(tables["face"]):
                     yield tables["face"]
+
+
+def _numbers(faces: Batch) -> Batch:
+    return Batch({name: faces[name] for name in ("frame", "track") if name in faces.names})
