@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from vidswap.faces import alignment, texture, transfer
+from vidswap.faces import alignment, texture, transfer, unseen
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options, Setting
 
@@ -53,14 +53,18 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
     uses = ("source", "occluded", "darkest", "eyewear")
     gives = ("image", "alpha")
-    needs_source = ("texture", "texture_alpha")
+    needs_source = ("landmarks", "texture", "texture_alpha")
     Options = GenerateMeshOptions
 
     def setup(self, setting: Setting) -> None:
         """Prepare the texture of each person, from all of that person's pictures."""
         regions = self.options.regions.split(",")
         self._actors = [
-            transfer.Actor(*texture.merged(person["texture"], person["texture_alpha"]), regions)
+            transfer.Actor(
+                *texture.merged(person["texture"], person["texture_alpha"]),
+                regions,
+                unseen.unseen(person["landmarks"]),
+            )
             for person in setting.people()
         ]
 

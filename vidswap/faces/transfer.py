@@ -8,7 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import look, matching, occlusion, painting, render, texture, topology
+from . import look, matching, occlusion, painting, render, texture, topology, unseen
 from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
@@ -28,14 +28,24 @@ _SKIN = len(topology.triangles())
 
 
 class Actor:
-    """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel."""
+    """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel.
 
-    def __init__(self, colour: np.ndarray, alpha: np.ndarray, regions: Collection[str] = REGIONS) -> None:
+    hidden (478,): where the target's picture stands in for what no portrait shows (`unseen.unseen`).
+    """
+
+    def __init__(
+        self,
+        colour: np.ndarray,
+        alpha: np.ndarray,
+        regions: Collection[str] = REGIONS,
+        hidden: np.ndarray | None = None,
+    ) -> None:
         size = colour.shape[0]
         # Well inside the outline the completed texture is always better than a hole through which the target looks.
         shown = np.maximum(soft(alpha), inner(size))
         cover = shown * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
         self.size = size
+        self.hidden = hidden
         self.regions = frozenset(regions)
         worn = occlusion.eyewear(colour, texture.atlas_points(size))
         rims = occlusion.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
@@ -156,6 +166,8 @@ def perform(
     wanted = np.flatnonzero((hole > 0.004) & (enlarged(seen, step) > 0))
     share = hole.ravel()[wanted, None]
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
+    if actor.hidden is not None:
+        unseen.borrow(lit, crop, raster, shape, points, actor.hidden)
     flat = lit.reshape(-1, 3)
     behind = flat[wanted].astype(np.float32)
     behind += share * (render.sample_some(crop, raster, own_maps, wanted) - behind)

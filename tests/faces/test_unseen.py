@@ -1,0 +1,88 @@
+import cv2
+import numpy as np
+import pytest
+from mesh_faces import face_row, in_crop
+
+from vidswap.faces import topology, transfer, unseen
+from vidswap.faces.pose import rotation_of
+
+NOSTRIL = (239, 20, 459, 250)
+
+
+def turned(pitch: float, yaw: float = 0.0) -> np.ndarray:
+    return topology.canonical().astype(np.float64) @ rotation_of(yaw, pitch, 0.0).T
+
+
+def test_a_portrait_that_looks_up_shows_more_of_the_nose_than_one_that_looks_down():
+    down, up = (unseen.unseen(turned(pitch)[None]) for pitch in (-20.0, 25.0))
+    assert up.sum() < 0.8 * down.sum() and up[94] < down[94] == 1
+    assert 0 <= down.min() and down.max() == 1
+
+
+def test_what_one_of_several_portraits_shows_is_seen():
+    one, other = turned(-20.0)[None], turned(25.0)[None]
+    both = unseen.unseen(np.concatenate([one, other]))
+    np.testing.assert_array_equal(both, np.minimum(unseen.unseen(one), unseen.unseen(other)))
+
+
+def test_what_one_half_shows_is_seen_of_the_other():
+    weights = unseen.unseen(turned(-10.0, yaw=35.0)[None])
+    np.testing.assert_array_equal(weights, weights[topology.mirror()])
+
+
+def test_nothing_but_the_underside_of_the_nose_is_borrowed_and_nostrils_always():
+    weights = unseen.unseen(turned(25.0)[None])
+    assert set(np.flatnonzero(weights)) <= set(unseen.UNDERSIDE)
+    assert (weights[list(unseen.NOSTRILS)] == 1).all()
+    assert weights[topology.NOSE_TIP] < 0.6
+
+
+@pytest.fixture(scope="module")
+def target(grace_hopper, face_model):
+    return face_row(grace_hopper, face_model, size=320)
+
+
+def performed(row, crop, hidden, colour=(150, 110, 90)):
+    atlas = np.full((256, 256, 3), colour, np.uint8)
+    actor = transfer.Actor(atlas, np.ones((256, 256), np.float32), hidden=hidden)
+    points = in_crop(row)
+    return transfer.perform(actor, crop, points, points, row["regions"][0], row["person"][0])[0]
+
+
+def marked(row):
+    """The crop, blurred, with dark nostrils, and (S, S) bool, the underside of the nose."""
+    points, crop = in_crop(row), cv2.GaussianBlur(row["crop"][0], (0, 0), 6)
+    for x, y in points[list(NOSTRIL), :2]:
+        cv2.circle(crop, (round(float(x)), round(float(y))), 4, (25, 12, 10), -1)
+    below = np.zeros(crop.shape[:2], np.uint8)
+    hull = cv2.convexHull(points[list(unseen.UNDERSIDE), :2].astype(np.float32))
+    cv2.fillPoly(below, [np.rint(hull).astype(np.int32)], 1)
+    return crop, below
+
+
+def test_nostrils_of_the_target_are_dark_on_a_portrait_that_has_none(target):
+    crop, below = marked(target)
+    with_them = performed(target, crop, unseen.unseen(turned(-15.0)[None])).max(2)[below > 0]
+    without = performed(target, crop, None).max(2)[below > 0]
+    assert (without > 90).all() and (with_them < 70).sum() > 20
+
+
+def test_beside_the_nose_nothing_changes_and_what_is_borrowed_has_the_colours_around(target):
+    crop, below = marked(target)
+    crop = cv2.GaussianBlur(crop, (0, 0), 12)
+    changed, plain = (performed(target, crop, hidden) for hidden in (unseen.unseen(turned(-15.0)[None]), None))
+    away = cv2.dilate(below, np.ones((25, 25), np.uint8)) == 0
+    np.testing.assert_array_equal(changed[away], plain[away])
+    apart = np.abs(changed.astype(int) - plain)[below > 0]
+    assert 0 < apart.mean() < 12
+
+
+def test_a_face_that_lies_beyond_the_crop_is_left_alone(target):
+    crop, _ = marked(target)
+    before = crop.copy()
+    points = in_crop(target) + (0, 250, 0)
+    actor = transfer.Actor(
+        np.full((128, 128, 3), 128, np.uint8), np.ones((128, 128), np.float32), hidden=unseen.unseen(turned(0.0)[None])
+    )
+    image, alpha = transfer.perform(actor, crop, points, points, target["regions"][0], target["person"][0])
+    assert image.shape == before.shape and alpha.max() <= 1
