@@ -82,6 +82,22 @@ def test_a_hand_of_the_colour_of_the_face_is_seen(face, face_model):
     assert (missed < 0.05).mean() > 0.97
 
 
+def test_a_face_that_is_taken_for_a_hand_all_the_time_is_not_one_when_it_grimaces(face):
+    looks, _ = filmed(face, light=0.0)
+    across, down = look.cells().index % look.GRID, look.cells().index // look.GRID
+    cheek = np.hypot(across - 10, down - 17) < 6
+    looks[AWAY.start : AWAY.stop, cheek, 0] -= 18
+    looks[AWAY.start : AWAY.stop, cheek, 1] += 8
+    marked = {}
+    for name, frames in (("then", AWAY), ("always", range(FRAMES))):
+        told = looks.copy()
+        for frame in (f for f in frames if f % look.HANDS_EVERY == 0):
+            told[frame, cheek, 5] = 230
+        marked[name] = evidence.occluded(np.arange(FRAMES), told)
+    assert marked["then"][AWAY.start + 4 : AWAY.stop - 4, cheek].mean() > 150
+    assert marked["always"].max() == 0
+
+
 def test_light_that_changes_is_no_occluder(face):
     crop, points = face
     # Nothing is burnt out.

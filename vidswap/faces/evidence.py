@@ -28,6 +28,8 @@ _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
 _SHADE = 10.0  # of lightness: as much as a fold of skin changes it
 _SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
 _HAND = 0.5  # how much more a difference says where a hand was found
+_SAID, _HIDDEN, _ALARMS = 100, 0.2, (1.0, 3.0)
+"""From which score on a hand is said to be there; the least share of it that looks unlike the face; false alarms."""
 _CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
@@ -43,20 +45,20 @@ def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = 
     count = looks.shape[1]
     values, seen = _planes(looks)
     hands = _hands_around(frames, looks[..., 5])
-    references: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}
+    references: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
     marks, scores = (np.zeros((len(frames), count), np.float32) for _ in range(2))
     for row in np.flatnonzero(_near(frames, asked)):
         frame = int(frames[row])
         before = frame // _ANCHOR * _ANCHOR
         for anchor in (before, before + _ANCHOR):
             if anchor not in references:
-                references[anchor] = _reference(anchor, frames, values, seen)
+                references[anchor] = _reference(anchor, frames, values, seen, looks[..., 5])
         first, second = references[before], references[before + _ANCHOR]
         if first is None or second is None:
             continue
         share = np.float32((frame - before) / _ANCHOR)
-        middle, spread = (a + share * (b - a) for a, b in zip(first, second, strict=True))
-        marks[row], scores[row] = _evidence(values[row], seen[row], hands[row], middle, spread)
+        middle, spread, trust = (a + share * (b - a) for a, b in zip(first, second, strict=True))
+        marks[row], scores[row] = _evidence(values[row], seen[row], hands[row] * trust, middle, spread)
     return _steadied(frames, marks, scores, asked)
 
 
@@ -106,9 +108,11 @@ def _plane() -> np.ndarray:
 
 
 def _reference(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Median and spread (4, P) of what is seen within the reach of an anchor; None where that is too little."""
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Median and spread (4, P) of what is seen within the reach of an anchor, and how far hands that are found there
+    are to be believed (K,) float32 0..1, of their scores (N, K) uint8; None where that is too little.
+    """
     low = np.searchsorted(frames, anchor - (REACH - _ANCHOR), "left")
     high = np.searchsorted(frames, anchor + (REACH - _ANCHOR), "right")
     sampled = ((low + np.flatnonzero(frames[low:high] % step == 0), wider) for step, wider in _STEPS)
@@ -121,7 +125,15 @@ def _reference(
     spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None]) * np.float32(wider)
     # What was hardly ever seen cannot be told.
     spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = 1e3
-    return middle, spread
+    # A detector that says "hand" of what looks as it always does speaks of the face.
+    alarms = np.zeros(scores.shape[1], np.float32)
+    nothing = np.zeros_like(alarms)
+    for row in rows[scores[rows].any(1)]:
+        said = (scores[row] > _SAID) & (seen[row, : len(alarms)] > 0)
+        unlike = _unlike(values[row], seen[row], nothing, middle, spread) > _MAYBE[0]
+        if (unlike & said).sum() < _HIDDEN * said.sum():
+            alarms += said
+    return middle, spread, 1 - smoothstep(alarms, *_ALARMS)
 
 
 @compiled("(float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], float32[:,::1])")
@@ -149,18 +161,26 @@ def _distance(
         grid[index[k], 1] = seen[k]
 
 
+def _unlike(
+    values: np.ndarray, seen: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
+) -> np.ndarray:
+    """(K,) float32: how far each cell is from what it usually looks like, in spreads."""
+    of = cells()
+    freed = np.empty_like(values)
+    free_of_light(values, middle, seen, _plane(), _FLOOR, freed)
+    both = np.zeros((GRID * GRID, 2), np.float32)
+    _distance(freed, seen, hand, middle, spread, of.index, both)
+    around = cv2.GaussianBlur(both.reshape(GRID, GRID, 2), (3, 3), 0.7).reshape(-1, 2)[of.index]
+    return np.asarray(around[:, 0] / np.maximum(around[:, 1], 1e-3) * seen[: len(of.index)], np.float32)
+
+
 def _evidence(
     values: np.ndarray, seen: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(K,) float32 0..1: how surely each cell shows something else than the face; and its distance in spreads (K,)."""
     of = cells()
     count = len(of.index)
-    freed = np.empty_like(values)
-    free_of_light(values, middle, seen, _plane(), _FLOOR, freed)
-    both = np.zeros((GRID * GRID, 2), np.float32)
-    _distance(freed, seen, hand, middle, spread, of.index, both)
-    around = cv2.GaussianBlur(both.reshape(GRID, GRID, 2), (3, 3), 0.7).reshape(-1, 2)[of.index]
-    smooth = around[:, 0] / np.maximum(around[:, 1], 1e-3) * seen[:count]
+    smooth = _unlike(values, seen, hand, middle, spread)
     sure = (smooth > _SURE) & of.plain
     if sure.sum() <= 0.5 * _LEAST_CELLS:
         return np.zeros(count, np.float32), smooth
