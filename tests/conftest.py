@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ __all__ = ["bucket", "cache", "memory", "s3_server"]
 
 # Machines that run tests are shared: threads of torch (not imported yet) would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests start hundreds of processes: without bytecode beside it, each would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # And how long an example takes says nothing.
 settings.register_profile("vidswap", deadline=None)
 settings.load_profile("vidswap")

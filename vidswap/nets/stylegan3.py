@@ -237,15 +237,21 @@ class FourierInput(nn.Module):
     def __init__(self, w_dim: int, channels: int, size: int, rate: float, bandwidth: float) -> None:
         super().__init__()
         self.size, self.rate, self.bandwidth = size, rate, bandwidth
-        angle, radius = torch.rand(channels) * 2 * math.pi, torch.rand(channels).sqrt() * bandwidth
+        turn, area = torch.rand(channels), torch.rand(channels)
         self.weight = nn.Parameter(torch.randn(channels, channels))
         self.affine = FullyConnected(w_dim, 4)
         nn.init.zeros_(self.affine.weight)
         with torch.no_grad():
             self.affine.bias[0] = 1
-        self.register_buffer("transform", torch.eye(3))
-        self.register_buffer("freqs", torch.stack((angle.cos() * radius, angle.sin() * radius), dim=1))
-        self.register_buffer("phases", torch.rand(channels) - 0.5)
+        transform, freqs, phases = torch.empty(3, 3), torch.empty(channels, 2), torch.rand(channels)
+        # Arithmetic without storage makes torch load its compiler, which takes seconds.
+        if not freqs.is_meta:
+            transform = torch.eye(3)
+            angle, radius = turn * 2 * math.pi, area.sqrt() * bandwidth
+            freqs, phases = torch.stack((angle.cos() * radius, angle.sin() * radius), dim=1), phases - 0.5
+        self.register_buffer("transform", transform)
+        self.register_buffer("freqs", freqs)
+        self.register_buffer("phases", phases)
 
     def forward(self, style: Tensor) -> Tensor:
         """Style (N, 4): cosine and sine of the turn (of any length), shift -> (N, C, size, size)."""

@@ -64,7 +64,9 @@ class Mask(nn.Module):
         super().__init__()
         inner, outer = nn.Linear(width, width), nn.Linear(width, width)
         for layer in (inner, outer):
-            nn.init.normal_(layer.weight, std=0.01)
+            # Arithmetic without storage, and so nn.init's, makes torch load its compiler, which takes seconds.
+            if not layer.weight.is_meta:
+                nn.init.normal_(layer.weight, std=0.01)
         self.masknet = nn.Sequential(inner, nn.ReLU(), outer, nn.Sigmoid())
 
     def forward(self, difference: Tensor) -> Tensor:
