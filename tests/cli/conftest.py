@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cli_media import HEIGHT, WIDTH, moving_portrait, write_clip
+from forked import Template
 
 from vidswap.cli.app import run_command
 
@@ -43,6 +44,26 @@ def vidswap(capfd):
         return code, told.out, told.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def template():
+    """What copies are made of that run the command."""
+    made = Template("vidswap.cli.app", "vidswap.runtime.local", "vidswap.faces.mediapipe_models")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def command(template, tmp_path_factory):
+    """Start the command in a process of its own, to be killed; what it says goes into the file `told`."""
+
+    def start(*arguments):
+        argv = ["vidswap", *map(str, arguments)]
+        code = f"import sys; sys.argv = {argv!r}; from vidswap.cli import main; main()"
+        return template.start(code, tmp_path_factory.mktemp("told") / "told.txt")
+
+    return start
 
 
 @pytest.fixture
