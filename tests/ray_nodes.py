@@ -14,17 +14,30 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 
 
-class Nodes:
-    """A head without CPUs for work, and nodes of two CPUs that come and go. Cores are logical."""
+# Nobody asks the clusters of tests what they have done, and processes are dear: none starts ahead, and those that have
+# looked at a node wait for the next run.
+LEAN = {
+    "enable_metrics_collection": False,
+    "event_stats": False,
+    "idle_worker_killing_time_threshold_ms": 600_000,
+    "num_workers_soft_limit": 8,
+    "prestart_worker_first_driver": False,
+    "task_events_report_interval_ms": 0,
+}
 
-    def __init__(self, count: int, cpus: int = 2, **resources) -> None:
+
+class Nodes:
+    """A head that takes no work unless it is given CPUs, and nodes of two CPUs that come and go. Cores are logical."""
+
+    def __init__(self, count: int, cpus: int = 2, head_cpus: int = 0, **resources) -> None:
         from ray.cluster_utils import Cluster
 
         self._cpus, self._resources = cpus, resources
         self._folder = tempfile.mkdtemp(prefix="vidswap-test-ray-", dir="/tmp")
         # Ray notes there which cluster was started last, and takes for granted that the folder is there.
         Path("/tmp/ray").mkdir(exist_ok=True)
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 << 20}
+        head = {"num_cpus": head_cpus, "object_store_memory": 80 << 20, "_system_config": LEAN}
+        head |= {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
         with _signals_kept():
             self.cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": self._folder})
         self.working = [self.add() for _ in range(count)]

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vidswap.graph import InputError
 from vidswap.storage import is_remote
 
-from .cluster_places import Home
+from .cluster_places import Home, nodes
 from .executors import Needs
 from .job import MARKER
 from .resuming import versions
@@ -21,11 +21,6 @@ from .settings import RunSettings
 LOOKING_S = 120.0
 NODES_LOOKED_AT = 64
 BASE_BYTES, BYTES_PER_PIXEL = 600 << 20, 100
-
-
-def nodes() -> list[dict[str, Any]]:
-    """The nodes that are alive, as Ray describes them."""
-    return [n for n in ray.nodes() if n["Alive"]]
 
 
 def gpus() -> float:
@@ -112,11 +107,15 @@ def _size(path: Path) -> int | None:
 
 
 def _on_nodes(function: Callable[..., Any], *given: Any) -> list[tuple[str, Any]]:
-    """What a function returns on each node (of many, on some), by host. Raises InputError where it cannot run."""
+    """What a function returns on each node that takes work (of many, on some), by host.
+
+    Raises InputError where it cannot run.
+    """
     remote = ray.remote(function)
     home = Home.of_driver()
     asked = {}
-    for node in nodes()[:NODES_LOOKED_AT]:
+    takes_work = [n for n in nodes() if n["Resources"].get("CPU") or n["Resources"].get("GPU")]
+    for node in takes_work[:NODES_LOOKED_AT]:
         strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         options = remote.options(num_cpus=0, max_retries=1, scheduling_strategy=strategy)
         asked[options.remote(home, *given)] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"

@@ -21,8 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vidswap.graph import InputError, Pipeline, StageError, VidswapError
 
 from .asking import Question, Served
-from .cluster_checks import nodes
-from .cluster_places import Home, Place, writable
+from .cluster_places import Home, Place, nodes, writable
 from .order import WorkOrder
 from .settings import RunSettings
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -18,6 +19,11 @@ from vidswap.graph import Batch, object_column
 from .child import worker_environment
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def nodes() -> list[dict[str, Any]]:
+    """The nodes that are alive, as Ray describes them."""
+    return [n for n in ray.nodes() if n["Alive"]]
 
 
 @dataclass(frozen=True)

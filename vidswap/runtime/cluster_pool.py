@@ -174,7 +174,8 @@ class RayPool:
     def close(self) -> None:
         """Kill all actors, and wait until nothing of them can write any more."""
         running = [w.answer for w in self._workers if w.answer is not None]
-        for worker in self._workers:
+        # Those that wait for a place go first: none shall begin where another ends.
+        for worker in sorted(self._workers, key=lambda w: w.place is not None):
             self._kill(worker)
         self._workers.clear()
         self._seams.clear()
