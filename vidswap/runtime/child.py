@@ -235,6 +235,6 @@ def worker_environment() -> dict[str, str]:
     # Workers already fill the cores; libraries that start a thread per core in each would only fight.
     alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
     # By its defaults glibc gives blocks back at once, and the kernel clears them anew for the next frame.
-    kept = {"MALLOC_MMAP_THRESHOLD_": str(2 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
     kept = {name: os.environ.get(name, value) for name, value in kept.items()}
     return {**kept, **alone, "GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
