@@ -19,7 +19,7 @@ class InvertMeshOptions(Options):
 
     size: int = Field(texture.ATLAS_SIZE, ge=128, le=4096, description="px a side of the texture")
     glasses: Literal["off", "on"] = Field("off", description="what becomes of the portrait's glasses; on paints them")
-    folds: Literal["soft", "kept"] = Field("soft", description="what becomes of the folds of a portrait's smile")
+    folds: Literal["soft", "kept"] = Field("soft", description="folds of a portrait's smile and creases of its chin")
 
 
 class InvertMesh(Operator[InvertMeshOptions]):

@@ -1,8 +1,9 @@
-"""Folds that a smile draws into a portrait's cheeks, softened: on a face at rest they would be scars.
+"""Folds of a portrait's cheeks and jowls, softened: on a face that moves otherwise they would be scars.
 
 The mesh carries the shape of the target's expression, but a texture carries the shading of the source's. The more the
-portrait smiles, the more of what is darker than the skin on either side of it is taken back, in the cheeks alone; so is
-the ridge beside a fold, which catches the light.
+portrait smiles, the more of what is darker than the skin on either side of it is taken back in the cheeks; so is the
+ridge beside a fold, which catches the light. Creases that run down from the corners of the mouth come and go with every
+word: in every portrait their contrast is held within that of plain skin.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from .matching import smoothstep, spread
 
 _RISE = (0.05, 0.12)  # of the corners of the mouth above its middle, in distances of the eyes' outer corners
 _SHARE = 0.75  # of a fold that is taken back at a full smile
+_CREASE = 0.06, 0.10  # how much darker or brighter than the skin around creases beside the chin stay, at most
+_CREASED = 0.06  # how far that skin reaches, in distances of the eyes' outer corners
 _WIDEST = 0.16  # of a fold, in distances of the eyes' outer corners
 _DEPTH = (0.03, 0.10)  # of a fold, in shares of the luma beside it
 _HEIGHT = (0.04, 0.12)  # of a ridge, likewise
@@ -22,6 +25,10 @@ _HEIGHT = (0.04, 0.12)  # of a ridge, likewise
 _CHEEKS = (
     (111, 117, 119, 100, 142, 129, 165, 92, 186, 57, 212, 210, 138, 135, 215, 177, 137, 227),
     (340, 346, 348, 329, 371, 358, 391, 322, 410, 287, 432, 430, 367, 364, 435, 401, 366, 447),
+)
+_JOWLS = (
+    (186, 57, 43, 106, 182, 194, 32, 140, 170, 169, 135, 210, 214, 207, 216),
+    (410, 287, 273, 335, 406, 418, 262, 369, 395, 394, 364, 430, 434, 427, 436),
 )
 
 
@@ -37,21 +44,17 @@ def smile(points: np.ndarray) -> float:
 
 
 def without_folds(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The portrait with the folds of its smile softened; `crop` itself where it does not smile.
+    """The portrait with its folds softened; `crop` itself where it has none.
 
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels. Returns (S, S, 3) uint8.
     """
+    crop = _without_creases(crop, points)
     amount = _SHARE * smile(points)
     if amount <= 0:
         return crop
-    size = crop.shape[0]
-    eyes = points[[topology.RIGHT_EYE_OUTER, topology.LEFT_EYE_OUTER], :2].astype(np.float64)
-    unit = max(float(np.linalg.norm(eyes[1] - eyes[0])), 1.0)
-    zone = np.zeros((size, size), np.uint8)
-    for ring in _CHEEKS:
-        cv2.fillPoly(zone, [np.rint(points[list(ring), :2] * 16).astype(np.int32)], 1, shift=4)
-    lips = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(lips, [np.rint(points[list(topology.LIPS_OUTER), :2] * 16).astype(np.int32)], 1, shift=4)
+    unit = _unit(points)
+    lips = _filled(points, (topology.LIPS_OUTER,), crop.shape[0])
+    zone = _filled(points, _CHEEKS, crop.shape[0])
     zone[cv2.dilate(lips, _disc(0.03 * unit)) > 0] = 0
     where = cv2.GaussianBlur(cv2.erode(zone, _disc(0.02 * unit)).astype(np.float32), (0, 0), 0.03 * unit)
     where[lips > 0] = 0
@@ -69,6 +72,36 @@ def without_folds(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     share[lips > 0] = 0
     # The skin's own grain stays.
     return np.asarray(np.clip(np.rint(crop + share[..., None] * (skin - own)), 0, 255), np.uint8)
+
+
+def _without_creases(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The portrait (S, S, 3) uint8 with weaker creases beside the chin; `crop` itself where there are none."""
+    unit = _unit(points)
+    lips = _filled(points, (topology.LIPS_OUTER,), crop.shape[0])
+    beside = cv2.dilate(lips, _disc(0.02 * unit)) > 0
+    zone = np.where(beside, 0, _filled(points, _JOWLS, crop.shape[0])).astype(np.float32)
+    where = cv2.GaussianBlur(zone, (0, 0), 0.025 * unit) * (lips == 0)
+    face = np.where(beside, 0, _filled(points, (topology.FACE_OVAL,), crop.shape[0])).astype(np.float32)
+    # Channel by channel: what is dark in a crease is redder than skin, too.
+    level = np.log(crop.astype(np.float32) + 8)
+    apart = level - spread(level, face, _CREASED * unit)
+    most = np.where(apart < 0, *_CREASE).astype(np.float32)
+    weaker = where[..., None] * (most * np.tanh(apart / most) - apart)
+    if np.abs(weaker).max() < 0.02:
+        return crop
+    return np.asarray(np.clip(np.rint((crop + 8.0) * np.exp(weaker) - 8), 0, 255), np.uint8)
+
+
+def _unit(points: np.ndarray) -> float:
+    eyes = points[[topology.RIGHT_EYE_OUTER, topology.LEFT_EYE_OUTER], :2].astype(np.float64)
+    return max(float(np.linalg.norm(eyes[1] - eyes[0])), 1.0)
+
+
+def _filled(points: np.ndarray, rings: tuple[tuple[int, ...], ...], size: int) -> np.ndarray:
+    mask = np.zeros((size, size), np.uint8)
+    for ring in rings:
+        cv2.fillPoly(mask, [np.rint(points[list(ring), :2] * 16).astype(np.int32)], 1, shift=4)
+    return mask
 
 
 def _disc(radius: float) -> np.ndarray:
