@@ -31,6 +31,8 @@ for line in sys.stdin:
         for descriptor in (1, 2):
             os.dup2(told, descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.environ.clear()
+        os.environ.update(asked["environment"])
         code = asked["code"]
         break
     print(pid, flush=True)
@@ -54,8 +56,9 @@ class Template:
         self._started: list[Forked] = []
 
     def start(self, code: str, told: Path) -> Forked:
-        """A copy that runs `code`; what it says is appended to the file `told`."""
-        self._started.append(Forked(self, self.ask({"code": code, "told": str(told)}), told))
+        """A copy that runs `code` in the environment of now; what it says is appended to the file `told`."""
+        asked = {"code": code, "told": str(told), "environment": dict(os.environ)}
+        self._started.append(Forked(self, self.ask(asked), told))
         return self._started[-1]
 
     def ask(self, what: dict[str, object]) -> int:

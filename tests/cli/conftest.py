@@ -56,11 +56,14 @@ def template():
 
 @pytest.fixture
 def command(template, tmp_path_factory):
-    """Start the command in a process of its own, to be killed; what it says goes into the file `told`."""
+    """Start the command in a process of its own, to be killed; what it says goes into the file `told`.
 
-    def start(*arguments):
+    `first`: code that it runs before.
+    """
+
+    def start(*arguments, first=""):
         argv = ["vidswap", *map(str, arguments)]
-        code = f"import sys; sys.argv = {argv!r}; from vidswap.cli import main; main()"
+        code = f"{first}\nimport sys; sys.argv = {argv!r}; from vidswap.cli import main; main()"
         return template.start(code, tmp_path_factory.mktemp("told") / "told.txt")
 
     return start

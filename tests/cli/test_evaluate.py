@@ -1,5 +1,6 @@
 """`vidswap evaluate` on real frames: a result that changes nothing, a swap, and results that are made worse."""
 
+import contextlib
 import json
 
 import cv2
@@ -42,12 +43,21 @@ def evaluated(vidswap, grace):
     return run
 
 
+@pytest.fixture(scope="module")
+def of_itself(tmp_path_factory, long_clip, grace):
+    """What is told of the clip as its own result."""
+    told = tmp_path_factory.mktemp("evaluate") / "told.json"
+    with told.open("w") as file, contextlib.redirect_stdout(file):
+        assert run_command(["evaluate", str(grace), str(long_clip), str(long_clip), "--json"]) == 0
+    return json.loads(told.read_text())
+
+
 def value(facts, name):
     return facts["measures"][name]["value"]
 
 
-def test_a_result_that_is_the_target_is_perfect_exactly(evaluated, long_clip):
-    facts = evaluated(long_clip, long_clip)
+def test_a_result_that_is_the_target_is_perfect_exactly(of_itself):
+    facts = of_itself
     for name in ("jitter_ratio", "motion_gain", "flicker_ratio", "warping_ratio", "faces_found_share"):
         assert value(facts, name) == 1.0
     for name in ("lag_frames", "pose_difference_deg", "nme", "seam", "seam_deviation"):
@@ -72,14 +82,14 @@ def test_a_swap_is_measured_where_it_changes_the_face(evaluated, long_clip, swap
     assert all(check["passes"] for check in facts["checks"].values())
 
 
-def test_what_needs_weights_is_null_with_the_reason(evaluated, long_clip):
-    facts = evaluated(long_clip, long_clip)
+def test_what_needs_weights_is_null_with_the_reason(of_itself):
+    facts = of_itself
     for name in ("likeness", "target_likeness", "tl_id", "tlp"):
         assert value(facts, name) is None
         assert facts["measures"][name]["reason"].startswith("no weights installed")
 
 
-def test_an_installed_recogniser_is_asked(evaluated, monkeypatch, long_clip, swapped):
+def test_an_installed_recogniser_is_asked(evaluated, monkeypatch, long_clip, swapped, tmp_path):
     # Its embedding is the colour of the face: enough to tell the portrait's from the target's.
     def recogniser(faces):
         assert faces.shape[1:] == (112, 112, 3)
@@ -88,7 +98,10 @@ def test_an_installed_recogniser_is_asked(evaluated, monkeypatch, long_clip, swa
     monkeypatch.setattr(
         installed, "find", lambda group: (recogniser if group == installed.RECOGNISERS else None, "colour")
     )
-    same, other = evaluated(long_clip, long_clip), evaluated(long_clip, swapped)
+    few, changed = (
+        write_clip(tmp_path / f"{path.stem}.mp4", decoded(path, "rgb24")[0][:16]) for path in (long_clip, swapped)
+    )
+    same, other = evaluated(few, few), evaluated(few, changed)
     assert value(same, "likeness") == value(same, "target_likeness") != 0
     assert value(same, "tl_id") == 1.0
     assert value(other, "likeness") != value(same, "likeness")

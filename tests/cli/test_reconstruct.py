@@ -6,7 +6,6 @@ import torch
 from cli_media import decoded
 from learned_files import checkpoint
 
-
 pytestmark = pytest.mark.usefixtures("one_core")
 
 

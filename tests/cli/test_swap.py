@@ -52,7 +52,7 @@ def test_the_face_changes_and_the_rest_is_bit_equal(swapped, clip):
         assert np.abs(luma_one - luma_other)[changed].mean() > 2
 
 
-@pytest.mark.parametrize("how", [["--segment-frames", "5"], ["--segment-frames", "7"], ["--segment-frames", "26"], []])
+@pytest.mark.parametrize("how", [["--segment-frames", "5"], []])
 def test_segment_length_does_not_change_frames(vidswap, swapped, clip, grace, tmp_path, how):
     code, _, err = vidswap(
         "swap", "-s", grace, "-t", clip, "-o", tmp_path / "out.mkv", "--codec", "ffv1", "-j", "0", "-q", *how
@@ -114,21 +114,19 @@ def test_a_target_without_faces_is_a_faithful_copy_with_a_warning(vidswap, facel
     assert not (tmp_path / "b.mp4").exists()
 
 
-def test_interrupt_exits_130_and_the_same_command_goes_on(clip, grace, tmp_path, swapped):
-    arguments = ["swap", "-s", grace, "-t", clip, "-o", tmp_path / "out.mkv", "--codec", "ffv1", "--segment-frames", 5]
-    command = [sys.executable, "-m", "vidswap.cli", *map(str, arguments), "-j", "1", "--json"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_interrupt_exits_130_and_the_same_command_goes_on(vidswap, command, clip, grace, tmp_path, swapped):
+    given = ["swap", "-s", grace, "-t", clip, "-o", tmp_path / "out.mkv", "--codec", "ffv1", "--segment-frames", 5]
+    running = command(*given, "-j", 1)
     journal = tmp_path / "out.mkv.vidswap" / "journal.jsonl"
-    until = time.monotonic() + 90
+    until = time.monotonic() + 300
     while time.monotonic() < until and not (journal.exists() and '"3/' in journal.read_text()):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=120)
-    assert running.returncode == 130
+    assert running.wait() == 130
     assert not (tmp_path / "out.mkv").exists()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["segments_resumed"] >= 1
+    code, told, err = vidswap(*given, "-j", 0, "--json")
+    assert code == 0, err
+    assert json.loads(told.splitlines()[-1])["segments_resumed"] >= 1
     assert all(
         np.array_equal(a, b) for a, b in zip(decoded(swapped[0])[0], decoded(tmp_path / "out.mkv")[0], strict=True)
     )
@@ -147,11 +145,12 @@ def test_swap_from_python_without_a_main_guard(clip, grace, tmp_path):
     assert Path(tmp_path / "out.mp4").exists()
 
 
-def test_a_checkout_in_the_working_folder_does_not_shadow_the_installed_package(clip, grace, tmp_path):
+def test_a_checkout_in_the_working_folder_does_not_shadow_the_installed_package(clip, tmp_path):
+    (tmp_path / "through.yaml").write_text("name: through\nstages:\n- {use: decode.pyav}\n- {use: encode.pyav}\n")
     (tmp_path / "vidswap").mkdir()
     (tmp_path / "vidswap" / "__init__.py").write_text("raise ImportError('the wrong vidswap')")
     script = "import sys; sys.path[:] = [p for p in sys.path if p]; from vidswap.cli import main; main()"
-    arguments = ["swap", "-s", grace, "-t", clip, "-o", "out.mp4", "-j", 1, "-q"]
+    arguments = ["run", "through.yaml", "-t", clip, "-o", "out.mp4", "-j", 1, "-q"]
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, check=False
     )

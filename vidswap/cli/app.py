@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -213,4 +214,10 @@ def main() -> None:
 
 def run_command(arguments: list[str] | None) -> int:
     """Run the command with these arguments (None: those of the process); returns the exit code."""
-    return exit_code(lambda: app(args=arguments, prog_name="vidswap", standalone_mode=False), arguments)
+    return exit_code(lambda: _made()(args=arguments, prog_name="vidswap", standalone_mode=False), arguments)
+
+
+@functools.cache
+def _made() -> Any:
+    """The application, put together once for all runs in this process."""
+    return typer.main.get_command(app)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
-from vidswap.nets.layers import FullyConnected, leaky, upfirdn
+from vidswap.nets.layers import FullyConnected, leaky, normal, upfirdn
 from vidswap.nets.stylegan2 import filter_taps
 
 _GROUP = 4
@@ -50,7 +50,7 @@ class Convolution(nn.Module):
 
     def __init__(self, inward: int, outward: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outward, inward, kernel, kernel))
+        self.weight = nn.Parameter(normal(outward, inward, kernel, kernel))
         self._scale, self._stride = 1 / math.sqrt(inward * kernel**2), stride
 
     def forward(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vidswap.graph.errors import InputError
 from vidswap.nets.discriminator import Activation, Blur, Convolution
-from vidswap.nets.layers import FullyConnected, doubled, normalised
+from vidswap.nets.layers import FullyConnected, doubled, normal, normalised
 from vidswap.nets.stylegan2 import filter_taps, modulated_conv
 
 
@@ -68,7 +68,7 @@ class _Doubling(nn.Module):
 class _Modulated(nn.Module):
     def __init__(self, inward: int, outward: int, side: int, style: int, *, is_up: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, outward, inward, side, side))
+        self.weight = nn.Parameter(normal(1, outward, inward, side, side))
         self.modulation = FullyConnected(style, inward, bias=1.0)
         self.blur = _Doubling() if is_up else None
 
@@ -124,7 +124,7 @@ class _Normalised(nn.Module):
 class _Constant(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.input = nn.Parameter(torch.randn(1, width, 4, 4))
+        self.input = nn.Parameter(normal(1, width, 4, 4))
 
 
 class _Generator(nn.Module):

@@ -38,6 +38,12 @@ def assembled(make: Callable[[], Net], state: Mapping[str, Tensor]) -> Net:
     return net.eval().requires_grad_(False)
 
 
+def normal(*shape: int) -> Tensor:
+    """Normal numbers; of a net that is only assembled, the shape alone, for which torch.randn would load sympy."""
+    made = torch.empty(shape)
+    return made if made.is_meta else torch.randn(shape)
+
+
 def leaky(x: Tensor, clamp: float | None = None) -> Tensor:
     """Leaky ReLU of slope 0.2 with gain sqrt(2), then held within +-clamp."""
     x = F.leaky_relu(x, SLOPE) * SQRT2
@@ -56,9 +62,9 @@ class FullyConnected(nn.Module):
         self, in_features: int, out_features: int, *, lr: float = 1.0, bias: float = 0.0, activate: bool = False
     ) -> None:
         super().__init__()
-        drawn = torch.randn(out_features, in_features)
+        weight = normal(out_features, in_features)
         # Arithmetic without storage makes torch load its compiler, which takes seconds.
-        self.weight = nn.Parameter(drawn if drawn.is_meta else drawn / lr)
+        self.weight = nn.Parameter(weight if weight.is_meta else weight / lr)
         self.bias = nn.Parameter(torch.full((out_features,), float(bias)))
         self.lr, self.activate = lr, activate
 

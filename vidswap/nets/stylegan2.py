@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
-from vidswap.nets.layers import FullyConnected, MappingNetwork, doubled, leaky, upfirdn
+from vidswap.nets.layers import FullyConnected, MappingNetwork, doubled, leaky, normal, upfirdn
 
 NoiseKind = Literal["const", "none", "random"]
 Noise = NoiseKind | Mapping[str, Tensor]
@@ -169,11 +169,11 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.up, self.clamp = layer.kind == "up", clamp
         self.affine = FullyConnected(w_dim, layer.in_channels, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(layer.out_channels, layer.in_channels, 3, 3))
+        self.weight = nn.Parameter(normal(layer.out_channels, layer.in_channels, 3, 3))
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(layer.out_channels))
         self.register_buffer("resample_filter", filter_taps())
-        self.register_buffer("noise_const", torch.randn(layer.resolution, layer.resolution))
+        self.register_buffer("noise_const", normal(layer.resolution, layer.resolution))
 
     def forward(self, x: Tensor, style: Tensor, noise: NoiseKind | Tensor, generator: torch.Generator | None) -> Tensor:
         """(N, I, r, r), (N, I) -> (N, O, R, R)."""
@@ -202,7 +202,7 @@ class ToRGB(nn.Module):
         super().__init__()
         self.clamp = clamp
         self.affine = FullyConnected(w_dim, layer.in_channels, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(layer.out_channels, layer.in_channels, 1, 1))
+        self.weight = nn.Parameter(normal(layer.out_channels, layer.in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(layer.out_channels))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ class Block(nn.Module):
         self.names = tuple(layer.name for layer in layers)
         self.register_buffer("resample_filter", filter_taps())
         if layers[0].kind == "conv":
-            self.const = nn.Parameter(torch.randn(layers[0].in_channels, 4, 4))
+            self.const = nn.Parameter(normal(layers[0].in_channels, 4, 4))
         for layer in layers[:-1]:
             self.add_module(layer.name.partition(".")[2], SynthesisLayer(layer, w_dim, clamp))
         self.torgb = ToRGB(layers[-1], w_dim, clamp)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidswap.graph.errors import InputError
-from vidswap.nets.layers import SLOPE, SQRT2, FullyConnected, MappingNetwork, upfirdn
+from vidswap.nets.layers import SLOPE, SQRT2, FullyConnected, MappingNetwork, normal, upfirdn
 from vidswap.nets.stylegan2 import demodulation, modulated_conv
 
 _LAYERS = 14  # and ToRGB
@@ -238,7 +238,7 @@ class FourierInput(nn.Module):
         super().__init__()
         self.size, self.rate, self.bandwidth = size, rate, bandwidth
         turn, area = torch.rand(channels), torch.rand(channels)
-        self.weight = nn.Parameter(torch.randn(channels, channels))
+        self.weight = nn.Parameter(normal(channels, channels))
         self.affine = FullyConnected(w_dim, 4)
         nn.init.zeros_(self.affine.weight)
         with torch.no_grad():
@@ -307,7 +307,7 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.layer, self.clamp = layer, clamp
         self.affine = FullyConnected(w_dim, layer.in_channels, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(layer.out_channels, layer.in_channels, layer.kernel, layer.kernel))
+        self.weight = nn.Parameter(normal(layer.out_channels, layer.in_channels, layer.kernel, layer.kernel))
         self.bias = nn.Parameter(torch.zeros(layer.out_channels))
         self.register_buffer("magnitude_ema", torch.ones([]))
         up, down = layer.filters()
