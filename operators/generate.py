@@ -51,7 +51,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
 
     kind = "generate"
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
-    uses = ("source", "occluded", "darkest", "eyewear")
+    uses = ("source", "occluded", "darkest", "eyewear", "rims")
     gives = ("image", "alpha")
     needs_source = ("landmarks", "texture", "texture_alpha")
     Options = GenerateMeshOptions
@@ -82,6 +82,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 row.get("occluded"),
                 darkest=row.get("darkest"),
                 worn=None if "eyewear" not in row else float(row["eyewear"]),
+                rims_told=row.get("rims"),
             )
             images.append(image)
             alphas.append(alpha)

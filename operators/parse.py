@@ -11,7 +11,7 @@ from vidswap.faces import alignment
 from vidswap.faces.light import sample_light
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
-from vidswap.faces.occlusion import sample_eyewear
+from vidswap.faces.occlusion import RIMS, sample_eyewear, sample_rims
 from vidswap.faces.regions import paint_regions
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import NoOptions, Operator, Options, Setting
@@ -76,12 +76,12 @@ class ParseAppearance(Operator[ParseOptions]):
     """What each face looks like in the coordinates of a mean face, coarsely: what `smooth.occlusion` compares.
 
     Hands are looked for in every fourth frame, around the faces. What is said of a face for as long as it is seen, and
-    is told badly by one frame, is here too: how dark its darkest is, and whether it wears glasses.
+    is told badly by one frame, is here too: its darkest, whether it wears glasses, and where their rims are.
     """
 
     kind = "parse"
     needs = ("picture", "landmarks")
-    gives = ("appearance", "darkest", "eyewear")
+    gives = ("appearance", "darkest", "eyewear", "rims")
     Options = ParseOptions
 
     def setup(self, setting: Setting) -> None:
@@ -91,16 +91,22 @@ class ParseAppearance(Operator[ParseOptions]):
         self._model: FaceModel = load_face_model(self.options.task)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds appearance (K, 6), darkest (3,) and eyewear () to each row."""
+        """Adds appearance (K, 6), darkest (3,), eyewear () and rims (32, 48) to each row."""
         rows = zip(batch["frame"], batch["picture"], batch["landmarks"], strict=True)
         seen = [
             (*sample_look(picture, points, self._model if frame % HANDS_EVERY == 0 else None), picture, points)
             for frame, picture, points in rows
         ]
+        worn = [sample_eyewear(picture, points) for *_, picture, points in seen]
+        rims = np.zeros((len(seen), *RIMS), np.uint8)
+        for row, (*_, picture, points) in enumerate(seen):
+            if worn[row] > 0:
+                rims[row] = sample_rims(picture, points)
         return batch.with_columns(
             appearance=np.stack([look for look, *_ in seen]),
             darkest=np.stack([darkest for _, darkest, *_ in seen]),
-            eyewear=np.array([sample_eyewear(picture, points) for *_, picture, points in seen], np.float32),
+            eyewear=np.array(worn, np.float32),
+            rims=rims,
         )
 
     def teardown(self) -> None:

@@ -15,7 +15,7 @@ from vidswap.graph.operator import NoOptions, Operator, Options, Setting
 from vidswap.latents.temporal import Filter, Steadying
 
 _BRIEF_RADIUS = 12
-_STEADY = ("light", "darkest", "eyewear")
+_STEADY = ("light", "darkest", "eyewear", "rims")
 
 
 class SmoothOptions(Options):
@@ -29,7 +29,7 @@ class SmoothOptions(Options):
     axes: Literal["gaussian", "savitzky-golay", "adaptive"] = Field(
         "gaussian", description="filter of scale and roll; adaptive follows where they move"
     )
-    light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over light, darkest and eyewear")
+    light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over light, darkest, eyewear, rims")
     gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
     brief: int = Field(8, ge=0, le=12, description="a face seen in fewer frames must be a sure one; 0 believes all")
     sure: float = Field(0.75, ge=0, le=1, description="detection score of a sure face")
@@ -95,7 +95,7 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         columns = {"landmarks": landmarks, "box": box_of_landmarks(landmarks), "quad_axes": axes}
         for name in _STEADY:
             if name in track:
-                columns[name] = _gaussian(frame, track[name], self.options.light_sigma).astype(np.float32)
+                columns[name] = _steadied(frame, track[name], self.options.light_sigma)
         return track.with_columns(**columns)
 
     def _landmarks(self, frame: np.ndarray, raw: np.ndarray) -> np.ndarray:
@@ -159,6 +159,15 @@ class SmoothOcclusion(Operator[NoOptions]):
 
 def _gaussian(frame: np.ndarray, values: np.ndarray, sigma: float) -> np.ndarray:
     return smoothing.smooth(frame, values, *smoothing.gaussian(sigma)) if sigma > 0 else np.asarray(values, np.float64)
+
+
+def _steadied(frame: np.ndarray, values: np.ndarray, sigma: float) -> np.ndarray:
+    if values.dtype == np.uint8:
+        # Most faces wear no glasses.
+        if not values.any():
+            return values
+        return np.rint(np.clip(_gaussian(frame, values, sigma), 0, 255)).astype(np.uint8)
+    return _gaussian(frame, values, sigma).astype(np.float32)
 
 
 def _landmark_radius(options: SmoothOptions) -> int:

@@ -57,6 +57,30 @@ def test_rims_are_kept_and_the_skin_between_them_is_not(row):
         assert free[y, x] > 0.9
 
 
+def test_rims_are_found_where_glasses_are(astronaut, astronaut_landmarks, as_picture):
+    drawn, _ = with_glasses(astronaut, astronaut_landmarks, 3)
+    found = occlusion.sample_rims(as_picture(drawn), astronaut_landmarks)
+    plain = occlusion.sample_rims(as_picture(astronaut), astronaut_landmarks)
+    assert found.shape == occlusion.RIMS and found.dtype == np.uint8
+    assert (found > 128).sum() > 4 * (plain > 128).sum() + 60
+    # Both eyes alike, and nothing in the outermost cells.
+    halves = (found[:, :24] > 128).sum(), (found[:, 24:] > 128).sum()
+    assert 0.5 < halves[0] / halves[1] < 2
+    assert found[0].max() == 0 and found[-1].max() == 0
+
+
+def test_lines_are_rims_where_time_says_so(row):
+    points, crop = in_crop(row), row["crop"][0]
+    drawn, mask = with_glasses(crop, points)
+    told = np.zeros(occlusion.RIMS, np.uint8)
+    plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
+    rim = mask & (np.arange(crop.shape[0])[:, None] > points[468, 1] + 8) & (plain > 0.9)
+    for value, share in ((0, 0.0), (64, 0.5), (255, 1.0)):
+        told[:] = value
+        free = occlusion.free_face(drawn, points, row["regions"][0], row["person"][0], 1.0, told)
+        assert np.median(plain[rim] - free[rim]) == pytest.approx(share, abs=0.12)
+
+
 def test_hair_labelled_so_is_left_alone(row):
     regions = row["regions"][0].copy()
     x, y = np.rint(in_crop(row)[151, :2]).astype(int)

@@ -130,6 +130,18 @@ def test_what_is_told_of_a_face_over_time_is_smoothed_as_light_is():
         assert np.std(result[name], 0).max() < 0.5 * np.std(before, 0).min()
 
 
+def test_rims_that_come_and_go_are_half_there_all_the_time():
+    rows = faces(lost=0.0)
+    rims = np.zeros((len(rows), *STANDARD_COLUMNS["rims"].shape), np.uint8)
+    rims[rows["frame"] % 2 == 0, 5, 7] = 255
+    rims[:, 8, 8] = 200
+    result = operator()(rows.with_columns(rims=rims))["rims"]
+    assert STANDARD_COLUMNS["rims"].check(result) is None
+    inner = (rows["frame"] > 16) & (rows["frame"] < rows["frame"].max() - 16)
+    assert np.abs(result[inner, 5, 7].astype(int) - 128).max() <= 2
+    assert (result[:, 8, 8] == 200).all() and result[:, 0].max() == 0
+
+
 def test_batches_without_light_are_borne():
     assert "light" not in operator()(faces().without(["light"]))
 

@@ -2,7 +2,8 @@
 
 Judged on the one frame: nothing is remembered. Hair is what the region labels call so, and dark strands that join it
 from the side; glasses are looked for where they must be seen if there are any, as a line across the bridge of the nose,
-and only then their rims around the eyes.
+and only then their rims around the eyes. Whether a line there is a rim, or a brow or a crease, is better told over
+time: coarse pictures of where rims were found (`sample_rims`), once they are smoothed, choose among the lines.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ _COLOUR_SIDE = 128
 _HIDES = np.zeros(256, np.uint8)
 _HIDES[[HAIR, BACKGROUND]] = 255
 _BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
+RIMS = (32, 48)
+"""Rows and columns of the coarse pictures of where rims are."""
+_AROUND, _HIGH = 2.5, 0.45  # width of those pictures in distances of the eyes; where in their height the eyes lie
+_FINER = 7  # times: rims are looked for at so much more than their size
+_SURE = 2.0
+_CORNERS = (
+    (topology.RIGHT_EYE_OUTER, topology.RIGHT_EYE_INNER),
+    (topology.LEFT_EYE_INNER, topology.LEFT_EYE_OUTER),
+)
 _LINE = 5  # px of the patch: a line is thinner than this
 # fmt: off
 _EYEWEAR_ZONE = (
@@ -40,12 +50,17 @@ _FEATURES = (
 
 
 def free_face(
-    crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray, worn: float | None = None
+    crop: np.ndarray,
+    points: np.ndarray,
+    regions: np.ndarray,
+    person: np.ndarray,
+    worn: float | None = None,
+    rims_told: np.ndarray | None = None,
 ) -> np.ndarray:
     """(S, S) float32: 1 where the target's face may be replaced, 0 where something stands before it.
 
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3) in its pixels; regions (S, S) labels; person (S, S) 0..1;
-    worn: what `eyewear` says, if that is known.
+    worn, rims_told: what `eyewear` and `sample_rims` say, if that is known.
     """
     size = crop.shape[0]
     sigma = max(0.7, 0.006 * size)
@@ -61,7 +76,7 @@ def free_face(
         free = cv2.resize(free, (size, size), interpolation=cv2.INTER_LINEAR)
     worn = eyewear(crop, points) if worn is None else worn
     if worn > 0:
-        window, lines = _rims(crop, points)
+        window, lines = _rims(crop, points, rims_told)
         free[window] *= 1 - np.float32(worn) * lines
     return free
 
@@ -160,18 +175,70 @@ def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     return result
 
 
-def _rims(crop: np.ndarray, points: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The rows and columns that `rims` are looked for in, and what it says there."""
-    size = crop.shape[0]
+def sample_rims(picture: PictureLike, landmarks: np.ndarray) -> np.ndarray:
+    """RIMS uint8, 255 where rims are found in an upright rectangle around the eyes: of the face with landmarks (478, 3)
+    in pixels of the frame. For a face that wears glasses.
+    """
+    rows, columns = RIMS
+    matrix = _rims_matrix(landmarks) * _FINER
+    matrix[:, 2] += (_FINER - 1) / 2
+    crop = picture.crop(matrix, (columns * _FINER, rows * _FINER))
+    points = landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    found = np.zeros(crop.shape[:2], np.float32)
+    window, lines, between = _lines(crop, points, cv2.MORPH_RECT)
+    if lines.size:
+        found[window] = cv2.dilate(_long(lines, between), np.ones((_FINER, _FINER), np.uint8))
+    return np.rint(255 * cv2.resize(found, (columns, rows), interpolation=cv2.INTER_AREA)).astype(np.uint8)
+
+
+def _rims_matrix(points: np.ndarray) -> np.ndarray:
+    """(2, 3) float64: from pixels of points (478, 2 or 3) to those of a picture of size RIMS around the eyes."""
+    corners = points[[*_CORNERS[0], *_CORNERS[1]], :2].astype(np.float64).reshape(2, 2, 2).mean(1)
+    across = corners[1] - corners[0]
+    scale = RIMS[1] / _AROUND / max(float(np.hypot(*across)), 1e-6)
+    cos, sin = scale * across / max(float(np.hypot(*across)), 1e-6)
+    matrix = np.array([[cos, sin, 0.0], [-sin, cos, 0.0]])
+    middle = np.array([(RIMS[1] - 1) / 2, _HIGH * (RIMS[0] - 1)])
+    matrix[:, 2] = middle - matrix[:, :2] @ corners.mean(0)
+    return matrix
+
+
+def _rims(
+    crop: np.ndarray, points: np.ndarray, told: np.ndarray | None = None
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The rows and columns that `rims` are looked for in, and what it says there; told: see `sample_rims`."""
+    window, lines, between = _lines(crop, points)
+    if not lines.size:
+        return window, lines
+    if told is None:
+        lines = _long(lines, between)
+    else:
+        matrix = _rims_matrix(points)
+        matrix[:, 2] += matrix[:, :2] @ (window[1].start, window[0].start)
+        size, flags = (lines.shape[1], lines.shape[0]), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        # What was found half of the time is half a rim, always.
+        lines = lines * np.minimum(cv2.warpAffine(told, matrix, size, flags=flags) * np.float32(_SURE / 255), 1)
+    grown = cv2.dilate(lines, _disc(max(1, round(0.008 * between))))
+    return window, cv2.GaussianBlur(grown, (0, 0), 0.8)
+
+
+def _lines(
+    crop: np.ndarray, points: np.ndarray, form: int = cv2.MORPH_ELLIPSE
+) -> tuple[tuple[slice, slice], np.ndarray, float]:
+    """The rows and columns around the eyes, thin lines there (h, w) float32 0..1, and the distance of the pupils.
+
+    form: OpenCV's name of what a line is thinner than; a square is much quicker than a disc.
+    """
     own = points[:, :2].astype(np.float32)
-    x0, y0, x1, y1 = _bounds(own[list(_EYEWEAR_ZONE)], size)
+    between = float(np.linalg.norm(own[468] - own[473]))
+    x0, y0, x1, y1 = _bounds(own[list(_EYEWEAR_ZONE)], crop.shape[:2])
     window = (slice(y0, y1), slice(x0, x1))
     if x1 - x0 < 4 or y1 - y0 < 4:
-        return window, np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.float32)
+        return window, np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.float32), between
     part = cv2.cvtColor(crop[window], cv2.COLOR_RGB2GRAY)
     own -= np.array((x0, y0), np.float32)
-    between = float(np.linalg.norm(own[468] - own[473]))
-    kernel = _disc(max(1, round(0.055 * between)))
+    reach = max(1, round(0.055 * between))
+    kernel = cv2.getStructuringElement(form, (2 * reach + 1, 2 * reach + 1))
     closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel).astype(np.float32)
     dark = (closed - part) / (closed + 16)
     bright = cv2.morphologyEx(part, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / (part.astype(np.float32) + 16)
@@ -183,23 +250,24 @@ def _rims(crop: np.ndarray, points: np.ndarray) -> tuple[tuple[slice, slice], np
     features = cv2.dilate(brows, _disc(max(1, round(0.02 * between))))
     eyes = _filled(own, (topology.RIGHT_EYE, topology.LEFT_EYE), part.shape)
     features |= cv2.dilate(eyes, _disc(max(1, round(0.05 * between))))
-    lines = lines * (zone & (1 - features))
-    # A rim is long; what is left of a brow or a crease is not.
+    return window, lines * (zone & (1 - features)), between
+
+
+def _long(lines: np.ndarray, between: float) -> np.ndarray:
+    """Lines (h, w) without those that are short: a rim is long; what is left of a brow or a crease is not."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((lines > 0.25).astype(np.uint8), connectivity=8)
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
-    lines = lines * (extent >= 0.25 * between)[labels]
-    grown = cv2.dilate(lines, _disc(max(1, round(0.008 * between))))
-    return window, cv2.GaussianBlur(grown, (0, 0), 0.8)
+    return np.asarray(lines * (extent >= 0.25 * between)[labels])
 
 
 def _coarse(plane: np.ndarray, side: int) -> np.ndarray:
     return plane if plane.shape[0] == side else cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _bounds(points: np.ndarray, size: int) -> tuple[int, int, int, int]:
-    low, high = np.floor(points.min(0)) - 4, np.ceil(points.max(0)) + 5
-    x0, y0 = (int(np.clip(v, 0, size)) for v in low)
-    x1, y1 = (int(np.clip(v, 0, size)) for v in high)
+def _bounds(points: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    size = np.array(shape[::-1])
+    x0, y0 = np.clip(np.floor(points.min(0)) - 4, 0, size).astype(int).tolist()
+    x1, y1 = np.clip(np.ceil(points.max(0)) + 5, 0, size).astype(int).tolist()
     return x0, y0, x1, y1
 
 

@@ -116,13 +116,15 @@ def perform(
     occluded: np.ndarray | None = None,
     darkest: np.ndarray | None = None,
     worn: float | None = None,
+    rims_told: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
 
     crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
     has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target; occluded (K,) uint8: what
     came before the face, in the cells of `look`; darkest (3,): of the target (`light.darkest_of_crop`), and worn: how
-    surely it wears glasses, 0..1, both as told over time; None takes what this frame tells.
+    surely it wears glasses, 0..1, and rims_told: where their rims are (`occlusion.sample_rims`), all as told over time;
+    None takes what this frame tells.
     """
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
@@ -143,7 +145,7 @@ def perform(
     rendered = actor.pyramid.paint(raster, skin_maps, shrink)
     here = crop[window]
     worn = occlusion.eyewear(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
-    free = occlusion.free_face(crop, points, regions, person, worn)[window]
+    free = occlusion.free_face(crop, points, regions, person, worn, rims_told)[window]
     rims = actor.rims if worn > 0 else None
     if rims is not None or (occluded is not None and occluded.any()):
         places = render.lookup(raster, skin_maps)
