@@ -180,7 +180,7 @@ def sample_rims(picture: PictureLike, landmarks: np.ndarray) -> np.ndarray:
     in pixels of the frame. For a face that wears glasses.
     """
     rows, columns = RIMS
-    matrix = _rims_matrix(landmarks) * _FINER
+    matrix = np.asarray(_rims_matrix(landmarks) * _FINER, np.float64)
     matrix[:, 2] += (_FINER - 1) / 2
     crop = picture.crop(matrix, (columns * _FINER, rows * _FINER))
     points = landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
