@@ -42,22 +42,28 @@ if code is not None:
 
 
 class Template:
-    """The process of which copies are made; `modules` are what it has loaded. To be closed."""
+    """The process of which copies are made; `modules` are what it has loaded. To be closed.
 
-    def __init__(self, *modules: str) -> None:
-        path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    `environment` is that of all; None is that of this process, at each moment.
+    """
+
+    def __init__(self, *modules: str, environment: dict[str, str] | None = None) -> None:
+        self._environment = environment
+        first = os.environ if environment is None else environment
+        path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [first.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
             [sys.executable, "-c", _TEMPLATE, *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**first, "PYTHONPATH": path},
         )
         self._started: list[Forked] = []
 
     def start(self, code: str, told: Path) -> Forked:
-        """A copy that runs `code` in the environment of now; what it says is appended to the file `told`."""
-        asked = {"code": code, "told": str(told), "environment": dict(os.environ)}
+        """A copy that runs `code`; what it says is appended to the file `told`."""
+        environment = dict(os.environ if self._environment is None else self._environment)
+        asked = {"code": code, "told": str(told), "environment": environment}
         self._started.append(Forked(self, self.ask(asked), told))
         return self._started[-1]
 

@@ -36,7 +36,7 @@ class Nodes:
         self._folder = tempfile.mkdtemp(prefix="vidswap-test-ray-", dir="/tmp")
         # Ray notes there which cluster was started last, and takes for granted that the folder is there.
         Path("/tmp/ray").mkdir(exist_ok=True)
-        head = {"num_cpus": head_cpus, "object_store_memory": 80 << 20, "_system_config": LEAN}
+        head = {"num_cpus": head_cpus, "object_store_memory": 80 << 20, "_system_config": LEAN, **resources}
         head |= {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
         with _signals_kept():
             self.cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": self._folder})

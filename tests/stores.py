@@ -15,6 +15,7 @@ import pytest
 from vidswap.storage import RemotePath, place
 
 LOSSLESS = ("--codec", "ffv1", "--segment-frames", "6")
+FEW = (*LOSSLESS, "--end", "13f")
 _NUMBERS = itertools.count()
 
 

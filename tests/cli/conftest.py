@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cli_media import HEIGHT, WIDTH, moving_portrait, write_clip
 from forked import Template
+from stores import FEW, frames_of
 
 from vidswap.cli.app import run_command
 
@@ -75,6 +76,14 @@ def stored(bucket, clip, grace):
     (bucket / "portrait.jpg").upload(grace)
     (bucket / "clip.mp4").upload(clip)
     return bucket
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory, clip, grace):
+    """The frames of a local run with the options FEW, for runs over a store."""
+    output = tmp_path_factory.mktemp("local") / "out.mkv"
+    assert run_command(["swap", "-s", str(grace), "-t", str(clip), "-o", str(output), *FEW, "-j", "0", "-q"]) == 0
+    return frames_of(output)
 
 
 @pytest.fixture

@@ -14,17 +14,27 @@ from pathlib import Path
 
 import pytest
 import yaml
+from forked import Template
 from toy import toy_pipeline
 
 from vidswap.cli import ray_jobs
 from vidswap.cli.jobs import checked_command
 from vidswap.graph import InputError, Pipeline, StageError
+from vidswap.runtime.cluster import UNASKED
 from vidswap.runtime.local import run
 from vidswap.runtime.order import Done
 from vidswap.runtime.settings import RunSettings
 from vidswap.runtime.status import job_status
 from vidswap.storage.addresses import place
 
+_COMMAND = """
+import os, sys
+os.chdir({folder!r})
+os.dup2(os.open("told", os.O_WRONLY), 1)
+sys.argv = {argv!r}
+from vidswap.cli import main
+main()
+"""
 TOY = Path(__file__).parents[1] / "toy.py"
 SWAP = ["swap", "-s", "a.jpg", "-t", "b.mp4", "-o", "out.mp4"]
 
@@ -136,7 +146,7 @@ def free_ports(count):
 
 @pytest.fixture(scope="module")
 def head():
-    """A Ray head with a dashboard, and the environment that its clients need."""
+    """A Ray head with a dashboard; starts processes that have the environment that its clients need."""
     pytest.importorskip("ray.job_submission")
     # The paths of Ray's sockets have a length that they must not pass.
     folder = Path(tempfile.mkdtemp(prefix="vs-ray-", dir="/tmp"))
@@ -144,10 +154,11 @@ def head():
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
+    environment |= {f"RAY_{name}": "0" for name in UNASKED}
     environment.pop("RAY_ADDRESS", None)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--temp-dir={folder}", "--num-cpus=2"]
-    command += ["--object-store-memory=80000000", "--min-worker-port=0", "--max-worker-port=0"]
+    command += ["--object-store-memory=80000000", "--min-worker-port=0", "--max-worker-port=0", "--no-monitor"]
     command += [f"--dashboard-agent-listen-port={agent}"]
     with (folder / "head.log").open("wb") as log:
         head = subprocess.Popen(
@@ -163,7 +174,11 @@ def head():
                 time.sleep(0.25)
         else:
             pytest.skip(f"no Ray head here: {(folder / 'head.log').read_text()[-500:]}")
-        yield environment
+        commands = Template("vidswap.cli.app", "vidswap.runtime.local", "ray.job_submission", environment=environment)
+        try:
+            yield commands
+        finally:
+            commands.close()
     finally:
         head.send_signal(signal.SIGTERM)
         try:
@@ -182,19 +197,21 @@ def test_a_run_is_submitted_watched_and_cancelled(head, tmp_path):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(toy_pipeline(**options)))
 
     def vidswap(*arguments):
-        command = [sys.executable, "-m", "vidswap.cli", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=head, cwd=tmp_path, timeout=90, check=False)
-        return done.returncode, done.stdout, done.stderr
+        (tmp_path / "said").write_text("")
+        (tmp_path / "told").write_text("")
+        code = _COMMAND.format(argv=["vidswap", *map(str, arguments)], folder=str(tmp_path))
+        done = head.start(code, tmp_path / "said").wait(90)
+        return done, (tmp_path / "told").read_text(), (tmp_path / "said").read_text()
 
     def arguments(name, output):
         return ["run", f"{name}.yaml", "-t", "clip.toy", "-s", "one.toy", "-o", output, "--profile", "here.yaml"]
 
+    assert vidswap("submit", "--name", "hangs", *arguments("hangs", "hangs.toy"))[0] == 0
     code, told, error = vidswap("submit", "--name", "good", "--follow", *arguments("good", "good.toy"))
     assert code == 0, told + error
     assert "51 of 60 frames" in told
     assert len((tmp_path / "good.toy").read_text().splitlines()) == 60
 
-    assert vidswap("submit", "--name", "hangs", *arguments("hangs", "hangs.toy"))[0] == 0
     journal, until = tmp_path / "hangs.toy.vidswap" / "journal.jsonl", time.monotonic() + 60
     while time.monotonic() < until and not (journal.exists() and '"2/3"' in journal.read_text()):
         time.sleep(0.2)
@@ -206,6 +223,6 @@ def test_a_run_is_submitted_watched_and_cancelled(head, tmp_path):
     assert not (tmp_path / "hangs.toy").exists() and job_status(journal.parent).state == "interrupted"
 
     jobs = json.loads(vidswap("status", "--json")[1])["jobs"]
-    assert [(job["name"], job["state"]) for job in jobs] == [("good", "succeeded"), ("hangs", "stopped")]
+    assert [(job["name"], job["state"]) for job in jobs] == [("hangs", "stopped"), ("good", "succeeded")]
     code, _, error = vidswap("logs", "other")
     assert code == 2 and "no job 'other'" in error and "there are good, hangs" in error

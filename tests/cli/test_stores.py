@@ -4,20 +4,9 @@ import json
 import time
 
 import pytest
-from stores import LOSSLESS, fetched, frames_of
+from stores import FEW, LOSSLESS, fetched, frames_of
 
 from vidswap.runtime.journal import JOURNAL, lines_of
-
-FEW = (*LOSSLESS, "--end", "13f")
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory, clip, grace):
-    from vidswap.cli.app import run_command
-
-    output = tmp_path_factory.mktemp("local") / "out.mkv"
-    assert run_command(["swap", "-s", str(grace), "-t", str(clip), "-o", str(output), *FEW, "-j", "0", "-q"]) == 0
-    return frames_of(output)
 
 
 def test_a_swap_over_s3_gives_the_frames_of_a_local_one(vidswap, stored, tmp_path, expected):

@@ -187,8 +187,7 @@ def _stamp(path: Path) -> list[int] | None:
 
 def _done_before(job: Planned, identity: str, state: Lines | ObjectLines) -> dict[str, Any] | None:
     """The report of the run that made the output, when that is still there and the job is the same."""
-    from vidswap.runtime.checks import JOB_SUFFIX
-    from vidswap.runtime.job import remove_emptied
+    from vidswap.runtime.job import JOB_SUFFIX, remove_emptied
     from vidswap.runtime.journal import JOURNAL
 
     remove_emptied(job.output.with_name(f"{job.output.name}{JOB_SUFFIX}"))

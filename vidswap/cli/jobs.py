@@ -170,8 +170,7 @@ def _folder(given: str) -> Path | None:
 
 def _found(given: str) -> Path | None:
     """The job folder itself, or that of an output, where one is there."""
-    from vidswap.runtime.checks import JOB_SUFFIX
-    from vidswap.runtime.job import MARKER
+    from vidswap.runtime.job import JOB_SUFFIX, MARKER
     from vidswap.storage.addresses import place
 
     path = place(given)

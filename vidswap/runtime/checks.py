@@ -17,8 +17,7 @@ from vidswap.storage import RemotePath
 from vidswap.storage.fetching import bring
 from vidswap.storage.remote import READ_ONLY
 
-JOB_SUFFIX = ".vidswap"
-"""What a job folder beside its output has at the end of its name."""
+from .job import JOB_SUFFIX
 
 
 def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:

@@ -21,6 +21,8 @@ from .journal import JOURNAL, Journal
 from .lease import Lease
 from .store import trouble
 
+JOB_SUFFIX = ".vidswap"
+"""What a job folder beside its output has at the end of its name."""
 MARKER = "job.json"
 LOCK = "lock"
 ERROR = "error.txt"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from vidswap.files import file_digest
-from vidswap.media.outputs import standing_for
 from vidswap.storage import RemotePath
 from vidswap.storage.remote import Facts
 
@@ -92,7 +91,7 @@ class Journal:
 
     def record_output(self, written: Path, output: Path, identity: str, facts: dict[str, Any]) -> None:
         """Note, just before the rename, that `written` is about to become the output; `facts` is the report."""
-        found = standing_for(written).stat()
+        found = _standing_for(written).stat()
         place: dict[str, Any] = {"file": str(output.absolute()), "size": found.st_size, "inode": found.st_ino}
         if isinstance(output, RemotePath):
             place = {"file": str(output), "size": found.st_size, "sha256": file_digest(written)}
@@ -102,7 +101,7 @@ class Journal:
         """The report of the run of that `identity` (None: any) that wrote `output`, when it is as that run left it."""
         entry = self._lines.entries.get(OUTPUT)
         try:
-            found = standing_for(output).stat()
+            found = _standing_for(output).stat()
         except OSError:
             return None
         if entry is None or entry["file"] != str(output.absolute()) or identity not in (None, entry["identity"]):
@@ -127,3 +126,10 @@ class Journal:
         if not path.is_file() or path.stat().st_size != entry["size"] or file_digest(path) != entry["sha256"]:
             return None
         return entry
+
+
+def _standing_for(output: Path) -> Path:
+    # Who asks how far a run has come, or looks at a node, need not wait for libraries of media.
+    from vidswap.media.outputs import standing_for
+
+    return standing_for(output)

@@ -21,7 +21,6 @@ from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
 
 from .checks import (
-    JOB_SUFFIX,
     check_output,
     check_place,
     check_ready,
@@ -33,7 +32,7 @@ from .checks import (
 from .driving import Drive
 from .executors import Executor, MakeExecutor, Needs, executor_of
 from .interrupt import Interruption, interruptible
-from .job import MARKER, Analysis, Job, digest, remove_emptied
+from .job import JOB_SUFFIX, MARKER, Analysis, Job, digest, remove_emptied
 from .journal import JOURNAL, Journal
 from .order import WorkOrder
 from .placing import clear_temporary, written_output

@@ -14,8 +14,7 @@ from vidswap.graph import InputError, Pipeline
 from vidswap.graph.specification import explain
 from vidswap.storage import place
 
-from .checks import JOB_SUFFIX
-from .job import MARKER, read_marker
+from .job import JOB_SUFFIX, MARKER, read_marker
 from .settings import RunSettings
 
 # Another version of one of these may give other frames.
