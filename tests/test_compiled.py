@@ -25,6 +25,26 @@ def test_a_compiled_loop_gives_the_bits_of_array_arithmetic() -> None:
     assert np.array_equal(_mixed(a, b, share), a * share + b * (np.float32(1) - share))
 
 
+@compiled()
+def _twice(value: float) -> float:
+    return 2 * value
+
+
+@compiled("(float64,)")
+def _four_times(value: float) -> float:
+    return _twice(_twice(value))
+
+
+def test_compiled_functions_call_one_another() -> None:
+    assert _four_times(3.0) == 12.0
+
+
+def test_what_is_not_called_does_not_load_the_compiler() -> None:
+    code = "import sys, vidswap.faces.painting, vidswap.faces.transfer; assert 'numba' not in sys.modules"
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_division_by_zero_is_not_an_error() -> None:
     @compiled()
     def quotient(a: float, b: float) -> float:
@@ -42,8 +62,9 @@ from vidswap.demo.make import make_demo
 folder = Path(sys.argv[1])
 demo = make_demo(folder, seconds=0.4)
 vidswap.swap(demo.source, demo.target, folder / "out.mp4", workers=0)
-assert compiled._made
-for function, signature in compiled._made:
+declared = [(later.made(), later.signature) for later in compiled._all if later.signature is not None]
+assert any(function.signatures for function, _ in declared)
+for function, signature in declared:
     there = [str(types) for types in function.signatures]
     compiled_as = len(function.signatures)
     function.compile(signature)

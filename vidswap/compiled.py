@@ -7,12 +7,41 @@ machine compiles (about a second per function); the result is kept beside the so
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
+from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+class Compiled:
+    """Stands for a function that is compiled when it is first called: who calls none does not load the compiler."""
+
+    def __init__(self, function: Callable[..., object], signature: str | None) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self.signature = function, signature
+        self._made: Any = None
+
+    def __call__(self, *given: Any) -> Any:
+        """Call it."""
+        return self.made()(*given)
+
+    def made(self) -> Any:
+        """The compiled function."""
+        if self._made is None:
+            import numba
+
+            # Compiled code calls compiled functions, not what stands for them.
+            names = self._function.__globals__
+            for name in self._function.__code__.co_names:
+                called = names.get(name)
+                if isinstance(called, Compiled) and called is not self:
+                    names[name] = called.made()
+            self._made = numba.njit(cache=True, nogil=True, error_model="numpy")(self._function)
+        return self._made
+
+
+_all: list[Compiled] = []
 
 
 def compiled(signature: str | None = None) -> Callable[[F], F]:
@@ -28,15 +57,11 @@ def compiled(signature: str | None = None) -> Callable[[F], F]:
     """
 
     def compile_later(function: F) -> F:
-        made: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        if signature is not None:
-            _made.append((made, signature))
-        return made
+        later = Compiled(function, signature)
+        _all.append(later)
+        return cast(F, later)
 
     return compile_later
-
-
-_made: list[tuple[Any, str]] = []
 
 
 def load_compiled() -> None:
@@ -44,5 +69,6 @@ def load_compiled() -> None:
 
     For a process of which copies are then made: what it has, they need not do again. Raises what numba raises.
     """
-    for function, signature in _made:
-        function.compile(signature)
+    for function in _all:
+        if function.signature is not None:
+            function.made().compile(function.signature)
