@@ -67,3 +67,17 @@ def test_eyes_stay(glazed):
     for ring in (topology.RIGHT_EYE, topology.LEFT_EYE):
         cv2.fillPoly(eyes, [np.rint(points[list(ring), :2]).astype(np.int32)], 1)
     assert np.array_equal(without_glasses(crop, points)[eyes > 0], crop[eyes > 0])
+
+
+def test_a_rim_that_touches_one_eye_is_told_from_its_lashes_by_the_other_eye(bare):
+    crop, points = bare
+    worn, _ = put_on(crop, points, (20, 18, 22), 0.06)
+    inner = points[topology.RIGHT_EYE_INNER, :2]
+    between = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    touching = np.zeros(crop.shape[:2], np.uint8)
+    place = np.rint(inner + (0.045 * between, 0.0)).astype(int)
+    cv2.circle(touching, tuple(map(int, place)), max(2, round(0.02 * between)), 1, -1)
+    worn[touching > 0] = (20, 18, 22)
+    off = without_glasses(worn, points)
+    before, after = (np.abs(p.astype(float) - crop)[touching > 0].mean() for p in (worn, off))
+    assert after < 0.35 * before

@@ -80,6 +80,35 @@ def test_teeth_are_told_from_lips(row):
     assert teeth[opening > 0].min() > 0.5 > 0.1 > teeth.mean()
 
 
+def test_shadows_in_the_corners_of_an_open_mouth_are_not_taken_for_skin(row, grace_hopper, face_model):
+    def darkened(shut):
+        crop, points = shut["crop"][0].copy(), in_crop(shut)
+        for corner in (topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER):
+            x, y = np.rint(points[corner, :2]).astype(int).tolist()
+            cv2.circle(crop, (x, y), 2, (30, 15, 12), -1)
+        told = texture.bared_teeth(crop, points)
+        return [told[int(y), int(x)] for x, y in np.rint(points[[61, 291], :2])]
+
+    assert min(darkened(row)) > 0.8
+    assert max(darkened(face_row(grace_hopper, face_model))) < 0.3
+
+
+def test_what_is_missing_of_the_lips_is_filled_with_lips():
+    colour = np.full((256, 256, 3), 200, np.uint8)
+    places = texture.atlas_points(256)
+    lips = np.zeros((256, 256), np.uint8)
+    cv2.fillPoly(lips, [np.rint(places[list(topology.LIPS_OUTER)]).astype(np.int32)], 1)
+    colour[lips > 0] = (150, 60, 60)
+    alpha = np.ones((256, 256), np.float32)
+    width = np.ptp(places[[61, 291], 0])
+    for corner in (61, 291):
+        cv2.circle(alpha, np.rint(places[corner]).astype(int).tolist(), round(0.2 * width), 0.0, -1)
+    whole, _ = texture.complete(np.where(alpha[..., None] > 0, colour, 0).astype(np.uint8), alpha)
+    inside, outside = (cv2.erode(m, np.ones((5, 5), np.uint8)) > 0 for m in (lips, 1 - lips))
+    assert np.abs(whole[inside].astype(int) - (150, 60, 60)).max() < 25
+    assert np.abs(whole[outside].astype(int) - 200).max() < 25
+
+
 def test_each_place_is_taken_from_the_portrait_that_shows_it(row):
     colour, alpha = texture.build_texture(row["crop"][0], in_crop(row), row["regions"][0], row["person"][0], 256)
     left, right = alpha.copy(), alpha.copy()

@@ -1,8 +1,8 @@
 """Glasses of a portrait: taken off, so that nobody wears them painted flat onto the skin.
 
 Rims, bridge and temples are found as lines around the eyes that skin does not have, and the skin beside them is grown
-over them (normalised convolution). Eyes and brows are left as
-they are: eyes are the target's, and a rim that runs along a brow passes for one.
+over them (normalised convolution). Eyes and brows are left as they are: eyes are the target's, and a rim that runs
+along a brow passes for one. Where a rim comes close to one eye it is told from lids and lashes by the other eye.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from . import topology
+from . import render, topology
 from .matching import smoothstep, spread
 from .occlusion import eyewear
 
@@ -18,6 +18,8 @@ _WORN = 0.3  # of `eyewear`, from which on glasses are there
 _ZONE = (-1.15, 1.15, -0.5, 0.72)  # left, right, above, below the middle of the eyes, in distances of the pupils
 _THICKEST = 0.12  # of a rim, in distances of the pupils
 _DARK, _BRIGHT = (0.10, 0.22), (0.16, 0.3)  # contrast of a rim with the skin beside it
+_DARKER = (0.2, 0.5)  # how much brighter the other half is where a rim lies beside one eye alone
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SHORTEST = 0.22  # of what is a rim, in distances of the pupils
 
 
@@ -36,7 +38,8 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     # Lashes, what is left of a rim beside them, and hair at the temples are not skin.
     skin_shown = _hull(points, topology.FACE_OVAL, crop.shape[0]) & (1 - _features(points, between, crop.shape[0]))
     skin = spread(crop.astype(np.float32), (1 - mask) * skin_shown, 0.06 * between)
-    return np.asarray(np.rint(skin * covered + crop * (1 - covered)), np.uint8)
+    bare = np.rint(skin * covered + crop * (1 - covered)).astype(np.uint8)
+    return _with_eyes_alike(bare, points, between, skin_shown)
 
 
 def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -55,7 +58,8 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     dark = smoothstep((closed - level) / closed, *_DARK)
     bright = smoothstep(cv2.morphologyEx(luma, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / level, *_BRIGHT)
     lines = (np.maximum(dark, bright) > 0.3).astype(np.uint8)
-    lines &= _zone(pupils, across / between, between, size) & _hull(points, topology.FACE_OVAL, size)
+    face = cv2.dilate(_hull(points, topology.FACE_OVAL, size), _disc(0.15 * between))
+    lines &= _zone(pupils, across / between, between, size) & face
     lines = np.where(_features(points, between, size), 0, lines).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
@@ -63,6 +67,36 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     kept[0] = False
     found = cv2.dilate(kept[labels].astype(np.uint8), _disc(0.035 * between))
     return np.asarray(found & (1 - _features(points, between, size)))
+
+
+def _with_eyes_alike(crop: np.ndarray, points: np.ndarray, between: float, skin: np.ndarray) -> np.ndarray:
+    """The portrait (S, S, 3) uint8 with what is dark beside one eye alone replaced by what is beside the other.
+
+    skin (S, S) uint8: where both halves tell how they are lit.
+    """
+    size = crop.shape[0]
+    triangles = topology.triangles(holes=False)
+    raster = render.rasterise(points, triangles, (size, size))
+    if not raster.ids.size:
+        return crop
+    maps = render.affine_maps(points, points[topology.mirror()], triangles)
+    other = np.zeros((size, size, 3), np.float32)
+    other[raster.window] = render.Pyramid(crop, 1).sample(render.lookup(raster, maps), 1.0)
+    there = np.zeros((size, size), np.float32)
+    there[raster.window] = raster.ids >= 0
+    own = crop.astype(np.float32)
+    broad = spread(np.concatenate([own, other], 2), there * skin, 0.15 * between)
+    other *= np.clip((broad[..., :3] + 8) / (broad[..., 3:] + 8), 0.5, 2.0)
+    ring, eyes = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
+    for eye in (topology.RIGHT_EYE, topology.LEFT_EYE):
+        whole = _hull(points, eye, size)
+        ring |= cv2.dilate(whole, _disc(0.12 * between))
+        eyes |= cv2.dilate(whole, _disc(0.015 * between))
+    luma = [cv2.GaussianBlur(i @ _LUMA, (0, 0), max(0.6, 0.015 * between)) + 16 for i in (own, other)]
+    darker = smoothstep(luma[1] / luma[0] - 1, *_DARKER) * (ring & (1 - eyes)) * there
+    share = cv2.GaussianBlur(cv2.dilate(darker, _disc(0.015 * between)), (0, 0), max(0.6, 0.012 * between))
+    share = (share * (1 - eyes))[..., None]
+    return np.asarray(np.clip(np.rint(own + share * (other - own)), 0, 255), np.uint8)
 
 
 def _zone(pupils: np.ndarray, axis: np.ndarray, between: float, size: int) -> np.ndarray:

@@ -22,6 +22,9 @@ _AXIS_Z = 0.9  # where the cylinder stands behind the eyes, in distances between
 _HALF_ANGLE, _TOP, _BOTTOM = 1.62, -0.90, 1.88  # edges of the atlas: radians, and distances between the eyes
 
 _FOREIGN = (28.0, 56.0)  # grey levels from the median of all portraits: skin below, something else above
+_CORNER = 0.16  # of the mouth's width: as far around its corners it throws shadows
+_SHADOW = (0.04, 0.16)  # how much brighter lips and skin are, in shares
+_OPEN = (0.03, 0.08)  # of the opening's area in squares of the mouth's width: shut below, open above
 _FACING = (0.22, 0.52)  # cosine of the angle to the viewer: unseen below, fully seen above
 
 
@@ -140,10 +143,12 @@ def merged(colours: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(S, S) float32, 0..1: the opening of the mouth, and what landmarks call lips but is paler than lips beside it.
+    """(S, S) float32, 0..1: the opening of the mouth, what landmarks call lips but is paler than lips beside it, and
+    the shadow in its corners.
 
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3). On a smile the inner outline of the lips lies on the teeth; a mouth
-    that is shut on a target would show the edge of the opening as a bright line. One that is hardly open has none.
+    that is shut on a target would show the edge of the opening as a bright line, and its corners as dark smears. One
+    that is hardly open has none.
     """
     size = crop.shape[0]
     result = np.zeros((size, size), np.float32)
@@ -158,8 +163,16 @@ def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     # Teeth are less red than lips; how much less, the opening of this mouth tells.
     redness = (lab[..., 1] - mouth[1]) / max(float(lip[1] - mouth[1]), 6.0)
     pale = smoothstep(0.75 - redness, 0.0, 0.35) * smoothstep(lab[..., 0] - lip[0], -12.0, 4.0)
-    bared = np.maximum(cv2.dilate(pale * near, _disc(1)), cv2.dilate(opening, _disc(1)))
-    return cv2.GaussianBlur(bared, (0, 0), 0.7) * outer
+    bared = np.maximum(cv2.dilate(pale * near, _disc(1)), cv2.dilate(opening, _disc(1))) * outer
+    corners = np.zeros_like(opening)
+    for corner in (topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER):
+        cv2.circle(corners, np.rint(points[corner, :2]).astype(int).tolist(), max(1, round(_CORNER * width)), 1, -1)
+    luma = lab[..., 0] + 8
+    around = np.median(luma[(corners > 0) & (outer == 0)]) if (corners & (1 - outer)).sum() >= 12 else lip[0]
+    usual = min(float(around), float(lip[0])) + 8
+    shadow = smoothstep(usual / luma - 1, *_SHADOW) * corners * smoothstep(opening.sum() / width**2, *_OPEN)
+    shadow = cv2.dilate(shadow, _disc(max(1, round(0.035 * width))))
+    return cv2.GaussianBlur(np.maximum(bared, shadow), (0, 0), 0.7) * np.maximum(outer, corners)
 
 
 def _scaled(colour: np.ndarray, reference: np.ndarray, both: np.ndarray) -> np.ndarray:
@@ -185,9 +198,20 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
     total = own_weight + other_weight
     known = (own * own_weight + borrowed * other_weight) / np.maximum(total, 1e-4)
     seen = np.maximum(alpha, other_alpha)
-    smooth = spread(known, seen * seen, 2.0)
+    # Lips go on in lips, skin in skin.
+    lips = _lips(colour.shape[0])
+    both = [spread(known, seen * seen * share, 2.0) for share in (lips, 1 - lips)]
+    smooth = both[1] + lips[..., None] * (both[0] - both[1])
     filled = known * seen[..., None] + smooth * (1 - seen[..., None])
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8), seen.astype(np.float32)
+
+
+@cache
+def _lips(size: int) -> np.ndarray:
+    """(T, T) float32: 1 on the lips of the atlas and within, with a soft border."""
+    places = atlas_points(size)
+    mask = _filled(places, topology.LIPS_OUTER, size)
+    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(0.5, 0.003 * size))
 
 
 def _filled(points: np.ndarray, ring: tuple[int, ...], size: int) -> np.ndarray:
