@@ -1,17 +1,14 @@
 """What is wrong with a cluster, or with what is asked of it, is one clear line before any work."""
 
-import dataclasses
 import os
 import socket
 import sys
-from pathlib import Path
 
 import pytest
 from toy import toy_pipeline
 from toy_net import net_pipeline
 
 from vidswap.graph import InputError, Pipeline
-from vidswap.runtime.executors import Needs, executor_of
 from vidswap.runtime.local import run
 from vidswap.runtime.settings import RunSettings
 
@@ -44,7 +41,6 @@ def test_a_profile_may_give_the_executor_as_a_mapping():
         RunSettings(executor={"kind": "ray", "adress": "auto"})
 
 
-ray_nodes = pytest.importorskip("ray_nodes")
 ray = pytest.importorskip("ray")
 
 
@@ -66,99 +62,60 @@ def test_addresses_that_are_none(go, address, told):
         go(ray_address=address)
 
 
-@pytest.fixture(scope="module")
-def executor():
-    """An executor on a cluster of one node with two CPUs."""
-    nodes = ray_nodes.Nodes(1)
-    made = executor_of(RunSettings(executor="ray", ray_address=nodes.address))
-    yield made
-    made.close()
-    nodes.close()
-
-
-def _check(executor, needs, pipeline=None, **settings):
-    changed = RunSettings(**{"executor": "ray", "ray_address": executor.address, **settings})
-    executor._settings = changed
-    return executor.check(Pipeline.from_mapping(pipeline or toy_pipeline()), needs)
-
-
 @pytest.fixture
-def needs(tmp_path):
-    for name in ("clip.toy", "source.toy"):
-        (tmp_path / name).write_text("60")
-    return Needs(tmp_path / "clip.toy", {"source": tmp_path / "source.toy"}, {})
+def three_nodes(monkeypatch):
+    """What Ray would tell of a cluster of three: (CPUs, bytes) of each."""
+    pytest.importorskip("ray")
+    told = [
+        {"Resources": {"CPU": cpus, "memory": memory}, "Alive": True}
+        for cpus, memory in ((8.0, 2**30), (2.0, 2**34), (0.0, 2**34))
+    ]
+    monkeypatch.setattr("ray.nodes", lambda: [*told, {"Resources": {"CPU": 64.0}, "Alive": False}])
 
 
-def test_a_good_cluster_passes_and_missing_workers_are_a_warning(executor, needs):
-    assert _check(executor, needs) == []
-    (warning,) = _check(executor, needs, workers=50)
-    assert "50 workers are asked for; the cluster has 2 nodes with 2, 0 CPUs and 0 GPUs in all, where 2" in warning
+def test_more_than_the_cluster_has_is_refused_with_what_it_has(three_nodes):
+    from vidswap.runtime import cluster_checks as checks
+    from vidswap.runtime.cluster_owners import shares
+
+    assert checks.check_resources(RunSettings()) == []
+    (warning,) = checks.check_resources(RunSettings(workers=50))
+    told = "50 workers are asked for; the cluster has 3 nodes with 8, 2, 0 CPUs and 0 GPUs in all, where 10"
+    assert told in warning
+    with pytest.raises(InputError, match="a worker of 9 CPUs fits on no node: the cluster has 3 nodes with 8, 2, 0 CP"):
+        checks.check_resources(RunSettings(ray_worker_cpus=9))
+    with pytest.raises(InputError, match="device 'cuda' was asked for, but the cluster has 3 nodes"):
+        shares(Pipeline.from_mapping(net_pipeline()), RunSettings(device="cuda"), checks.gpus(), checks.held())
 
 
-def test_more_than_the_cluster_has_is_refused_with_what_it_has(executor, needs, monkeypatch):
-    with pytest.raises(InputError, match="a worker of 3 CPUs fits on no node: the cluster has 2 nodes with 2, 0 CPUs"):
-        _check(executor, needs, ray_worker_cpus=3)
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="a worker of 3 CPUs fits on no node"):
-        patch.setattr(executor, "grows", False)
-        _check(executor, needs, ray_worker_cpus=3)
-    with pytest.raises(InputError, match="device 'cuda' was asked for, but the cluster has 2 nodes"):
-        _check(executor, needs, net_pipeline(), device="cuda")
-
-
-def test_no_node_gets_more_workers_than_its_memory_holds(executor, needs, monkeypatch):
+def test_no_node_gets_more_workers_than_its_memory_holds(three_nodes):
     from vidswap.runtime import cluster_checks as checks
 
-    def node(cpus, memory):
-        return {"Resources": {"CPU": cpus, "memory": memory}, "Alive": True}
-
-    monkeypatch.setattr(checks, "nodes", lambda: [node(8.0, 2**30), node(2.0, 2**34), node(0.0, 2**34)])
-    assert [checks.places(cpus, memory) for cpus, memory in ((1, 0), (1, 2**28), (2, 2**29), (1, 2**32))] == [
-        10,
-        6,
-        3,
-        2,
-    ]
+    asked = ((1, 0), (1, 2**28), (2, 2**29), (1, 2**32))
+    assert [checks.places(cpus, memory) for cpus, memory in asked] == [10, 6, 3, 2]
     assert checks.worker_memory(700.0, 1920, 1080) == 700 << 20
     assert checks.worker_memory(None, 1280, 720) == (600 << 20) + 92_160_000
     assert checks.worker_memory(None, 100_000, 100_000) == 2**34, "one must fit somewhere"
-    with pytest.raises(
-        InputError, match="a worker of 20000 MiB fits on no node: the largest has 16384 MiB for workers"
-    ):
-        _check(executor, needs, ray_worker_memory_mb=20_000)
+    with pytest.raises(InputError, match="20000 MiB fits on no node: the largest has 16384 MiB for workers"):
+        checks.check_resources(RunSettings(ray_worker_memory_mb=20_000))
 
 
-def test_a_path_that_a_node_does_not_see_is_named(executor, needs, tmp_path):
-    gone = dataclasses.replace(needs, sources={"source": tmp_path / "elsewhere.toy"})
-    with pytest.raises(InputError, match=r"node \S+ \(.*\): source source is not there: .*elsewhere.toy; put it where"):
-        _check(executor, gone)
-    weights = dataclasses.replace(needs, files={"generate": (tmp_path / "net.pt",)})
-    with pytest.raises(InputError, match=r"stage generate: net.pt is not there"):
-        _check(executor, weights)
+@pytest.fixture
+def listens():
+    """The address of somebody who listens, and is no Ray."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_other_versions_on_a_node_are_named(executor, needs, monkeypatch):
-    monkeypatch.setattr("vidswap.runtime.cluster_checks.versions", lambda: {"vidswap": "0.0.1"})
-    with pytest.raises(InputError, match=r"node .* has vidswap \S+, the driver 0.0.1: they must agree"):
-        _check(executor, needs)
-
-
-def test_the_job_folder_must_be_seen_by_all_nodes(executor, tmp_path):
-    from vidswap.runtime.cluster_checks import check_folder
-
-    with pytest.raises(InputError, match=r"the job folder .* is not there; put it where all nodes see it, with --job"):
-        check_folder(Path(tmp_path / "job"))
-
-
-def test_ray_of_another_version_is_one_line(executor, go, monkeypatch):
+def test_ray_of_another_version_is_one_line(listens, go, monkeypatch):
     told = "Version mismatch: The cluster was started with:\n    Ray: 9.9.9\n    Python: 3.10.1"
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(RuntimeError(told)))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(InputError, match=r"^cannot use the Ray cluster at .*: Version mismatch: .* Ray: 9.9.9 Python"):
-        go(ray_address=executor.address)
+        go(ray_address=listens)
 
 
-def test_a_cluster_that_wants_another_token_says_so_in_one_line(executor, go, monkeypatch, capfd):
+def test_a_cluster_that_wants_another_token_says_so_in_one_line(listens, go, monkeypatch, capfd):
     def refused(**_):
         os.write(2, b"gcs_client.cc:210: RPC error: InvalidAuthToken: Authentication token is missing or incorrect\n")
         raise ConnectionError("Failed to connect to Ray cluster")
@@ -167,7 +124,7 @@ def test_a_cluster_that_wants_another_token_says_so_in_one_line(executor, go, mo
     monkeypatch.setattr(ray, "init", refused)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(InputError, match=r"^cannot use the Ray cluster at .*: it asks for a token; set RAY_AUTH_MODE"):
-        go(ray_address=executor.address)
+        go(ray_address=listens)
     assert capfd.readouterr().err == ""
 
 
