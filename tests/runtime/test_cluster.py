@@ -294,6 +294,9 @@ def test_models_are_owned_by_actors_and_asked_again_when_those_die(go, nodes, wh
     report, text = go(listen, made=net_pipeline(notes=str(notes), pause_s=0.05), owners=2)
     assert text == whole_of_net
     assert len(killed) == 2 and not report.retries, "the workers held their frames, and asked others"
+    assert report.owners_lost and all(
+        told.startswith("an owner of the model of stage net ") for told in report.owners_lost
+    )
     assert len(list(notes.iterdir())) <= 2 + len(killed)
     assert report.stage_s["net"] > 0
 

@@ -56,6 +56,7 @@ def test_an_owner_that_dies_is_started_again_and_asked_again(go, tmp_path):
     report, text = go({"crash_once": str(tmp_path / "crashed")}, owners=1)
     assert text == expected and (tmp_path / "crashed").exists()
     assert not report.retries, "the workers held their frames, and asked again"
+    assert report.owners_lost == ["the process that owns the models was killed by SIGABRT"]
     assert len(_calls(tmp_path / "notes")) == 2
 
 

@@ -29,6 +29,7 @@ from .settings import RunSettings, available_cores
 
 if TYPE_CHECKING:
     from .cluster_owners import Share
+    from .cluster_pool import RayPool
 
 BACKOFF_S = 0.5
 DRAIN_S = 20.0
@@ -54,6 +55,7 @@ class RayExecutor:
         self._shares: dict[str, Share] = {}
         self._worker_gpus = 0.0
         self._worker_memory = 0
+        self._pool: RayPool | None = None
         self.address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
         if self.address is None and "ray" not in sys.modules:
             # Ray reads such variables once, when it is imported.
@@ -100,7 +102,12 @@ class RayExecutor:
         self._worker_memory = worker_memory(self._settings.ray_worker_memory_mb, order.video.width, order.video.height)
         cpus, gpus = self._settings.ray_worker_cpus, self._worker_gpus
         size = Size(most, cpus, gpus, self._worker_memory, self.grows, self._capacity)
-        return RayPool(order, size, self._shares)
+        self._pool = RayPool(order, size, self._shares)
+        return self._pool
+
+    def owners_lost(self) -> list[str]:
+        """Owners that died, hung or lost their node."""
+        return self._pool.owners_lost if self._pool is not None else []
 
     def listener(self, run: str) -> Listener | None:
         """Who keeps the metrics that a cluster's nodes serve."""

@@ -117,13 +117,14 @@ class _Kept:
 class OwnerPool:
     """The driver's side: so many owners per stage, replaced when they die or are at the same rows for `limit_s`.
 
-    `version` grows with every change of the `listing`.
+    `version` grows with every change of the `listing`; `lost` says which were replaced, and why.
     """
 
     def __init__(self, order: WorkOrder, home: Home, wanted: Mapping[str, Share], limit_s: float) -> None:
         self._home, self._wanted, self._limit_s = home, wanted, limit_s
         self._orders = {g: ray.put(_owners_order(order, g)) for g in {s.gpus for s in wanted.values()}}
         self._owners: list[_Kept] = []
+        self.lost: list[str] = []
         self._numbers = self.version = 0
         self._failed_starts = 0
         self._fill()
@@ -137,9 +138,8 @@ class OwnerPool:
         """What the driver may wait for on behalf of this pool."""
         return [o.starting for o in self._owners if o.starting is not None]
 
-    def look_after(self) -> list[str]:
-        """Take in those who have started, feel pulses, and replace; returns what has befallen owners. Never waits."""
-        told: list[str] = []
+    def look_after(self) -> None:
+        """Take in those who have started, feel pulses, and replace. Never waits."""
         now = time.monotonic()
         for owner in list(self._owners):
             waited = [r for r in (owner.starting, owner.pulse) if r is not None]
@@ -147,7 +147,7 @@ class OwnerPool:
                 try:
                     said = ray.get(reference)
                 except ray.exceptions.RayError as error:
-                    told.append(self._replace(owner, _shortly(error)))
+                    self._replace(owner, _shortly(error))
                     break
                 if reference is owner.starting:
                     owner.starting, owner.place, self._failed_starts = None, said, 0
@@ -155,15 +155,14 @@ class OwnerPool:
                 else:
                     owner.pulse = None
                     if self._limit_s and said > self._limit_s:
-                        told.append(self._replace(owner, f"was at the same rows for {said:.0f} s"))
+                        self._replace(owner, f"was at the same rows for {said:.0f} s")
                         break
             else:
                 if owner.pulse is None and owner.place and now - owner.asked_s > PULSE_S:
                     owner.pulse, owner.asked_s = owner.actor.pulse.remote(), now
                 elif owner.pulse is not None and self._limit_s and now - owner.asked_s > self._limit_s:
-                    told.append(self._replace(owner, f"has not been heard for {self._limit_s:.0f} s"))
+                    self._replace(owner, f"has not been heard for {self._limit_s:.0f} s")
         self._fill()
-        return told
 
     def close(self) -> None:
         """Kill all owners."""
@@ -171,7 +170,7 @@ class OwnerPool:
             _kill(owner.actor)
         self._owners.clear()
 
-    def _replace(self, owner: _Kept, how: str) -> str:
+    def _replace(self, owner: _Kept, how: str) -> None:
         self._owners.remove(owner)
         _kill(owner.actor)
         self.version += 1
@@ -179,7 +178,7 @@ class OwnerPool:
             self._failed_starts += 1
             if self._failed_starts >= TRIES * max(1, sum(s.count for s in self._wanted.values())):
                 raise VidswapError(f"no owner of the model of stage {owner.stage} starts on the Ray cluster: {how}")
-        return f"an owner of the model of stage {owner.stage} {how}"
+        self.lost.append(f"an owner of the model of stage {owner.stage} {how}")
 
     def _fill(self) -> None:
         for stage, share in self._wanted.items():

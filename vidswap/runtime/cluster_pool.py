@@ -125,6 +125,11 @@ class RayPool:
         """Workers that have a place."""
         return sum(w.place is not None for w in self._workers)
 
+    @property
+    def owners_lost(self) -> list[str]:
+        """Which owners of models were replaced, and why."""
+        return [] if self._owners is None else self._owners.lost
+
     def offer(self, task: PartTask, tables: Tables) -> None:
         """Hand tables that the driver has made to the workers that will need them."""
         size = nbytes(tables)

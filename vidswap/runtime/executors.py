@@ -58,6 +58,10 @@ class Executor(Protocol):
         """The pool, which starts its workers. Raises InputError where they cannot work."""
         ...
 
+    def owners_lost(self) -> list[str]:
+        """Which owners of models had to be replaced in this run, and why."""
+        ...
+
     def listener(self, run: str) -> Listener | None:
         """Who else is told of the events of a run, under that name; its spans are then measured."""
         ...
@@ -97,6 +101,10 @@ class LocalExecutor:
             self._owner = OwnerProcess(order, served)
             order = self._owner.order
         return make_pool(order, workers)
+
+    def owners_lost(self) -> list[str]:
+        """The ends of the process that owns the models."""
+        return [] if self._owner is None else [f"the process that owns the models {how}" for how in self._owner.ends]
 
     def listener(self, run: str) -> Listener | None:
         """Nobody."""

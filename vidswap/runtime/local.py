@@ -252,7 +252,10 @@ class _Run:
         largest: list[float] = []
         if not drive.schedule.finished:
             with contextlib.closing(Scans(order)) as scans, contextlib.closing(executor.pool(order, workers)) as pool:
-                drive.go(order, pool, scans)
+                try:
+                    drive.go(order, pool, scans)
+                finally:
+                    self.report.owners_lost = executor.owners_lost()
                 largest = sorted(drive.memory_mb.values(), reverse=True)[: max(1, pool.size)]
         self.report.peak_memory_mb = told_memory(largest)
         return drive

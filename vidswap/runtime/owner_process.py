@@ -29,6 +29,7 @@ from vidswap.graph import StageError, VidswapError
 from .asking import Question, Served
 from .child import START, worker_environment
 from .order import WorkOrder
+from .pool import how_it_died
 from .process import die_by_signal, watch
 
 TRIES = 3
@@ -38,12 +39,16 @@ ENDING_S = 10.0
 
 
 class OwnerProcess:
-    """Starts the owner for a work order, and starts it again when it dies, until closed. `order` names its address."""
+    """Starts the owner for a work order, and starts it again when it dies, until closed.
+
+    `order` names its address; `ends` says how those that died have ended.
+    """
 
     def __init__(self, order: WorkOrder, served: tuple[str, ...]) -> None:
         # The length of a socket's path is limited; the job folder's is not.
         self._folder = tempfile.mkdtemp(prefix="vidswap-owner-")
         self.order = replace(order, served=served, owner=str(Path(self._folder) / "owner"))
+        self.ends: list[str] = []
         self._over = threading.Event()
         self._popen: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._supervise, name="owner-process", daemon=True)
@@ -69,7 +74,9 @@ class OwnerProcess:
                     line.send(replace(self.order, served=(), threads=self._threads()))
                     if self._over.is_set():
                         self._popen.kill()
-                    self._popen.wait()
+                    code = self._popen.wait()
+                    if not self._over.is_set():
+                        self.ends.append(how_it_died(code))
         if self._popen is not None:
             self._popen.wait()
 

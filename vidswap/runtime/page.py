@@ -58,6 +58,7 @@ def write_page(
         _outcome(report, error),
         _section("Warnings", _list(report.warnings)) if report.warnings else "",
         _section("Tried again", _retries(report, pipeline)) if report.retries else "",
+        _section("Owners of models that were replaced", _list(report.owners_lost)) if report.owners_lost else "",
         _section("Left as they were", _skipped(report)) if report.skipped else "",
         _section("Before and after", _figures(sheet)) if sheet else "",
         _section("Stages", _stages(timings)),

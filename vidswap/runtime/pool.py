@@ -242,7 +242,7 @@ class ProcessPool:
         code = process.end()
         if code in (-signal.SIGKILL, OUT_OF_MEMORY):
             self._workers = max(1, self._workers - 1)
-        return WorkerDied(task, _how_it_died(code), process.log)
+        return WorkerDied(task, how_it_died(code), process.log)
 
     def close(self) -> None:
         """Kill all processes; files that they were writing are temporary ones."""
@@ -261,7 +261,8 @@ def make_pool(order: WorkOrder, workers: int) -> Pool:
     return ProcessPool(order, workers) if workers else InlinePool(order)
 
 
-def _how_it_died(code: int) -> str:
+def how_it_died(code: int) -> str:
+    """An exit code of a process, in words that follow its name."""
     if code == OUT_OF_MEMORY:
         return "ran out of memory (give fewer --workers)"
     if code == -signal.SIGKILL:

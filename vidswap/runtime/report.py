@@ -50,7 +50,8 @@ class Report:
 
     `copied` are stretches of frames [start, stop) whose packets are the input's own, `frames_copied` their number;
     `not_copied` says why there can be none. `retries` lists tasks that failed and were tried again, `skipped` the
-    segments that failed every time and are as they came in (index, start, stop, reason).
+    segments that failed every time and are as they came in (index, start, stop, reason). `owners_lost` are owners of
+    models that had to be replaced, and why: what they had been asked was asked again.
 
     `peak_memory_mb` is in MiB: of the driver, of the largest worker, and the sum of the driver and all workers.
     """
@@ -73,6 +74,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     retries: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    owners_lost: list[str] = field(default_factory=list)
     job: str | None = None
 
     @property
