@@ -364,6 +364,10 @@ class SimulatedExecutor:
     def threads(self, workers: int) -> int:
         return 1
 
+    def owners_lost(self) -> list[str]:
+        """None: actors that die take their rows elsewhere."""
+        return []
+
     def listener(self, run: str) -> None:
         return None
 
