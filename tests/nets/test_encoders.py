@@ -134,13 +134,14 @@ def test_psp_and_e4e_give_the_published_codes(shared, model):
     folder = shared / "fixtures/encoders"
     psp, e4e = tensors_of(folder / "psp_filled.safetensors"), tensors_of(folder / "e4e_filled.safetensors")
     net = model("psp_gradual_style_encoder", *FAMILIES["psp_gradual_style_encoder"])
+    seen = {}
+    for i in (2, 6, 20, 23):
+        net.body[i].register_forward_hook(lambda unit, given, made, i=i: seen.update({i: made.mean(dim=(2, 3))}))
     assert largest_gap(net(psp["in.x"]), psp["out.psp_gradual"]) <= 2e-5
-    x = net.input_layer(psp["in.x"])
-    for i, unit in enumerate(net.body):
-        x = unit(x)
-        if i in (2, 6, 20, 23):
-            mean = psp[f"tap.body{i}.mean_hw"]
-            assert largest_gap(x.mean(dim=(2, 3)), mean) <= 2e-5 * max(1, float(mean.abs().max())), i
+    assert sorted(seen) == [2, 6, 20, 23]
+    for i, found in seen.items():
+        mean = psp[f"tap.body{i}.mean_hw"]
+        assert largest_gap(found, mean) <= 2e-5 * max(1, float(mean.abs().max())), i
     # e4e has the same keys, hence the same synthetic weights.
     net = assembled(lambda: encoders.Encoder4Editing(encoders.Config()), net.state_dict())
     heads = net.rows(e4e["in.x"], 18)
