@@ -30,7 +30,7 @@ def test_damaged_copies_are_processed_or_refused_in_one_line(tmp_path):
 
 def test_probing_and_reading_leak_neither_handles_nor_memory(tmp_path):
     clips = make_clips(tmp_path, ["front.mp4", "stream.ts", "ffv1.mkv"])
-    files = [*clips.values(), *damaged_copies(clips, tmp_path, 9, SEED)]
+    files = [*clips.values(), *damaged_copies(clips, tmp_path, 5, SEED)]
 
     def use_all() -> None:
         for path in files:
@@ -41,14 +41,14 @@ def test_probing_and_reading_leak_neither_handles_nor_memory(tmp_path):
             except InputError:
                 continue
 
-    for _ in range(4):
+    for _ in range(3):
         use_all()
     gc.collect()
     handles, memory = open_handles(), memory_mb()
     if not handles:
         pytest.skip("this system does not tell open files")
-    for _ in range(8):
+    for _ in range(5):
         use_all()
     gc.collect()
     assert open_handles() <= handles
-    assert memory_mb() < memory + 10
+    assert memory_mb() < memory + 6

@@ -211,19 +211,19 @@ def test_the_same_frames_give_the_same_bits(tmp_path, make_clip, codec):
     """The encoder's threads are a setting of the result, the reader's are not, and chance has no part in it."""
     if codec not in codecs.available_encoders():
         pytest.skip(f"no {codec} in this build of FFmpeg")
-    index = probe(make_clip(tmp_path / "in.mp4", 30, size=(480, 270), options=X264))
+    index = probe(make_clip(tmp_path / "in.mp4", 20, size=(480, 270), options=X264))
     files = []
-    for threads in (1, 3, 1, 2):
+    for threads in (1, 3, 2):
         noise = [np.random.default_rng(threads).bytes(size) for size in range(1000, 200_000, 7919)]
         path = tmp_path / "a.nut"
         writer = SegmentWriter(path, index, WriterOptions(codec=codec))
         del noise
-        for picture in read(index, 0, 30, threads=threads):
+        for picture in read(index, 0, 20, threads=threads):
             writer.add(picture)
         writer.close()
         with av.open(str(path)) as container:
             files.append([bytes(p) for p in container.demux(video=0)])
-    assert files[0] == files[1] == files[2] == files[3]
+    assert files[0] == files[1] == files[2]
 
 
 def test_abort_leaves_no_file(tmp_path, make_clip):
