@@ -38,9 +38,24 @@ def clip(tmp_path_factory):
     return make_clip(portrait("astronaut"), path, seconds=0.6, size=(320, 240))
 
 
-def vidswap(environment, *arguments, cwd):
-    command = [sys.executable, "-m", "vidswap.cli", *arguments]
-    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+_SEVERAL = """
+import contextlib, io, json, sys
+from vidswap.cli.app import run_command
+told = []
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run_command(arguments)
+    told.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(told))
+"""
+
+
+def several(environment, *commands, cwd):
+    """Commands in one process that sees the example: exit code, what was told, and what was wrong, of each."""
+    run = [sys.executable, "-c", _SEVERAL, json.dumps(commands)]
+    done = subprocess.run(run, env=environment, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def frames_of(path):
@@ -48,17 +63,29 @@ def frames_of(path):
         return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)]).astype(np.int16)
 
 
-def test_the_operator_and_the_pipeline_are_listed(installed, tmp_path):
-    operators = vidswap(installed, "operators", "--json", cwd=tmp_path)
-    pipelines = vidswap(installed, "pipelines", "--json", cwd=tmp_path)
-    assert '"blend.pixelate"' in operators.stdout, operators.stderr
-    assert '"anonymise"' in pipelines.stdout, pipelines.stderr
+def test_stage_and_pipeline_are_listed_and_options_checked_before_anything_is_written(installed, clip, tmp_path):
+    run = ("run", "anonymise", "-t", str(clip), "-o", str(tmp_path / "out.mp4"))
+    operators, pipelines, out_of_range, misspelt = several(
+        installed,
+        ("operators", "--json"),
+        ("pipelines", "--json"),
+        (*run, "pixelate.cells=1"),
+        (*run, "pixelate.cels=6"),
+        cwd=tmp_path,
+    )
+    assert '"blend.pixelate"' in operators[1], operators
+    assert '"anonymise"' in pipelines[1], pipelines
+    assert out_of_range[0] == misspelt[0] == 2
+    assert "cells" in out_of_range[2]
+    assert "did you mean 'cells'?" in misspelt[2]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_runs_the_pipeline_and_covers_the_face(installed, clip, tmp_path):
     output = tmp_path / "anonymous.mp4"
-    done = vidswap(
-        installed, "run", "anonymise", "-t", str(clip), "-o", str(output), "encode.crf=12", "--json", cwd=tmp_path
+    command = [sys.executable, "-m", "vidswap.cli", "run", "anonymise", "-t", clip, "-o", output, "encode.crf=12"]
+    done = subprocess.run(
+        [*command, "--json"], env=installed, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -69,17 +96,6 @@ def test_the_command_runs_the_pipeline_and_covers_the_face(installed, clip, tmp_
     face, corner = changed[90:130, 140:180], changed[:60, :60]
     assert face.mean() > 8 * corner.mean()
     assert corner.mean() < 3
-
-
-def test_options_of_the_stage_are_checked_before_anything_is_written(installed, clip, tmp_path):
-    output = tmp_path / "out.mp4"
-    run = ("run", "anonymise", "-t", str(clip), "-o", str(output))
-    out_of_range = vidswap(installed, *run, "pixelate.cells=1", cwd=tmp_path)
-    misspelt = vidswap(installed, *run, "pixelate.cels=6", cwd=tmp_path)
-    assert out_of_range.returncode == misspelt.returncode == 2
-    assert "cells" in out_of_range.stderr
-    assert "did you mean 'cells'?" in misspelt.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stage_is_tested_without_the_engine(clip, monkeypatch):

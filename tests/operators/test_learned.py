@@ -46,12 +46,12 @@ def _no_gradients():
 
 @pytest.fixture(scope="module")
 def faces():
-    """Five rows with crops of 256 px of smooth colours."""
+    """Three rows with crops of 256 px of smooth colours."""
     random = np.random.RandomState(2)
-    images = [np.kron(random.randint(0, 255, (8, 8, 3)), np.ones((32, 32, 1))).astype(np.uint8) for _ in range(5)]
-    matrix = np.repeat(WITHIN[None], 5, 0)
+    images = [np.kron(random.randint(0, 255, (8, 8, 3)), np.ones((32, 32, 1))).astype(np.uint8) for _ in range(3)]
+    matrix = np.repeat(WITHIN[None], 3, 0)
     pictures = object_column(Still(image) for image in images)
-    return Batch(frame=np.arange(5), picture=pictures, matrix=matrix, crop=object_column(images))
+    return Batch(frame=np.arange(3), picture=pictures, matrix=matrix, crop=object_column(images))
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +94,11 @@ def test_a_row_does_not_depend_on_its_company_nor_on_batch_and_threads(case, fil
         given = given.with_columns(wplus=np.repeat(given["wplus"], 2, axis=1))
     column = "wplus" if operator.kind == "invert" else "image"
     whole = started(operator, weights=str(files[name]), device="cpu", **more)(given)[column]
-    other = operator(operator.Options(weights=str(files[name]), device="cpu", batch=3, **more))
+    other = operator(operator.Options(weights=str(files[name]), device="cpu", batch=2, **more))
     other.setup(Setting(threads=3))
     assert alike(other(given)[column], whole)
-    assert alike(np.concatenate([other(given.take(slice(i, i + 1)))[column] for i in range(5)]), whole)
-    assert len({row.tobytes() for row in whole}) == 5
+    assert alike(other(given.take(slice(1, 2)))[column], whole[1:2])
+    assert len({row.tobytes() for row in whole}) == len(given)
 
 
 def as_input(faces):
@@ -109,7 +109,7 @@ def as_input(faces):
 def test_codes_are_the_encoders_offsets_from_the_mean(operator, kind, files, faces):
     expected = encoder(kind)(as_input(faces)) + generator().mapping.w_avg
     made = started(operator, weights=str(files[kind]), device="cpu")(faces)["wplus"]
-    assert made.dtype == np.float32 and made.shape == (5, 8, 512)
+    assert made.dtype == np.float32 and made.shape == (3, 8, 512)
     assert np.abs(made - expected.numpy()).max() < 1e-4
 
 
@@ -117,11 +117,11 @@ def test_codes_are_the_encoders_offsets_from_the_mean(operator, kind, files, fac
 def test_restyle_looks_at_the_face_beside_the_render_of_its_code_so_far(kind, files, faces):
     net, synthesis = encoder(kind, inputs=6), generator().synthesis
     target = as_input(faces)
-    code = generator().mapping.w_avg.expand(5, 8, 512)
-    for _ in range(3):
+    code = generator().mapping.w_avg.expand(3, 8, 512)
+    for _ in range(2):
         render = torch.nn.functional.interpolate(synthesis(code), size=256, mode="nearest")  # averaged 32 -> 256
         code = code + net(torch.cat((target, render), 1))
-    made = started(InvertReStyle, weights=str(files[kind]), device="cpu", steps=3)(faces)["wplus"]
+    made = started(InvertReStyle, weights=str(files[kind]), device="cpu", steps=2)(faces)["wplus"]
     assert np.abs(made - code.numpy()).max() < 1e-3 * float(code.abs().max())
 
 
