@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from cli_media import decoded, moving_portrait, packets, write_clip
 
-FRAMES, FACES = 60, range(24, 36)
+FRAMES, FACES = 72, range(36, 48)
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory, astronaut):
-    """60 frames, a face in 12 of them, a keyframe every twelve, and sound."""
+    """72 frames, a face in 12 of them, a keyframe every twelve, and sound."""
     ramp = np.linspace(0, 255, 320, dtype=np.uint8)
     empty = np.repeat(ramp[None, :, None], 240, 0).repeat(3, 2)
     frames = [moving_portrait(astronaut, i) if i in FACES else np.roll(empty, 5 * i, axis=1) for i in range(FRAMES)]
@@ -30,13 +30,13 @@ def test_stretches_without_a_face_are_copied(vidswap, scene, grace, tmp_path, su
     output = tmp_path / f"out{suffix}"
     report = swap(vidswap, scene, grace, output, "-j", 0)
     assert (report["frames"], report["frames_with_faces"], report["not_copied"]) == (FRAMES, 12, None)
-    assert (report["copied"], report["frames_copied"]) == ([[0, 24], [36, 60]], 48)
+    assert (report["copied"], report["frames_copied"]) == ([[0, 36], [48, 72]], 60)
     (before, times), (after, times_after) = decoded(scene), decoded(output)
     moved = {round(float(a - b), 3) for a, b in zip(times_after, times, strict=True)}
     assert len(moved) == 1
     same = [i for i in range(FRAMES) if np.array_equal(before[i], after[i])]
     assert same == [i for i in range(FRAMES) if i not in FACES]
-    assert len(set(packets(scene, "video")) & set(packets(output, "video"))) == 48
+    assert len(set(packets(scene, "video")) & set(packets(output, "video"))) == 60
     assert packets(scene, "audio") == packets(output, "audio")
 
 
