@@ -59,14 +59,11 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
     def setup(self, setting: Setting) -> None:
         """Prepare the texture of each person, from all of that person's pictures."""
         regions = self.options.regions.split(",")
-        self._actors = [
-            transfer.Actor(
-                *texture.merged(person["texture"], person["texture_alpha"]),
-                regions,
-                unseen.unseen(person["landmarks"]),
-            )
-            for person in setting.people()
-        ]
+        self._actors = []
+        for person in setting.people():
+            colour, alpha = texture.merged(person["texture"], person["texture_alpha"])
+            hidden = np.maximum(unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha))
+            self._actors.append(transfer.Actor(colour, alpha, regions, hidden))
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds image (S, S, 3) uint8 and alpha (S, S) float32 to each row."""

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mesh_faces import face_row, in_crop
 
-from vidswap.faces import topology, transfer, unseen
+from vidswap.faces import texture, topology, transfer, unseen
 from vidswap.faces.pose import rotation_of
 
 NOSTRIL = (239, 20, 459, 250)
@@ -35,6 +35,18 @@ def test_nothing_but_the_underside_of_the_nose_is_borrowed_and_nostrils_always()
     assert set(np.flatnonzero(weights)) <= set(unseen.UNDERSIDE)
     assert (weights[list(unseen.NOSTRILS)] == 1).all()
     assert weights[topology.NOSE_TIP] < 0.6
+
+
+def test_lips_are_borrowed_where_teeth_were_bared_and_nowhere_else():
+    alpha = np.ones((256, 256), np.float32)
+    assert not unseen.unseen_lips(alpha).any()
+    places = texture.atlas_points(256)
+    opening = np.rint(places[list(topology.LIPS_INNER)] * 16).astype(np.int32)
+    cv2.polylines(alpha, [opening], True, 0.0, 7, shift=4)
+    weights = unseen.unseen_lips(alpha)
+    assert (weights[list(topology.LIPS_INNER)] > 0.9).all()
+    assert not weights[[topology.NOSE_TIP, topology.CHIN, 0, 17, 205, 425]].any()
+    assert not unseen.unseen_lips(np.where(np.arange(256)[:, None] < 100, 0, np.ones_like(alpha))).any()
 
 
 @pytest.fixture(scope="module")

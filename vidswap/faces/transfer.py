@@ -30,7 +30,7 @@ _SKIN = len(topology.triangles())
 class Actor:
     """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel.
 
-    hidden (478,): where the target's picture stands in for what no portrait shows (`unseen.unseen`).
+    hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`).
     """
 
     def __init__(

@@ -1,10 +1,11 @@
-"""What a portrait does not show of a face and a target may: the underside of the nose, and the nostrils.
+"""What a portrait does not show of a face and a target may: the underside of the nose, nostrils, lips that meet.
 
 A portrait that looks straight or down shows the nose from above. Where a target shows it from below, stretched pixels
 of the portrait would make a smooth lump of it; there the target's own picture is moved along with the mesh, in the
 colours of the new skin around it. How much of it depends on the portrait alone, landmark by landmark, so that nothing
 of it changes from frame to frame but where the landmarks lie. Nostrils, which no portrait shows as another face turns
-them, are always the target's.
+them, are always the target's. So are the corners of the mouth and the line between the lips for a portrait that bares
+its teeth.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from vidswap.compiled import compiled
+
 from . import render, texture, topology
 from .matching import smoothstep, spread
+from .painting import held
 
 # fmt: off
 UNDERSIDE = (
@@ -28,8 +32,12 @@ NOSTRILS = (79, 239, 238, 241, 20, 60, 59, 166, 309, 459, 458, 461, 250, 290, 28
 _TIP = (1, 44, 237, 218, 219, 235, 64, 274, 457, 438, 439, 455, 294)
 _BASE = (2, 97, 98, 240, 326, 327, 460)
 
+_MOUTH_REACH = 0.16  # of the mouth's width: how far around its corners they are borrowed
+_LIP = (0.25, 0.75)  # how far a portrait shows them: the target's below, its own above
+
 _FACING = (0.25, 0.55)  # cosine of the angle to the viewer: unseen below, seen well enough above
-_SIDE = 24  # pixels: fields of colour are made no finer
+_MARGIN = 0.2  # of the width of what is borrowed: so much skin beside it tells its colours
+_SIDE, _BROAD = 32, 0.08  # pixels a side of the fields of colours; how far they are smoothed, in shares of it
 _GAIN = (0.5, 2.0)
 
 
@@ -50,6 +58,23 @@ def unseen(landmarks: np.ndarray) -> np.ndarray:
     return weights
 
 
+def unseen_lips(alpha: np.ndarray) -> np.ndarray:
+    """(478,) float64 0..1: the same of the lips and of the corners of the mouth.
+
+    alpha (T, T) float32 0..1: how far the portraits show the atlas.
+    """
+    size = alpha.shape[0]
+    places = texture.atlas_points(size)
+    sides = [places[i] for i in (topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER)]
+    width = float(np.linalg.norm(sides[1] - sides[0]))
+    near = np.min([np.linalg.norm(places - side, axis=1) for side in sides], axis=0) / (_MOUTH_REACH * width)
+    zone = 1 - smoothstep(near, 0.5, 1.0)
+    zone[list(topology.LIPS_INNER)] = 1
+    zone[list(topology.IRISES)] = 0
+    shown = cv2.remap(cv2.blur(alpha, (5, 5)), places[None], None, cv2.INTER_LINEAR)[0]
+    return np.asarray(zone * (1 - smoothstep(shown, *_LIP)), np.float64)
+
+
 def borrow(
     lit: np.ndarray,
     crop: np.ndarray,
@@ -67,7 +92,7 @@ def borrow(
     if not len(some):
         return
     step, used = raster.step, shape[np.unique(triangles[some]), :2]
-    margin = 0.35 * float(np.ptp(used[:, 0]))
+    margin = _MARGIN * float(np.ptp(used[:, 0]))
     low = np.floor((used.min(0) - margin) / step).astype(int) - (raster.x0, raster.y0)
     high = np.ceil((used.max(0) + margin) / step).astype(int) - (raster.x0, raster.y0) + 1
     x0, y0 = (int(v) for v in np.clip(low, 0, raster.ids.shape[::-1]))
@@ -76,26 +101,86 @@ def borrow(
     number = np.full(len(triangles) + 1, -1, np.int32)
     number[some] = np.arange(len(some))
     raster = replace(raster, x0=raster.x0 + x0, y0=raster.y0 + y0, ids=number[raster.ids[y0:y1, x0:x1]])
-    ids = raster.ids if step == 1 else raster.ids.repeat(step, 0).repeat(step, 1)
-    rows, columns = np.nonzero(ids >= 0)
-    if not len(rows):
+    if not (raster.ids >= 0).any():
         return
-    wanted = rows * ids.shape[1] + columns
-    level = np.stack([weights, np.zeros_like(weights)], 1)
-    share = np.clip(render.read_at(raster, render.affine_maps(shape, level, triangles[some]), wanted)[:, :1], 0, 1)
-    own_maps = render.affine_maps(shape, points, triangles[some])
-    own = render.sample_some(crop, raster, own_maps, wanted).astype(np.float32)
-
+    level = render.affine_maps(shape, np.stack([weights, np.zeros_like(weights)], 1), triangles[some]).affine
+    share = np.zeros((raster.ids.shape[0] * step, raster.ids.shape[1] * step), np.float32)
+    corner = (raster.x0, raster.y0, step)
+    _weigh(share, raster.ids, corner, level)
     # In the colours of the skin around, where both show the same.
     part = lit[y0 * step : y1 * step, x0 * step : x1 * step]
-    around = np.ones(ids.shape, np.float32)
-    around[rows, columns] = 1 - share[:, 0]
-    scale = min(1.0, _SIDE / max(ids.shape))
-    size = (max(2, round(ids.shape[1] * scale)), max(2, round(ids.shape[0] * scale)))
-    new, old, weight = (cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in (part, crop[raster.window], around))
-    both = spread(np.concatenate([new, old], 2).astype(np.float32), weight * weight, 0.15 * size[0])
+    scale = min(1.0, _SIDE / max(share.shape))
+    size = (max(2, round(share.shape[1] * scale)), max(2, round(share.shape[0] * scale)))
+    new, old = (cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in (part, crop[raster.window]))
+    weight = 1 - cv2.resize(share, size, interpolation=cv2.INTER_AREA)
+    both = spread(np.concatenate([new, old], 2).astype(np.float32), weight * weight, _BROAD * size[0])
     gain = np.clip((both[..., :3] + 8) / (both[..., 3:] + 8), *_GAIN)
-    own *= cv2.resize(gain, ids.shape[::-1], interpolation=cv2.INTER_LINEAR)[rows, columns]
-    behind = part[rows, columns].astype(np.float32)
-    behind += share * (np.clip(own, 0, 255) - behind)
-    part[rows, columns] = np.rint(behind)
+    own = render.affine_maps(shape, points, triangles[some])
+    _lay(part, share, raster.ids, corner, own.affine, own.low, own.high, own.steep, np.ascontiguousarray(crop), gain)
+
+
+@compiled("(float32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1])")
+def _weigh(share: np.ndarray, ids: np.ndarray, corner: tuple[int, int, int], level: np.ndarray) -> None:
+    """Writes to share (h, w) what the maps `level` (M, 6) say first, held to 0..1, where ids (rows, columns) are >= 0.
+
+    corner: x0, y0 in blocks of step x step pixels, and step.
+    """
+    x0, y0, step = corner
+    for y in range(share.shape[0]):
+        for x in range(share.shape[1]):
+            m = ids[y // step, x // step]
+            if m >= 0:
+                across, down = np.float32(x + x0 * step), np.float32(y + y0 * step)
+                share[y, x] = held(level[m, 0] * across + level[m, 1] * down + level[m, 2], np.float32(1))
+
+
+@compiled(
+    "(uint8[:,:,:], float32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1], float32[:,::1], float32[:,::1], "
+    "boolean[::1], uint8[:,:,::1], float32[:,:,::1])"
+)
+def _lay(
+    part: np.ndarray,
+    share: np.ndarray,
+    ids: np.ndarray,
+    corner: tuple[int, int, int],
+    affine: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    steep: np.ndarray,
+    crop: np.ndarray,
+    gain: np.ndarray,
+) -> None:
+    """Mixes into part (h, w, 3) as much as share (h, w) says of crop (S, S, 3), times a field gain (gh, gw, 3).
+
+    affine, low, high, steep: see `render.Maps`; ids, corner: see `_weigh`. Crop and gain are read linearly.
+    """
+    x0, y0, step = corner
+    half, one = np.float32(0.5), np.float32(1)
+    most_x, most_y = np.float32(crop.shape[1] - 1), np.float32(crop.shape[0] - 1)
+    wide, tall = np.float32(gain.shape[1] / part.shape[1]), np.float32(gain.shape[0] / part.shape[0])
+    for y in range(part.shape[0]):
+        for x in range(part.shape[1]):
+            m, some = ids[y // step, x // step], share[y, x]
+            if m < 0 or some <= 0:
+                continue
+            own_x, own_y = np.float32(x + x0 * step), np.float32(y + y0 * step)
+            across = affine[m, 0] * own_x + affine[m, 1] * own_y + affine[m, 2]
+            down = affine[m, 3] * own_x + affine[m, 4] * own_y + affine[m, 5]
+            if steep[m]:
+                across = min(max(across, low[m, 0]), high[m, 0])
+                down = min(max(down, low[m, 1]), high[m, 1])
+            across, down = held(across, most_x), held(down, most_y)
+            left, above = min(int(across), crop.shape[1] - 2), min(int(down), crop.shape[0] - 2)
+            u, v = across - np.float32(left), down - np.float32(above)
+            g = held((np.float32(x) + half) * wide - half, np.float32(gain.shape[1] - 1))
+            h = held((np.float32(y) + half) * tall - half, np.float32(gain.shape[0] - 1))
+            gain_left, gain_above = min(int(g), gain.shape[1] - 2), min(int(h), gain.shape[0] - 2)
+            s, t = g - np.float32(gain_left), h - np.float32(gain_above)
+            for k in range(3):
+                upper = crop[above, left, k] * (one - u) + crop[above, left + 1, k] * u
+                lower = crop[above + 1, left, k] * (one - u) + crop[above + 1, left + 1, k] * u
+                first = gain[gain_above, gain_left, k] * (one - s) + gain[gain_above, gain_left + 1, k] * s
+                second = gain[gain_above + 1, gain_left, k] * (one - s) + gain[gain_above + 1, gain_left + 1, k] * s
+                seen = (upper + v * (lower - upper)) * (first + t * (second - first))
+                before = np.float32(part[y, x, k])
+                part[y, x, k] = np.uint8(before + some * (held(seen, np.float32(255)) - before) + half)
