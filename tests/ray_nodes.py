@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -75,7 +76,12 @@ class Nodes:
 
     def close(self) -> None:
         self.cluster.shutdown()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # What was killed may still have been making a file there.
+        for _ in range(20):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not Path(self._folder).exists():
+                return
+            time.sleep(0.1)
 
 
 @contextlib.contextmanager
