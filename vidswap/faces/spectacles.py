@@ -18,6 +18,7 @@ _WORN = 0.3  # of `eyewear`, from which on glasses are there
 _ZONE = (-1.15, 1.15, -0.5, 0.72)  # left, right, above, below the middle of the eyes, in distances of the pupils
 _THICKEST = 0.12  # of a rim, in distances of the pupils
 _DARK, _BRIGHT = (0.10, 0.22), (0.16, 0.3)  # contrast of a rim with the skin beside it
+_SKIN = (0.4, 0.65)  # of the face's median: darker is hair, or a shadow of the glasses
 _DARKER = (0.2, 0.5)  # how much brighter the other half is where a rim lies beside one eye alone
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SHORTEST = 0.22  # of what is a rim, in distances of the pupils
@@ -37,7 +38,10 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     covered = np.maximum(mask, covered)[..., None]
     # Lashes, what is left of a rim beside them, and hair at the temples are not skin.
     skin_shown = _hull(points, topology.FACE_OVAL, crop.shape[0]) & (1 - _features(points, between, crop.shape[0]))
-    skin = spread(crop.astype(np.float32), (1 - mask) * skin_shown, 0.06 * between)
+    luma = crop @ _LUMA
+    usual = float(np.median(luma[skin_shown > 0])) if skin_shown.any() else 0.0
+    light = smoothstep(luma, *(share * usual for share in _SKIN)) if usual > 0 else np.ones_like(luma)
+    skin = spread(crop.astype(np.float32), (1 - mask) * skin_shown * light, 0.06 * between)
     bare = np.rint(skin * covered + crop * (1 - covered)).astype(np.uint8)
     return _with_eyes_alike(bare, points, between, skin_shown)
 
