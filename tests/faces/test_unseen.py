@@ -30,9 +30,9 @@ def test_what_one_half_shows_is_seen_of_the_other():
     np.testing.assert_array_equal(weights, weights[topology.mirror()])
 
 
-def test_nothing_but_the_underside_of_the_nose_is_borrowed_and_nostrils_always():
+def test_nothing_but_the_nose_below_and_beside_is_borrowed_and_nostrils_always():
     weights = unseen.unseen(turned(25.0)[None])
-    assert set(np.flatnonzero(weights)) <= set(unseen.UNDERSIDE)
+    assert set(np.flatnonzero(weights)) <= {*unseen.UNDERSIDE, *unseen.WINGS}
     assert (weights[list(unseen.NOSTRILS)] == 1).all()
     assert weights[topology.NOSE_TIP] < 0.6
 
@@ -67,7 +67,7 @@ def marked(row):
     for x, y in points[list(NOSTRIL), :2]:
         cv2.circle(crop, (round(float(x)), round(float(y))), 4, (25, 12, 10), -1)
     below = np.zeros(crop.shape[:2], np.uint8)
-    hull = cv2.convexHull(points[list(unseen.UNDERSIDE), :2].astype(np.float32))
+    hull = cv2.convexHull(points[[*unseen.UNDERSIDE, *unseen.WINGS], :2].astype(np.float32))
     cv2.fillPoly(below, [np.rint(hull).astype(np.int32)], 1)
     return crop, below
 

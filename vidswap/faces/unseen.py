@@ -1,4 +1,4 @@
-"""What a portrait does not show of a face and a target may: the underside of the nose, nostrils, lips that meet.
+"""What a portrait does not show of a face and a target may: the nose's underside and wings, nostrils, lips that meet.
 
 A portrait that looks straight or down shows the nose from above. Where a target shows it from below, stretched pixels
 of the portrait would make a smooth lump of it; there the target's own picture is moved along with the mesh, in the
@@ -27,6 +27,8 @@ UNDERSIDE = (
     274, 354, 370, 326, 457, 461, 462, 438, 458, 459, 250, 309, 392, 290, 328, 439, 289, 305, 455, 460, 294, 327,
 )
 """Landmarks of the nose's underside, nostrils with it."""
+WINGS = (48, 49, 64, 102, 131, 198, 209, 278, 279, 294, 331, 360, 420, 429)
+"""Landmarks of the grooves beside the nose's wings."""
 NOSTRILS = (79, 239, 238, 241, 20, 60, 59, 166, 309, 459, 458, 461, 250, 290, 289, 392)
 # fmt: on
 _TIP = (1, 44, 237, 218, 219, 235, 64, 274, 457, 438, 439, 455, 294)
@@ -49,7 +51,7 @@ def unseen(landmarks: np.ndarray) -> np.ndarray:
     facing = np.max([texture.facing(points) for points in landmarks], axis=0)
     facing = np.maximum(facing, facing[topology.mirror()])
     weights = np.zeros(topology.POINTS)
-    below = list(UNDERSIDE)
+    below = [*UNDERSIDE, *WINGS]
     weights[below] = 1 - smoothstep(facing[below], *_FACING)
     # Towards the tip the portrait's nose begins; the lip below is skin, of which both show the same.
     weights[list(_TIP)] *= 0.5
