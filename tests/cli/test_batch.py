@@ -3,8 +3,6 @@
 import errno
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -179,20 +177,19 @@ def test_what_is_no_list_is_refused(batch, here):
     assert "jobs.csv: line 2: more cells than names" in batch("jobs.csv")[2]
 
 
-def test_a_batch_that_was_killed_goes_on(here):
+def test_a_batch_that_was_killed_goes_on(here, vidswap, command):
     row = {"source": "face.toy", "segment_frames": 5, "options": ["blend.pause_s=0.005"]}
     write_list(here / "jobs.yaml", [{**row, "target": "c.avi", "output": f"{i}.toy"} for i in range(4)])
-    start = f"import sys; sys.path.insert(0, {str(TESTS)!r}); from vidswap.cli.app import run_command; "
-    start += "sys.exit(run_command(['batch', 'jobs.yaml', '--pipeline', 'toy.yaml', '-j', '0', '--json']))"
+    given = ["batch", "jobs.yaml", "--pipeline", "toy.yaml", "-j", "0", "--json"]
     for i in (0, 2):
-        running = subprocess.Popen([sys.executable, "-c", start])
+        running = command(*given, first=f"import os; os.chdir({str(here)!r})")
         while running.poll() is None and not (here / f"{i}.toy").exists():
             time.sleep(0.002)
         running.kill()
         running.wait()
-    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert states(json.loads(done.stdout))[0] == "done before"
+    code, out, err = vidswap(*given)
+    assert code == 0, err
+    assert states(json.loads(out))[0] == "done before"
     assert len({(here / f"{i}.toy").read_text() for i in range(4)}) == 1
     assert not list(here.glob("*.vidswap")) and not list(here.rglob(".*.tmp*"))
 

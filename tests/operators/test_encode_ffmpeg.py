@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ from vidswap.operators.encode import EncodeOptions, EncodePyAV
 from vidswap.operators.encode_ffmpeg import EncodeFFmpeg, EncodeFFmpegOptions
 
 from vidswap import media
+from vidswap.cli.app import run_command
 from vidswap.graph import InputError, VidswapError
 from vidswap.graph.specification import PipelineSpecification, apply_overrides
 from vidswap.media import codecs, ffmpeg_binary, ffmpeg_writer
@@ -259,39 +259,46 @@ def test_the_nearest_pixel_format_is_piped(source, monkeypatch, listed, expected
 THROUGH = "name: through\nstages:\n  - {name: decode, use: decode.pyav}\n  - {name: encode, use: encode.pyav}\n"
 
 
-def run(folder, *arguments):
-    (folder / "through.yaml").write_text(THROUGH)
-    command = [sys.executable, "-m", "vidswap.cli", "run", "through.yaml", "-y", "--json", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """The command in a folder of its own: returns exit code and what was told."""
+    (tmp_path / "through.yaml").write_text(THROUGH)
+    monkeypatch.chdir(tmp_path)
+
+    def through(*arguments):
+        code = run_command(["run", "through.yaml", "-y", "--json", *map(str, arguments)])
+        return code, capfd.readouterr().out
+
+    return through
 
 
 @pytest.mark.parametrize(
     ("codec", "name", "format"),
     [("mpeg4", "out.mp4", "mpeg4"), ("mjpeg", "out.mov", "mjpeg"), ("libtheora", "out.mkv", "theora")],
 )
-def test_the_command_writes_with_encoders_that_pyav_does_not_offer(source, tmp_path, codec, name, format):
+def test_the_command_writes_with_encoders_that_pyav_does_not_offer(source, run, tmp_path, codec, name, format):
     if codec not in ffmpeg_binary.video_encoders(BINARY):
         pytest.skip(f"this ffmpeg has no {codec}")
     assert codec not in codecs.ENCODERS
     clip = source("in.mp4", codec="libx264")
-    refused = run(tmp_path, "-t", clip, "-o", name, "--codec", codec)
-    assert refused.returncode == 2 and "add encode.use=encode.ffmpeg" in refused.stdout
+    code, told = run("-t", clip, "-o", name, "--codec", codec)
+    assert code == 2 and "add encode.use=encode.ffmpeg" in told
     assert not (tmp_path / name).exists()
-    done = run(tmp_path, "-t", clip, "-o", name, "--codec", codec, "encode.use=encode.ffmpeg", "-j", "0")
-    assert done.returncode == 0, done.stderr
+    code, told = run("-t", clip, "-o", name, "--codec", codec, "encode.use=encode.ffmpeg", "-j", "0")
+    assert code == 0, told
     result, index = media.probe(tmp_path / name), media.probe(clip)
     assert (result.codec, result.frame_count) == (format, 14)
     assert list(result.pts * result.time_base) == list(index.pts * index.time_base)
 
 
-def test_one_worker_and_two_write_the_same_frames(source, tmp_path):
+def test_one_worker_and_two_write_the_same_frames(source, run, tmp_path):
     clip = source("in.mp4", codec="libx264", frames=30)
     results = []
     for workers in (1, 2):
         more = ("--segment-frames", "8", "-j", workers, "encode.use=encode.ffmpeg", "--codec", "libx264")
-        done = run(tmp_path, "-t", clip, "-o", f"{workers}.mp4", *more)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout.splitlines()[-1])["segments"] > 1
+        code, told = run("-t", clip, "-o", f"{workers}.mp4", *more)
+        assert code == 0, told
+        assert json.loads(told.splitlines()[-1])["segments"] > 1
         with av.open(str(tmp_path / f"{workers}.mp4")) as container:
             results.append([bytes(p) for p in container.demux(video=0) if p.size])
     assert results[0] == results[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+from itertools import pairwise
 
 from .streams import enduring
 
@@ -44,7 +45,8 @@ _RUNS = {"swap": "swap-mesh", "reenact": "reenact-mesh", "run": None, "resume": 
 def _worker_started_early(arguments: list[str]) -> contextlib.AbstractContextManager[None]:
     """A worker that loads while this process reads its options and looks at the video, if the command will run one."""
     command, *rest = arguments or [""]
-    if command not in _RUNS or not rest or {"--help", "ray"} & {*rest} or not sys.platform.startswith("linux"):
+    without = {"--help", "ray", "-j0", "--workers=0"} & {*rest} or {("-j", "0"), ("--workers", "0")} & {*pairwise(rest)}
+    if command not in _RUNS or not rest or without or not sys.platform.startswith("linux"):
         return contextlib.nullcontext()
     from vidswap.runtime.child import started_early
 
