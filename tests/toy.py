@@ -118,10 +118,13 @@ class Smooth(Operator[SmoothOptions]):
 
 
 class BlendOptions(Options):
+    """`held_by` names a file: as long as it is there, frame 128 is not begun."""
+
     fail_at: int = -1
     crash_at: int = -1
     hang_at: int = -1
     hang_once: str = ""
+    held_by: str = ""
     pause_s: float = 0.0
 
 
@@ -144,6 +147,8 @@ class Blend(Operator[BlendOptions]):
             if self.options.hang_once and row["frame"] == 32 and not Path(self.options.hang_once).exists():
                 Path(self.options.hang_once).write_text("")
                 time.sleep(600)
+            while self.options.held_by and row["frame"] == 128 and Path(self.options.held_by).exists():
+                time.sleep(0.05)
             if self.options.pause_s:
                 time.sleep(self.options.pause_s)
             row["picture"].value += float(row["weight"]) + 1000 * float(row["track"]) + self.source

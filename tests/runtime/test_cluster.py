@@ -36,7 +36,7 @@ from vidswap.runtime.local import run
 from vidswap.runtime.settings import RunSettings
 here = Path({here!r})
 try:
-    run(Pipeline.from_mapping(toy_pipeline(blend=dict(pause_s=0.05))), here / "clip.toy", here / "out.toy",
+    run(Pipeline.from_mapping(toy_pipeline(blend={blend!r})), here / "clip.toy", here / "out.toy",
         dict(source=here / "source.toy"),
         RunSettings(executor="ray", ray_address={address!r}, segment_frames={segment}, workers=2, drain_s=10))
 except VidswapError as error:
@@ -93,19 +93,33 @@ def go(nodes, tmp_path):
     return start
 
 
+@pytest.fixture
+def held(tmp_path):
+    """A file: runs whose blend is `held_by` it do not end before it is removed."""
+    path = tmp_path / "held"
+    path.touch()
+    return path
+
+
 @contextlib.contextmanager
-def _meanwhile(work):
-    """Call `work` again and again, in a thread of its own, until it says that it is done or the block ends."""
-    over = threading.Event()
+def _meanwhile(work, held):
+    """Call `work` again and again, in a thread of its own, until it says that it is done: then the run may end.
+
+    Gives a list that is empty unless that was so within minutes.
+    """
+    over, done = threading.Event(), []
 
     def loop():
-        while not over.wait(0.1) and not work():
-            pass
+        until = time.monotonic() + 300
+        while not over.wait(0.1) and not done and time.monotonic() < until:
+            if work():
+                done.append(True)
+        held.unlink()
 
     thread = threading.Thread(target=loop)
     thread.start()
     try:
-        yield
+        yield done
     finally:
         over.set()
         thread.join()
@@ -164,7 +178,7 @@ def test_the_job_folder_must_be_seen_by_all_nodes(nodes, tmp_path):
         check_folder(tmp_path / "job")
 
 
-def test_workers_killed_at_random_moments_cost_nothing_but_time(go, nodes, whole):
+def test_workers_killed_at_random_moments_cost_nothing_but_time(go, nodes, whole, held):
     chance, killed, done, lost = random.Random(1), [], [], []
 
     def kill():
@@ -179,15 +193,15 @@ def test_workers_killed_at_random_moments_cost_nothing_but_time(go, nodes, whole
         if isinstance(event, (Done, Lost)):
             (done if isinstance(event, Done) else lost).append(event)
 
-    with _meanwhile(kill):
-        report, text = go(listen, {"blend": {"pause_s": 0.07}})
+    with _meanwhile(kill, held):
+        report, text = go(listen, {"blend": {"pause_s": 0.05, "held_by": str(held)}})
     assert text == whole and report.frames == FRAMES
     assert len(killed) == 3 and len(lost) == len(report.retries) > 0
     assert all("was lost (" in event.reason for event in lost)
 
 
-def test_a_node_that_is_lost_costs_its_unfinished_segments_and_one_that_joins_is_used(go, nodes, whole):
-    done, joined = [], []
+def test_a_node_that_is_lost_costs_its_unfinished_segments_and_one_that_joins_is_used(go, nodes, whole, held):
+    done, there = [], list(nodes.working)
 
     def listen(event):
         if isinstance(event, Done):
@@ -195,14 +209,16 @@ def test_a_node_that_is_lost_costs_its_unfinished_segments_and_one_that_joins_is
             if len(done) == 9:
                 nodes.remove(nodes.working[0])
                 nodes.keep(2)
-            if len(done) > 9:
-                joined.extend(nodes.actors("ClusterWorker", nodes.working[-1]))
 
-    # One more than the other node holds.
-    _, text = go(listen, {"blend": {"pause_s": 0.1}}, workers=3)
+    def joined():
+        return nodes.working[-1] not in there and nodes.actors("ClusterWorker", nodes.working[-1])
+
+    # One worker more than the other node holds: the run waits until the new one has it.
+    with _meanwhile(joined, held) as came:
+        _, text = go(listen, {"blend": {"pause_s": 0.05, "held_by": str(held)}}, workers=3)
     assert text == whole
     assert len(done) == len(set(done)), "what was done stays done"
-    assert joined, "workers have come up on the node that joined"
+    assert came, "workers have come up on the node that joined"
 
 
 def test_segments_that_fail_every_time_may_be_left_as_they_were(go, whole, tmp_path):
@@ -232,12 +248,11 @@ def test_what_takes_far_longer_than_usual_is_done_by_another_worker(go, whole, t
 
 
 @pytest.fixture
-def driver(nodes, tmp_path):
+def driver(nodes, held, tmp_path):
     _inputs(tmp_path)
     nodes.keep(2)
-    code = DRIVER.format(
-        tests=str(Path(__file__).parents[1]), here=str(tmp_path), segment=SEGMENT, address=nodes.address
-    )
+    tests, blend = str(Path(__file__).parents[1]), {"pause_s": 0.02, "held_by": str(held)}
+    code = DRIVER.format(tests=tests, here=str(tmp_path), segment=SEGMENT, address=nodes.address, blend=blend)
     started = []
 
     def go():
@@ -260,7 +275,7 @@ def _wait_for_segments(folder, count):
     raise AssertionError(f"{count} segments have not been finished")
 
 
-def test_a_run_whose_driver_ends_goes_on(driver, go, whole, tmp_path):
+def test_a_run_whose_driver_ends_goes_on(driver, go, whole, held, tmp_path):
     """The first driver is killed, the second told to end; the third finishes what they began."""
     folder = tmp_path / "out.toy.vidswap"
     for number, least in ((signal.SIGKILL, 5), (signal.SIGTERM, 10)):
@@ -271,7 +286,8 @@ def test_a_run_whose_driver_ends_goes_on(driver, go, whole, tmp_path):
         assert process.returncode in (-signal.SIGKILL, 130), said
     assert process.returncode == 130 and "the same command goes on" in said
     assert not list(folder.glob(".*.tmp*"))
-    report, text = go(options={"blend": {"pause_s": 0.05}})
+    held.unlink()
+    report, text = go(options={"blend": {"pause_s": 0.02, "held_by": str(held)}})
     assert text == whole
     assert report.segments_resumed >= 10
 
