@@ -25,7 +25,7 @@ def swap(vidswap, clip, grace, weights, tmp_path):
     def run(*more, output="out.mkv", source=grace, target=clip, trained=weights):
         chosen = [f"{stage}.weights={trained}" for stage in ("invert", "generate")] if trained else []
         path = tmp_path / output
-        end = [] if path.suffix == ".png" else ["--end", "9f", "--codec", "ffv1"]
+        end = [] if path.suffix == ".png" else ["--end", "6f", "--codec", "ffv1"]
         given = ["swap", "--method", "e4s", "-s", source, "-t", target, "-o", path, *end]
         code, out, told = vidswap(*given, *more, *OPTIONS, *chosen)
         return code, out + told, path
@@ -37,17 +37,17 @@ def test_faces_change_and_nothing_hangs_on_how_it_is_run(swap, clip):
     code, told, path = swap("--segment-frames", "5", "-j", "2")
     assert code == 0, told
     assert "bisenet are not installed" in told
-    assert "9 faces changed in 9 of 9 frames" in told
-    code, told, other = swap("--segment-frames", "9", "-j", "0", "generate.batch=3", output="other.mkv")
+    assert "6 faces changed in 6 of 6 frames" in told
+    code, told, other = swap("-j", "0", "generate.batch=3", output="other.mkv")
     assert code == 0, told
     (one, times), (two, _), (before, _) = decoded(path), decoded(other), decoded(clip)
-    assert len(one) == 9
-    for frame, (a, b, c) in enumerate(zip(one, two, before[:9], strict=True)):
+    assert len(one) == 6
+    for frame, (a, b, c) in enumerate(zip(one, two, before[:6], strict=True)):
         assert np.array_equal(a, b), f"frame {frame}"
         changed = (np.abs(a[:240].astype(int) - c[:240]) > 12).mean()
         assert 0.005 < changed < 0.2
         assert np.array_equal(a[:30], c[:30])
-    assert len(times) == 9
+    assert len(times) == 6
     assert packets(path, "audio")
 
 
