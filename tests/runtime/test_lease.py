@@ -29,8 +29,8 @@ def test_one_alone_holds_a_lease_and_it_is_gone_when_let_go_of(bucket):
 def test_a_lease_without_a_sign_of_life_is_nobodys_and_its_holder_is_told(bucket):
     lock = bucket / "lock"
     slow = Lease(lock, every_s=3.0)
-    time.sleep(2.1)
-    taken = Lease(lock, dead_after_s=1.0)
+    time.sleep(1.1)
+    taken = Lease(lock, dead_after_s=0.5)
     until = time.monotonic() + 60
     while not slow.lost and time.monotonic() < until:
         time.sleep(0.1)

@@ -140,6 +140,7 @@ def test_errors_are_one_line_with_the_remedy(bucket, monkeypatch, s3_server):
     ):
         with monkeypatch.context() as changed:
             _forget()
+            changed.setattr("s3fs.core.S3FileSystem.retries", 1)
             for name, value in said.items():
                 changed.setenv(name, value) if value else changed.delenv(name)
             with pytest.raises(StorageError, match=told):
