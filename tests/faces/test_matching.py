@@ -105,6 +105,20 @@ def test_colour_is_taken_away_in_shares():
     assert abs(matching.saturation(floats[1], flat) / matching.saturation(floats[0], flat) - 0.5) < 0.03
 
 
+def test_blotches_of_a_portrait_are_no_stronger_than_those_of_the_skin_they_come_to():
+    random = np.random.default_rng(3)
+    blotches = cv2.GaussianBlur(random.normal(0, 60, (96, 96)).astype(np.float32), (0, 0), 4)
+    plain = np.full((96, 96, 3), (180, 150, 130), np.float32)
+    # As bright everywhere: red goes where green comes.
+    source = plain + blotches[..., None] * np.array([1.0, -0.51, 0.0], np.float32)
+    target = plain + (source - plain)[::-1] / 2
+    weight = np.ones((96, 96), np.float32)
+    assert abs(matching.saturation(source, weight) / matching.saturation(plain, weight) - 1) < 0.05
+    assert 0.45 < matching.share_of_colour(target, source, weight) < 0.55
+    assert matching.share_of_colour(source, target, weight) > 0.95
+    assert matching.share_of_colour(plain, source, weight) == 0.3
+
+
 def test_spread_reaches_where_there_is_no_weight():
     values = np.zeros((64, 64, 1), np.float32)
     values[:, 32:] = 100

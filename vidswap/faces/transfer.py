@@ -19,7 +19,6 @@ _LID_GAUGES = (
     (topology.RIGHT_EYE, (159, 145, topology.RIGHT_EYE_OUTER, topology.RIGHT_EYE_INNER)),
     (topology.LEFT_EYE, (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER)),
 )
-_LEAST_COLOUR = 0.3
 _OUT_OF_FOCUS = 0.5  # share of a pixel that stays in its place when the portrait is made as soft as the shot
 _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
 _REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
@@ -242,9 +241,7 @@ def _lit(
         )
     features = cv2.dilate(features, np.ones((3, 3), np.uint8))
     skin = small * (1 - features.astype(np.float32))
-    # Footage of little colour would show every blush of a colourful portrait as a stain.
-    share = matching.saturation(target, skin) / max(matching.saturation(source, skin), 1e-3)
-    share = min(max(share, _LEAST_COLOUR), 1.0)
+    share = matching.share_of_colour(target, source, skin)
     source = matching.less_colourful(source, share)
     gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size), darkest)
     lit = here.copy()
