@@ -19,6 +19,7 @@ from .matching import median, share_of_way, smoothstep, spread
 from .regions import BACKGROUND, HAIR
 
 _COLOUR_SIDE = 128
+_SPECK = 1.5  # pixels of that: smaller spots of hair count less
 _HIDES = np.zeros(256, np.uint8)
 _HIDES[[HAIR, BACKGROUND]] = 255
 _BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
@@ -112,10 +113,12 @@ def hair_beside(
     outside = (labelled if inside else labelled & (oval == 0)) & (down < jaw)
     between = float(np.linalg.norm(own[topology.RIGHT_EYE_OUTER] - own[topology.LEFT_EYE_OUTER]))
     disc = _disc(max(1, round(reach * between)))
-    near = cv2.dilate(outside.astype(np.uint8), disc) & oval
+    # Soft, so that a few pixels of hair that come and go do not switch all that is dark around them.
+    grown = cv2.dilate(cv2.GaussianBlur(outside.astype(np.float32), (0, 0), _SPECK), disc)
+    near = cv2.GaussianBlur(grown, (0, 0), max(0.5, 0.25 * reach * between)) * oval
     if inside:
-        near = near & (down < own[list(topology.BROWS), 1].max())
-    skin = _filled(own, _CHEEKS, side) & (1 - near)
+        near = near * (down < own[list(topology.BROWS), 1].max())
+    skin = _filled(own, _CHEEKS, side) & (near < 0.5)
     if outside.sum() < 8 or skin.sum() < 16:
         return nothing
     features = cv2.dilate(_filled(own, _FEATURES, side), _disc(max(1, round(0.09 * between))))
