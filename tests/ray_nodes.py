@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
 import signal
 import tempfile
-import time
 from pathlib import Path
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -35,6 +35,8 @@ class Nodes:
 
         self._cpus, self._resources = cpus, resources
         self._folder = tempfile.mkdtemp(prefix="vidswap-test-ray-", dir="/tmp")
+        # Ray makes the folder again for the next cluster of the process.
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         # Ray notes there which cluster was started last, and takes for granted that the folder is there.
         Path("/tmp/ray").mkdir(exist_ok=True)
         head = {"num_cpus": head_cpus, "object_store_memory": 80 << 20, "_system_config": LEAN, **resources}
@@ -76,12 +78,7 @@ class Nodes:
 
     def close(self) -> None:
         self.cluster.shutdown()
-        # What was killed may still have been making a file there.
-        for _ in range(20):
-            shutil.rmtree(self._folder, ignore_errors=True)
-            if not Path(self._folder).exists():
-                return
-            time.sleep(0.1)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
