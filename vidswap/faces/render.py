@@ -183,13 +183,12 @@ def sample_some(image: np.ndarray, raster: Raster, maps: Maps, wanted: np.ndarra
     count = len(wanted)
     # OpenCV's images end at 32767 rows: the list is folded.
     places = np.zeros((-(-count // _FOLD) * _FOLD, 2), np.float32)
-    places[:count] = read_at(raster, maps, wanted)
+    places[:count] = _read_at(raster, maps, wanted)
     read = _remap(image, places.reshape(-1, _FOLD, 2), cv2.INTER_CUBIC)
     return read.reshape(-1, *image.shape[2:])[:count]
 
 
-def read_at(raster: Raster, maps: Maps, pixels: np.ndarray) -> np.ndarray:
-    """(n, 2) float32: the places that pixels (n,), flat indices of the raster's window, read."""
+def _read_at(raster: Raster, maps: Maps, pixels: np.ndarray) -> np.ndarray:
     step = raster.step
     row, column = np.divmod(pixels, max(1, raster.ids.shape[1] * step))
     ids = raster.ids[row // step, column // step]

@@ -44,7 +44,7 @@ class Actor:
         shown = np.maximum(soft(alpha), inner(size))
         cover = shown * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
         self.size = size
-        self.hidden = hidden
+        self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
         self.regions = frozenset(regions)
         worn = occlusion.eyewear(colour, texture.atlas_points(size))
         rims = occlusion.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
@@ -167,8 +167,8 @@ def perform(
     wanted = np.flatnonzero((hole > 0.004) & (enlarged(seen, step) > 0))
     share = hole.ravel()[wanted, None]
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
-    if actor.hidden is not None:
-        unseen.borrow(lit, crop, raster, shape, points, actor.hidden)
+    if actor.borrowed is not None:
+        actor.borrowed.lay(lit, crop, raster, shape, points)
     flat = lit.reshape(-1, 3)
     behind = flat[wanted].astype(np.float32)
     behind += share * (render.sample_some(crop, raster, own_maps, wanted) - behind)

@@ -77,53 +77,84 @@ def unseen_lips(alpha: np.ndarray) -> np.ndarray:
     return np.asarray(zone * (1 - smoothstep(shown, *_LIP)), np.float64)
 
 
-def borrow(
-    lit: np.ndarray,
-    crop: np.ndarray,
-    raster: render.Raster,
-    shape: np.ndarray,
-    points: np.ndarray,
-    weights: np.ndarray,
-) -> None:
-    """Lay the target's picture over `lit` (h, w, 3) uint8, the raster's window, where landmarks have weights (478,).
+class Borrowed:
+    """What is taken from the target, by weights (478,) of landmarks: `unseen`, `unseen_lips`, or the greater of them."""
 
-    crop (S, S, 3) uint8: the target; shape, points (478, 3): landmarks of the mesh and the target's own in its pixels.
+    def __init__(self, weights: np.ndarray) -> None:
+        triangles = topology.triangles(holes=False)
+        some = np.flatnonzero((weights[triangles] > 0).any(1))
+        self._weights = np.ascontiguousarray(weights, np.float64)
+        self._triangles = np.ascontiguousarray(triangles[some], np.int32)
+        self._used = np.unique(self._triangles)
+        # The row that -1 reads is that of no triangle.
+        self._number = np.full(len(triangles) + 1, -1, np.int32)
+        self._number[some] = np.arange(len(some))
+
+    def lay(
+        self, lit: np.ndarray, crop: np.ndarray, raster: render.Raster, shape: np.ndarray, points: np.ndarray
+    ) -> None:
+        """Lay the target's picture over `lit` (h, w, 3) uint8, the raster's window.
+
+        crop (S, S, 3) uint8: the target; shape, points (478, 3): landmarks of the mesh and the target's own in its
+        pixels.
+        """
+        if not len(self._used):
+            return
+        step, used = raster.step, shape[self._used, :2]
+        margin = _MARGIN * float(np.ptp(used[:, 0]))
+        low = np.floor((used.min(0) - margin) / step).astype(int) - (raster.x0, raster.y0)
+        high = np.ceil((used.max(0) + margin) / step).astype(int) - (raster.x0, raster.y0) + 1
+        x0, y0 = (int(v) for v in np.clip(low, 0, raster.ids.shape[::-1]))
+        x1, y1 = (int(v) for v in np.clip(high, 0, raster.ids.shape[::-1]))
+        ids = self._number[raster.ids[y0:y1, x0:x1]]
+        if not (ids >= 0).any():
+            return
+        raster = replace(raster, x0=raster.x0 + x0, y0=raster.y0 + y0, ids=ids)
+        corner = (raster.x0, raster.y0, step)
+        shape, points = (np.ascontiguousarray(p[:, :2], np.float64) for p in (shape, points))
+        share = np.zeros((ids.shape[0] * step, ids.shape[1] * step), np.float32)
+        planes = _planes(shape, np.column_stack([points, self._weights]), self._triangles)
+        _weigh(share, ids, corner, planes)
+        # In the colours of the skin around, where both show the same.
+        part = lit[y0 * step : y1 * step, x0 * step : x1 * step]
+        scale = min(1.0, _SIDE / max(share.shape))
+        size = (max(2, round(share.shape[1] * scale)), max(2, round(share.shape[0] * scale)))
+        new, old = (cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in (part, crop[raster.window]))
+        weight = 1 - cv2.resize(share, size, interpolation=cv2.INTER_AREA)
+        both = spread(np.concatenate([new, old], 2).astype(np.float32), weight * weight, _BROAD * size[0])
+        gain = np.clip((both[..., :3] + 8) / (both[..., 3:] + 8), *_GAIN)
+        _lay(part, share, ids, corner, planes, np.ascontiguousarray(crop), gain)
+
+
+@compiled("(float64[:,::1], float64[:,::1], int32[:,::1])")
+def _planes(shape: np.ndarray, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(M, 13) float32: for each of triangles (M, 3) over shape (V, 2) three planes a x + b y + c through the three
+    columns of values (V, 3), and the least and greatest of the first two columns.
+
+    A triangle without area has the values of its first corner.
     """
-    triangles = topology.triangles(holes=False)
-    some = np.flatnonzero((weights[triangles] > 0).any(1))
-    if not len(some):
-        return
-    step, used = raster.step, shape[np.unique(triangles[some]), :2]
-    margin = _MARGIN * float(np.ptp(used[:, 0]))
-    low = np.floor((used.min(0) - margin) / step).astype(int) - (raster.x0, raster.y0)
-    high = np.ceil((used.max(0) + margin) / step).astype(int) - (raster.x0, raster.y0) + 1
-    x0, y0 = (int(v) for v in np.clip(low, 0, raster.ids.shape[::-1]))
-    x1, y1 = (int(v) for v in np.clip(high, 0, raster.ids.shape[::-1]))
-    # The row that -1 reads is that of no triangle.
-    number = np.full(len(triangles) + 1, -1, np.int32)
-    number[some] = np.arange(len(some))
-    raster = replace(raster, x0=raster.x0 + x0, y0=raster.y0 + y0, ids=number[raster.ids[y0:y1, x0:x1]])
-    if not (raster.ids >= 0).any():
-        return
-    level = render.affine_maps(shape, np.stack([weights, np.zeros_like(weights)], 1), triangles[some]).affine
-    share = np.zeros((raster.ids.shape[0] * step, raster.ids.shape[1] * step), np.float32)
-    corner = (raster.x0, raster.y0, step)
-    _weigh(share, raster.ids, corner, level)
-    # In the colours of the skin around, where both show the same.
-    part = lit[y0 * step : y1 * step, x0 * step : x1 * step]
-    scale = min(1.0, _SIDE / max(share.shape))
-    size = (max(2, round(share.shape[1] * scale)), max(2, round(share.shape[0] * scale)))
-    new, old = (cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in (part, crop[raster.window]))
-    weight = 1 - cv2.resize(share, size, interpolation=cv2.INTER_AREA)
-    both = spread(np.concatenate([new, old], 2).astype(np.float32), weight * weight, _BROAD * size[0])
-    gain = np.clip((both[..., :3] + 8) / (both[..., 3:] + 8), *_GAIN)
-    own = render.affine_maps(shape, points, triangles[some])
-    _lay(part, share, raster.ids, corner, own.affine, own.low, own.high, own.steep, np.ascontiguousarray(crop), gain)
+    result = np.empty((len(triangles), 13), np.float32)
+    for m in range(len(triangles)):
+        o, p, q = triangles[m, 0], triangles[m, 1], triangles[m, 2]
+        ux, uy = shape[p, 0] - shape[o, 0], shape[p, 1] - shape[o, 1]
+        vx, vy = shape[q, 0] - shape[o, 0], shape[q, 1] - shape[o, 1]
+        area = ux * vy - uy * vx
+        inverse = 1.0 / area if abs(area) > 1e-9 else 0.0
+        for k in range(3):
+            u, v = values[p, k] - values[o, k], values[q, k] - values[o, k]
+            a, b = (u * vy - v * uy) * inverse, (v * ux - u * vx) * inverse
+            result[m, 3 * k] = a
+            result[m, 3 * k + 1] = b
+            result[m, 3 * k + 2] = values[o, k] - a * shape[o, 0] - b * shape[o, 1]
+        for k in range(2):
+            result[m, 9 + 2 * k] = min(values[o, k], values[p, k], values[q, k])
+            result[m, 10 + 2 * k] = max(values[o, k], values[p, k], values[q, k])
+    return result
 
 
 @compiled("(float32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1])")
-def _weigh(share: np.ndarray, ids: np.ndarray, corner: tuple[int, int, int], level: np.ndarray) -> None:
-    """Writes to share (h, w) what the maps `level` (M, 6) say first, held to 0..1, where ids (rows, columns) are >= 0.
+def _weigh(share: np.ndarray, ids: np.ndarray, corner: tuple[int, int, int], planes: np.ndarray) -> None:
+    """Writes to share (h, w) what the third of planes (M, 13) says, held to 0..1, where ids (rows, columns) are >= 0.
 
     corner: x0, y0 in blocks of step x step pixels, and step.
     """
@@ -133,28 +164,25 @@ def _weigh(share: np.ndarray, ids: np.ndarray, corner: tuple[int, int, int], lev
             m = ids[y // step, x // step]
             if m >= 0:
                 across, down = np.float32(x + x0 * step), np.float32(y + y0 * step)
-                share[y, x] = held(level[m, 0] * across + level[m, 1] * down + level[m, 2], np.float32(1))
+                share[y, x] = held(planes[m, 6] * across + planes[m, 7] * down + planes[m, 8], np.float32(1))
 
 
 @compiled(
-    "(uint8[:,:,:], float32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1], float32[:,::1], float32[:,::1], "
-    "boolean[::1], uint8[:,:,::1], float32[:,:,::1])"
+    "(uint8[:,:,:], float32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1], uint8[:,:,::1], float32[:,:,::1])"
 )
 def _lay(
     part: np.ndarray,
     share: np.ndarray,
     ids: np.ndarray,
     corner: tuple[int, int, int],
-    affine: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    steep: np.ndarray,
+    planes: np.ndarray,
     crop: np.ndarray,
     gain: np.ndarray,
 ) -> None:
     """Mixes into part (h, w, 3) as much as share (h, w) says of crop (S, S, 3), times a field gain (gh, gw, 3).
 
-    affine, low, high, steep: see `render.Maps`; ids, corner: see `_weigh`. Crop and gain are read linearly.
+    planes (M, 13): the first two say which place of the crop is read, never beyond the triangle's box; ids, corner: see
+    `_weigh`. Crop and gain are read linearly.
     """
     x0, y0, step = corner
     half, one = np.float32(0.5), np.float32(1)
@@ -166,12 +194,10 @@ def _lay(
             if m < 0 or some <= 0:
                 continue
             own_x, own_y = np.float32(x + x0 * step), np.float32(y + y0 * step)
-            across = affine[m, 0] * own_x + affine[m, 1] * own_y + affine[m, 2]
-            down = affine[m, 3] * own_x + affine[m, 4] * own_y + affine[m, 5]
-            if steep[m]:
-                across = min(max(across, low[m, 0]), high[m, 0])
-                down = min(max(down, low[m, 1]), high[m, 1])
-            across, down = held(across, most_x), held(down, most_y)
+            across = planes[m, 0] * own_x + planes[m, 1] * own_y + planes[m, 2]
+            down = planes[m, 3] * own_x + planes[m, 4] * own_y + planes[m, 5]
+            across = held(min(max(across, planes[m, 9]), planes[m, 10]), most_x)
+            down = held(min(max(down, planes[m, 11]), planes[m, 12]), most_y)
             left, above = min(int(across), crop.shape[1] - 2), min(int(down), crop.shape[0] - 2)
             u, v = across - np.float32(left), down - np.float32(above)
             g = held((np.float32(x) + half) * wide - half, np.float32(gain.shape[1] - 1))
