@@ -107,7 +107,7 @@ def test_colour_is_taken_away_in_shares():
 
 def test_blotches_of_a_portrait_are_no_stronger_than_those_of_the_skin_they_come_to():
     random = np.random.default_rng(3)
-    blotches = cv2.GaussianBlur(random.normal(0, 60, (96, 96)).astype(np.float32), (0, 0), 4)
+    blotches = cv2.GaussianBlur(random.normal(0, 90, (96, 96)).astype(np.float32), (0, 0), 4)
     plain = np.full((96, 96, 3), (180, 150, 130), np.float32)
     # As bright everywhere: red goes where green comes.
     source = plain + blotches[..., None] * np.array([1.0, -0.51, 0.0], np.float32)

@@ -125,3 +125,37 @@ def test_a_shrunk_texture_is_averaged():
     x, y = np.meshgrid(np.arange(16, dtype=np.float32), np.arange(16, dtype=np.float32))
     places = np.stack([x * 16 + 7.5, y * 16 + 7.5], 2)
     assert np.ptp(render.Pyramid(stripes).sample(places, 16.0)) <= 2
+
+
+def test_only_where_a_part_stands_before_another_are_contours_smoothed():
+    # A sheet of two triangles, and before its middle a smaller, bright one that does not hang together with it.
+    corners = np.array([[5, 5, 9], [95, 5, 9], [95, 95, 9], [5, 95, 9], [30, 25, 1], [75, 40, 1], [45, 80, 1]], float)
+    places = np.array([[0, 0], [60, 0], [60, 60], [0, 60], [100, 100], [127, 100], [100, 127]], np.float32)
+    triangles = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6]])
+    texture = np.full((128, 128, 4), 255, np.uint8)
+    texture[..., :3] = 40
+    texture[90:, 90:, :3] = 200
+    for step in (1, 2):
+        raster = render.rasterise(corners, triangles, (100, 100), step=step)
+        maps = render.affine_maps(corners, places, triangles)
+        hard = render.Pyramid(texture, 1).paint(raster, maps, 1.0)
+        soft = hard.copy()
+        render.soften_contours(soft, raster, maps, 1.0, 128)
+        changed = (soft != hard).any(2)
+        bright = (hard[..., 0] > 120).astype(np.uint8)
+        near = cv2.dilate(bright, np.ones((9, 9), np.uint8)) - cv2.erode(bright, np.ones((9, 9), np.uint8))
+        assert changed.sum() > 100 and not changed[near == 0].any()
+        assert np.isin(hard[..., 0][changed], (40, 200)).all() and np.ptp(soft[..., 0][changed]) > 30
+        across = [np.abs(np.diff(image[..., 0].astype(int), axis=1))[near[:, 1:] > 0].max() for image in (hard, soft)]
+        assert across[0] == 160 and across[1] < 110
+        assert (soft[..., 3] == hard[..., 3]).all()
+
+
+def test_a_face_from_the_front_has_no_contours_before_itself():
+    points = face_at(200)
+    raster = render.rasterise(points, TRIANGLES, (200, 200))
+    maps = render.affine_maps(points, atlas_points(768), TRIANGLES)
+    image = np.random.default_rng(0).integers(1, 256, (*raster.ids.shape, 4)).astype(np.uint8)
+    smoothed = image.copy()
+    render.soften_contours(smoothed, raster, maps, render.shrinking(maps, raster.ids), 768)
+    assert (smoothed != image).any(2).mean() < 0.01

@@ -19,7 +19,6 @@ _OCTAVES = (0.8, 1.6, 3.2)  # pixels
 _MANY = 320  # pixels a side: of larger faces every fourth row and column tells their grain
 _LEAST_GRAIN = 1.0  # grey levels: below, compression has smoothed it away
 _LEAST_COLOUR = 0.3
-_BLOTCHY = 0.028  # mean unevenness of skin; more comes of beards, glasses and strands of hair
 _AROUND = 15  # pixels of a field: colours of skin are compared with the mean over so many a side
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
@@ -103,9 +102,8 @@ def share_of_colour(target: np.ndarray, rendered: np.ndarray, weight: np.ndarray
     Footage of little colour would show every blush of a colourful portrait as a stain, and even skin its every shade.
     target, rendered (h, w, 3) float32 0..255, fields; weight (h, w) float32: where both show skin.
     """
-    of_all = saturation(target, weight) / max(saturation(rendered, weight), 1e-3)
-    of_blotches = min(unevenness(target, weight), _BLOTCHY) / max(unevenness(rendered, weight), 1e-3)
-    return min(max(min(of_all, of_blotches), _LEAST_COLOUR), 1.0)
+    shares = [told(target, weight) / max(told(rendered, weight), 1e-3) for told in (saturation, unevenness)]
+    return min(max(min(shares), _LEAST_COLOUR), 1.0)
 
 
 def less_colourful(image: np.ndarray, share: float) -> np.ndarray:

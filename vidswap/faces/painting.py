@@ -148,6 +148,46 @@ def sample_texture(
                     out[y, x, 2], out[y, x, 3] = np.uint8(b + half), np.uint8(k + half)
 
 
+@compiled("(int32[:,::1], UniTuple(int64, 3), float32[:,::1], float64)")
+def find_contours(
+    ids: np.ndarray, corner: tuple[int, int, int], affine: np.ndarray, limit: float
+) -> tuple[np.ndarray, int]:
+    """(rows, columns) uint8: 255 where a part of a mesh stands before another one, on both sides; and how many.
+
+    ids (rows, columns) int32 and corner: see `sample_texture`. affine (M, 6): of the maps into a texture; neighbours
+    that show places of it farther apart than `limit` pixels do not hang together.
+    """
+    rows, columns = ids.shape
+    x0, y0, step = corner
+    found = np.zeros((rows, columns), np.uint8)
+    count, most = 0, np.float32(limit * limit)
+    for y in range(rows):
+        for x in range(columns):
+            own = ids[y, x]
+            if own < 0:
+                continue
+            for below in range(2):
+                down, right = y + below, x + 1 - below
+                if down >= rows or right >= columns:
+                    continue
+                other = ids[down, right]
+                if other < 0 or other == own:
+                    continue
+                # Both maps at the border between the two: what hangs together meets there.
+                across = np.float32(x0 * step) + np.float32(step) * (np.float32(x) + np.float32(0.5) * (1 - below))
+                along = np.float32(y0 * step) + np.float32(step) * (np.float32(y) + np.float32(0.5) * below)
+                away = np.float32(0)
+                for axis in range(2):
+                    apart = (affine[own, 3 * axis] - affine[other, 3 * axis]) * across
+                    apart += (affine[own, 3 * axis + 1] - affine[other, 3 * axis + 1]) * along
+                    apart += affine[own, 3 * axis + 2] - affine[other, 3 * axis + 2]
+                    away += apart * apart
+                if away > most:
+                    found[y, x] = found[down, right] = 255
+                    count += 1
+    return found, count
+
+
 @compiled("(uint8[:,:,::1], uint8[:,:,::1], float32[:,::1], UniTuple(int64, 2))")
 def shrink_seen(
     target: np.ndarray, rendered: np.ndarray, shown: np.ndarray, size: tuple[int, int]

@@ -19,6 +19,7 @@ from .matching import median
 
 _FOLD = 128
 _STEEP = 3.0  # times the area of texture that a pixel shows in the median
+_APART = (3.0, 0.058)  # neighbours do not hang together that are so many pixels, and so much of the texture, apart
 _DOUBLED = 1024  # pixels: larger textures are sampled by the cubic kernel itself
 _FARTHEST = 2.0**15  # pixels: OpenCV's fixed point ends at 2^31 >> 16
 
@@ -272,6 +273,36 @@ class Pyramid:
 def _scaled(places: np.ndarray, scale: float) -> np.ndarray:
     offset = 0.5 * scale - 0.5
     return np.asarray(places * np.float32(scale) + np.float32(offset))
+
+
+def soften_contours(image: np.ndarray, raster: Raster, maps: Maps, shrink: float, size: int) -> None:
+    """Smooth image (h, w, 4) uint8, of `Pyramid.paint`, in place, where one part of the mesh stands before another,
+    such as a nose before the far cheek: a pixel belongs to one triangle, which makes stairs of such contours.
+
+    shrink: see `shrinking`; size: of the texture that the maps lead to, in pixels a side.
+    """
+    corner = (raster.x0, raster.y0, raster.step)
+    limit = max(_APART[0] * shrink * raster.step, _APART[1] * size)
+    found, count = painting.find_contours(raster.ids, corner, maps.affine, limit)
+    if not count:
+        return
+    step = raster.step
+    # Not at the mesh's own outline, beyond which there is nothing to smooth with.
+    found[cv2.erode((raster.ids >= 0).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0] = 0
+    x, y, width, height = cv2.boundingRect(found)
+    if not width:
+        return
+    rows, columns = (slice(max(0, at - 3), at + length + 3) for at, length in ((y, height), (x, width)))
+    share = cv2.GaussianBlur(found[rows, columns], (3, 3), 0.8)
+    if step > 1:
+        share = cv2.resize(share, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+    part = image[rows.start * step : rows.stop * step, columns.start * step : columns.stop * step]
+    weight = share.astype(np.float32)[..., None] * np.float32(1 / 255)
+    seen = (part[..., 3:] > 0).astype(np.float32)
+    colours = part[..., :3] * seen
+    around = cv2.GaussianBlur(np.concatenate([colours, seen], 2), (0, 0), 0.8 * step)
+    smooth = around[..., :3] / np.maximum(around[..., 3:], np.float32(1e-3))
+    part[..., :3] = np.rint(part[..., :3] + weight * seen * (smooth - part[..., :3])).astype(np.uint8)
 
 
 def shrinking(maps: Maps, ids: np.ndarray) -> float:

@@ -142,6 +142,7 @@ def perform(
 
     shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
     rendered = actor.pyramid.paint(raster, skin_maps, shrink)
+    render.soften_contours(rendered, raster, skin_maps, shrink, actor.size)
     here = crop[window]
     worn = occlusion.eyewear(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
     free = occlusion.free_face(crop, points, regions, person, worn, rims_told)[window]
