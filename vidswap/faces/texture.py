@@ -25,7 +25,6 @@ _FOREIGN = (28.0, 56.0)  # grey levels from the median of all portraits: skin be
 _CORNER = 0.16  # of the mouth's width: as far around its corners it throws shadows
 _SHADOW = (0.04, 0.16)  # how much brighter lips and skin are, in shares
 _OPEN = (0.03, 0.08)  # of the opening's area in squares of the mouth's width: shut below, open above
-_EVENED, _BLUSH = 0.6, 0.03  # share of flushes that is taken back; how broad they are, in shares of the atlas
 _FACING = (0.22, 0.52)  # cosine of the angle to the viewer: unseen below, fully seen above
 
 
@@ -204,34 +203,7 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
     both = [spread(known, seen * seen * share, 2.0) for share in (lips, 1 - lips)]
     smooth = both[1] + lips[..., None] * (both[0] - both[1])
     filled = known * seen[..., None] + smooth * (1 - seen[..., None])
-    return even(np.clip(np.rint(filled), 0, 255).astype(np.uint8)), seen.astype(np.float32)
-
-
-def even(colour: np.ndarray) -> np.ndarray:
-    """An atlas (T, T, 3) uint8 whose skin has less of the flushes and casts of its portrait; lightness stays.
-
-    In another light a flushed cheek beside a yellow brow would be a purple stain beside a green one.
-    """
-    size = colour.shape[0]
-    skin = _skin(size)
-    lab = cv2.cvtColor(colour.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    tint = np.ascontiguousarray(lab[..., 1:])
-    usual = (tint * skin[..., None]).sum((0, 1)) / skin.sum()
-    lab[..., 1:] -= _EVENED * skin[..., None] * (spread(tint, skin, _BLUSH * size) - usual)
-    return np.clip(np.rint(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255), 0, 255).astype(np.uint8)
-
-
-@cache
-def _skin(size: int) -> np.ndarray:
-    """(T, T) float32: 1 on the atlas's skin, 0 on eyes, brows and lips and outside of the face, softly."""
-    features = np.zeros((size, size), np.uint8)
-    for ring in (topology.RIGHT_EYE, topology.LEFT_EYE, topology.RIGHT_BROW, topology.LEFT_BROW, topology.LIPS_OUTER):
-        hull = cv2.convexHull(atlas_points(size)[list(ring)])
-        cv2.fillPoly(features, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
-    features = cv2.dilate(features, _disc(max(1, round(0.015 * size))))
-    face = _filled(atlas_points(size), topology.FACE_OVAL, size)
-    skin = (face * (1 - features)).astype(np.float32)
-    return cv2.GaussianBlur(skin, (0, 0), max(0.5, 0.01 * size))
+    return np.clip(np.rint(filled), 0, 255).astype(np.uint8), seen.astype(np.float32)
 
 
 @cache

@@ -78,7 +78,7 @@ def unseen_lips(alpha: np.ndarray) -> np.ndarray:
 
 
 class Borrowed:
-    """What is taken from the target, by weights (478,) of landmarks: `unseen`, `unseen_lips`, or the greater of them."""
+    """What is taken from the target, by weights (478,) of landmarks: the greater of `unseen` and `unseen_lips`."""
 
     def __init__(self, weights: np.ndarray) -> None:
         triangles = topology.triangles(holes=False)
