@@ -45,16 +45,18 @@ def errors(err):
 def test_strict_refuses_in_one_line_with_the_time_and_writes_nothing(vidswap, damaged, grace, tmp_path, through):
     path, says = damaged
     before = sorted(tmp_path.iterdir())
-    for command in (["swap", "-s", grace, "-j", 0], ["swap", "-s", grace, "-j", 2]):
-        code, out, err = vidswap(*command, "-t", path, "-o", tmp_path / "out.mp4", "--strict", "-q")
-        assert (code, out, len(errors(err))) == (2, "", 1), err
-        assert says in errors(err)[0] and "(an error because of --strict)" in errors(err)[0]
-        assert sorted(tmp_path.iterdir()) == before
+    code, out, err = vidswap("swap", "-s", grace, "-j", 0, "-t", path, "-o", tmp_path / "out.mp4", "--strict", "-q")
+    assert (code, out, len(errors(err))) == (2, "", 1), err
+    assert says in errors(err)[0] and "(an error because of --strict)" in errors(err)[0]
+    assert sorted(tmp_path.iterdir()) == before
     # What was finished before the damage was met is kept, the output is not begun.
-    code, out, err = vidswap(*through, "-t", path, "-o", tmp_path / "out.mp4", "--strict", "--json")
-    assert (code, json.loads(out)["exit_code"], len(errors(err))) == (2, 2, 1), err
-    assert says in json.loads(out)["error"]
-    assert sorted(p.name for p in set(tmp_path.iterdir()) - set(before)) == ["out.mp4.vidswap"]
+    for workers in (0, 2):
+        given = ("-t", path, "-o", tmp_path / f"{workers}.mp4", "--strict", "--json", "-j", workers)
+        code, out, err = vidswap(*through, *given)
+        assert (code, json.loads(out)["exit_code"], len(errors(err))) == (2, 2, 1), err
+        assert says in json.loads(out)["error"]
+    kept = sorted(p.name for p in set(tmp_path.iterdir()) - set(before))
+    assert kept == ["0.mp4.vidswap", "2.mp4.vidswap"]
 
 
 def test_warnings_of_what_was_done_before_come_again(vidswap, damaged, tmp_path, through, monkeypatch):
