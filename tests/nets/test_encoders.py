@@ -1,5 +1,6 @@
 """Encoders and the face embedder: shapes, heads left out, and the published values."""
 
+import numpy as np
 import pytest
 import torch
 from golden_nets import filled, keys_and_shapes, largest_gap, manifest_of, shapes_of, tensors_of
@@ -159,6 +160,21 @@ def test_the_embedder_and_plain_heads_give_the_published_codes(shared, model):
     for name in ("w", "wplus"):
         net = model(f"psp_backbone_into_{name}", *FAMILIES[f"psp_backbone_into_{name}"])
         assert largest_gap(net(golden["in.x"]), golden[f"out.psp_into_{name}"]) <= 2e-5
+
+
+def test_the_encoder_and_embedder_of_stylemask_give_the_published_codes(shared, known):
+    folder = shared / "fixtures/stylemask"
+    golden = tensors_of(folder / "ir_se50_e4e_filled.safetensors")
+
+    def seen(seed, shape):
+        return torch.from_numpy(np.random.RandomState(seed).random_sample(shape) * 2 - 1).float()
+
+    net = assembled(ir_se50.ArcFace, filled(manifest_of(folder / "manifest_ir_se50.json"), kept, known))
+    assert largest_gap(net(seen(51, (2, 3, 112, 112))), golden["ir_se50.out.embedding"]) <= 1e-4
+    manifest = manifest_of(folder / "manifest_e4e_encoder_1024.json")
+    bare = {name.removeprefix("encoder."): told for name, told in manifest.items()}
+    net = assembled(lambda: encoders.Encoder4Editing(encoders.Config()), filled(bare, kept))
+    assert largest_gap(net(seen(52, (1, 3, 256, 256))), golden["e4e.out.codes"]) <= 1e-4
 
 
 def test_restyle_gives_the_published_residuals(shared, model):
