@@ -21,6 +21,7 @@ _DARK, _BRIGHT = (0.10, 0.22), (0.16, 0.3)  # contrast of a rim with the skin be
 _SKIN = (0.4, 0.65)  # of the face's median: darker is hair, or a shadow of the glasses
 _DARKER = (0.2, 0.5)  # how much brighter the other half is where a rim lies beside one eye alone
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_FINE = 0.012  # in distances of the pupils: skin is grown from so near, so that it meets what it borders on
 _SHORTEST = 0.22  # of what is a rim, in distances of the pupils
 
 
@@ -41,7 +42,7 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     luma = crop @ _LUMA
     usual = float(np.median(luma[skin_shown > 0])) if skin_shown.any() else 0.0
     light = smoothstep(luma, *(share * usual for share in _SKIN)) if usual > 0 else np.ones_like(luma)
-    skin = spread(crop.astype(np.float32), (1 - mask) * skin_shown * light, 0.06 * between)
+    skin = spread(crop.astype(np.float32), (1 - mask) * skin_shown * light, _FINE * between)
     bare = np.rint(skin * covered + crop * (1 - covered)).astype(np.uint8)
     return _with_eyes_alike(bare, points, between, skin_shown)
 
