@@ -3,7 +3,7 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vidswap.faces import detection
@@ -90,6 +90,8 @@ def test_without_tiles_the_small_face_is_left_out(astronaut, as_picture, face_mo
     face=st.integers(12, 160),
     at=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
+@example(width=147, height=1177, face=98, at=(0.0, 0.5))
+@example(width=64, height=900, face=80, at=(0.0, 0.5))
 def test_a_face_of_the_least_size_is_whole_in_one_tile(width, height, face, at):
     squares = list(detection.tiles(width, height, face))
     if not squares or min(width, height) < 3 * face:

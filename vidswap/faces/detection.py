@@ -276,7 +276,8 @@ def tiles(width: int, height: int, min_face: float) -> Iterator[tuple[float, flo
     if side >= max(width, height):
         return
     side = min(side, float(min(width, height)))
-    step = side - 1.5 * min_face
+    # In a picture that is hardly wider than such a face, tiles still go on.
+    step = max(side - 1.5 * min_face, 0.5 * (side - min_face), 0.25 * side)
     columns = 1 + int(np.ceil(max(0.0, width - side) / step))
     rows = 1 + int(np.ceil(max(0.0, height - side) / step))
     for row in range(rows):
