@@ -66,7 +66,7 @@ def test_reconstruction_improves_and_a_code_keeps_to_its_region(folder, tmp_path
     monkeypatch.setattr(rgi_encoder, "INPUT_SIDE", SIDE)
     net = network()[1]
     task = rgi.RGITask(net, pictures(folder), LossNetworks(), rgi.Options())
-    plan = Plan(steps=70, batch=4, lr=0.025, betas=(0.9, 0.99), lr_drops=(58,), ema=0.9, log_every=5)
+    plan = Plan(steps=115, batch=4, lr=0.015, betas=(0.9, 0.99), lr_drops=(95,), ema=0.9, log_every=5)
     run = Run(task, plan, tmp_path / "run", settings={"what": "rgi"})
     outcome = run.train()
     assert outcome.last["mse"] < 0.1 * outcome.first["mse"]
@@ -89,7 +89,7 @@ def test_reconstruction_improves_and_a_code_keeps_to_its_region(folder, tmp_path
             changed[:, region] = codes.roll(1, 0)[:, region]
             moved = (trained(changed, labels) - before).abs().mean(1)
             inside, outside = moved[labels == region].mean(), moved[labels != region].mean()
-            assert float(outside) < 0.15 * float(inside), region
+            assert float(outside) < 0.1 * float(inside), region
 
 
 def test_what_no_mask_guides_is_not_trained(folder, monkeypatch):
