@@ -121,6 +121,11 @@ class Cursor:
             self._stream.codec_context.flush_buffers()
         self._container.close()
 
+    def __del__(self) -> None:
+        # Whoever gives up a range of pictures half-way may leave a cursor to the garbage collector.
+        if hasattr(self, "_numbered"):
+            self.close()
+
 
 def opened_at(index: VideoIndex, keyframe: int | None, threads: int) -> tuple[Any, Any]:
     """Open the file and its video stream, placed at a keyframe; the caller closes it. Pictures have no stream: None.
