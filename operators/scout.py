@@ -32,8 +32,9 @@ class DetectScout(Operator[ScoutOptions]):
 
     A glance is a search, unless nothing has changed since the one before (`vidswap.faces.spotting`). A stretch begins
     at a keyframe. From the last glance without a face on, `look` is true to its end; where no glance shows a face it is
-    false, and those frames are not even decoded. A face that is seen for less than `every` frames, in a stretch without
-    any other, is missed. What is true of a frame depends on the video alone, not on segments.
+    false, and those frames are not even decoded. A face that is seen for less than `every` frames, or a small one for
+    less than twice as many, in a stretch without any other, is missed. What is true of a frame depends on the video
+    alone, not on segments.
     """
 
     kind, each = "detect", "frame"

@@ -7,7 +7,7 @@ its own landmarks ask for. Meshes that disagree with the detector, or that no fa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,7 +104,8 @@ def find_faces(
     found = suppress(_look_at_whole(picture, small, model, options))
     meshes = _meshes(picture, model, found, options)
     if options.min_face > 0 and (options.tiles == "always" or not meshes):
-        meshes += _meshes(picture, model, suppress(_look_at_tiles(picture, model, options)), options)
+        parts = tiles(picture.width, picture.height, options.min_face)
+        meshes += _meshes(picture, model, suppress(_look_at_tiles(picture, model, options, parts)), options)
     kept = _distinct(meshes)[: options.max_faces]
     kept.sort(key=lambda face: float(face[0][0] + face[0][2]))
     return Faces(
@@ -243,21 +244,48 @@ def signature(small: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(luma, (8, 8), interpolation=cv2.INTER_AREA), np.float32).reshape(64) / np.float32(255)
 
 
+def shows_face(
+    picture: PictureLike, model: FaceModel, options: DetectionOptions, small: np.ndarray, half: int | None = None
+) -> bool:
+    """Whether a frame shows a face of those that the options ask for, at less cost than `find_faces`.
+
+    `small` is its `overview`. With `half` 0 or 1 faces that are small in the frame are looked for in every other tile.
+    """
+    if _meshes(picture, model, _near(picture, small, model, options), options):
+        return True
+    parts = list(tiles(picture.width, picture.height, options.min_face)) if options.min_face > 0 else []
+    if not parts:
+        return bool(_meshes(picture, model, suppress(_far(picture, small, model, options)), options))
+    # What the far detector sees of the whole frame, one of the tiles shows larger, or the near detector.
+    parts = parts if half is None or len(parts) == 1 else parts[half::2]
+    return bool(_meshes(picture, model, suppress(_look_at_tiles(picture, model, options, parts)), options))
+
+
 def _look_at_whole(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: DetectionOptions) -> Detections:
-    height, width = rgb.shape[:2]
-    to_frame = np.array([picture.width / width, picture.height / height], np.float32)
-    half = cv2.resize(rgb, (max(1, width * 2 // 3), max(1, height * 2 // 3)), interpolation=cv2.INTER_AREA)
-    to_frame_half = np.array([picture.width / half.shape[1], picture.height / half.shape[0]], np.float32)
-    near = _moved(model.detect(half, far=False, min_score=options.min_score), to_frame_half)
+    near = _near(picture, rgb, model, options)
     heights = (near.boxes[:, 3] - near.boxes[:, 1]) / max(picture.width, picture.height)
     if options.largest and bool(((near.scores >= _SURE) & (heights >= _LARGE)).any()):
         return near
-    return _join([_moved(model.detect(rgb, far=True, min_score=options.min_score), to_frame), near])
+    return _join([_far(picture, rgb, model, options), near])
 
 
-def _look_at_tiles(picture: PictureLike, model: FaceModel, options: DetectionOptions) -> Detections:
+def _near(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: DetectionOptions) -> Detections:
+    height, width = rgb.shape[:2]
+    half = cv2.resize(rgb, (max(1, width * 2 // 3), max(1, height * 2 // 3)), interpolation=cv2.INTER_AREA)
+    to_frame = np.array([picture.width / half.shape[1], picture.height / half.shape[0]], np.float32)
+    return _moved(model.detect(half, far=False, min_score=options.min_score), to_frame)
+
+
+def _far(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: DetectionOptions) -> Detections:
+    to_frame = np.array([picture.width / rgb.shape[1], picture.height / rgb.shape[0]], np.float32)
+    return _moved(model.detect(rgb, far=True, min_score=options.min_score), to_frame)
+
+
+def _look_at_tiles(
+    picture: PictureLike, model: FaceModel, options: DetectionOptions, parts: Iterable[tuple[float, float, float]]
+) -> Detections:
     found = []
-    for x, y, side in tiles(picture.width, picture.height, options.min_face):
+    for x, y, side in parts:
         scale = _WHOLE_SIDE / side
         shift = 0.5 * scale - 0.5
         matrix = np.array([[scale, 0, shift - x * scale], [0, scale, shift - y * scale]])
