@@ -18,9 +18,9 @@ _LEAST_FACE = 3.0
 class Spotter:
     """Searches pictures for faces, and leaves out those in which nothing has changed since the last one searched.
 
-    A picture that differs from one without a face in no place as large as the smallest face has none either. Of pictures
-    that follow one another every other tile is searched for small faces, in turns; large ones are looked for in all. What
-    has been searched is kept as its overview alone.
+    A picture that differs from one without a face in no place as large as the smallest face has none either. Of
+    pictures that follow one another every other tile is searched for small faces, in turns; large ones are looked for
+    in all. What has been searched is kept as its overview alone.
     """
 
     def __init__(self, model: FaceModel, options: DetectionOptions) -> None:
