@@ -182,6 +182,9 @@ class SegmentWriter:
         context.time_base = index.time_base
         context.sample_aspect_ratio = index.sample_aspect_ratio
         context.thread_count = options.threads
+        if options.codec == "libx264" and options.threads > 1:
+            # PyAV asks for slices, which cost a sixth more time, and bits.
+            context.thread_type = "FRAME"
         if options.bitrate is not None:
             context.bit_rate = options.bitrate
         if chosen.codec == "ffv1":
