@@ -81,3 +81,77 @@ def test_a_rim_that_touches_one_eye_is_told_from_its_lashes_by_the_other_eye(bar
     off = without_glasses(worn, points)
     before, after = (np.abs(p.astype(float) - crop)[touching > 0].mean() for p in (worn, off))
     assert after < 0.35 * before
+
+
+def behind_lenses(points, size):
+    """Skin below the eyes that round glasses would cover, and the cheeks below them."""
+    pupils = [points[i, :2] for i in (topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0])]
+    between = float(np.linalg.norm(pupils[1] - pupils[0]))
+    parts = []
+    for down in (0.27, 0.62):
+        part = np.zeros((size, size), np.uint8)
+        for pupil in pupils:
+            centre = np.rint(pupil + (0.0, down * between)).astype(int)
+            cv2.circle(part, tuple(map(int, centre)), round(0.08 * between), 1, -1)
+        parts.append(part > 0)
+    return parts
+
+
+@pytest.mark.parametrize("light", [(1.0, 1.15, 1.3), (0.8, 0.8, 0.8)])
+def test_what_lenses_do_to_the_skin_behind_them_is_undone(bare, light):
+    crop, points = bare
+    tinted, (lens, cheek) = crop.astype(float), behind_lenses(points, len(crop))
+    pupils = [points[i, :2] for i in (topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0])]
+    between = float(np.linalg.norm(pupils[1] - pupils[0]))
+    glass = np.zeros(crop.shape[:2], np.uint8)
+    for pupil in pupils:
+        centre = np.rint(pupil + (0.0, 0.08 * between)).astype(int)
+        cv2.circle(glass, tuple(map(int, centre)), round(0.38 * between), 1, -1)
+    tinted[glass > 0] *= light
+    plain, worn = (put_on(np.clip(p, 0, 255).astype(np.uint8), points, (20, 18, 22), 0.05)[0] for p in (crop, tinted))
+    off = [without_glasses(p, points) for p in (plain, worn)]
+
+    def apart(one, other):
+        return np.abs(np.log(one[lens].mean(0) / other[lens].mean(0))).max()
+
+    assert apart(*off) < 0.6 * apart(plain, worn)
+    assert np.abs(off[1][cheek].astype(float) - crop[cheek]).mean() < 3
+
+
+def test_a_black_rim_along_a_brow_is_told_from_it(bare):
+    crop, points = bare
+    worn = crop.copy()
+    between = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    rim = np.zeros(crop.shape[:2], np.uint8)
+    for brow in (topology.RIGHT_BROW, topology.LEFT_BROW):
+        # Over the brow's lower half, and round the eye.
+        ring = points[list(brow), :2]
+        centre = np.rint((ring[:, 0].mean(), ring[:, 1].max() + 0.3 * between)).astype(int)
+        radii = round(0.4 * between), round(0.31 * between)
+        cv2.ellipse(rim, tuple(map(int, centre)), radii, 0, 0, 360, 1, max(2, round(0.07 * between)))
+    worn[rim > 0] = (8, 8, 10)
+    brows = np.zeros_like(rim)
+    for brow in (topology.RIGHT_BROW, topology.LEFT_BROW):
+        cv2.fillConvexPoly(brows, cv2.convexHull(np.rint(points[list(brow), :2]).astype(np.int32)), 1)
+    seen = (rim & brows) > 0
+    assert seen.sum() > 50
+    found = frames_of_glasses(worn, points)
+    assert found[seen].mean() > 0.9
+    assert found[(brows > 0) & (cv2.dilate(rim, np.ones((9, 9), np.uint8)) == 0)].mean() < 0.1
+
+
+def test_a_brow_behind_a_rim_is_the_other_one(bare):
+    crop, points = bare
+    worn, _ = put_on(crop, points, (8, 8, 10), 0.05)
+    brow = points[list(topology.LEFT_BROW), :2]
+    between = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    # From end to end of the brow, and on to the temple.
+    ends = brow[brow[:, 0].argmin()], brow.mean(0), brow[brow[:, 0].argmax()] + (0.2 * between, 0)
+    rim = np.zeros(crop.shape[:2], np.uint8)
+    cv2.polylines(rim, [np.rint(ends).astype(np.int32)], False, 1, round(0.09 * between))
+    worn[rim > 0] = (8, 8, 10)
+    off = without_glasses(worn, points)
+    inside = np.zeros_like(rim)
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.rint(brow).astype(np.int32)), 1)
+    before, after = (np.abs(p.astype(float) - crop)[(inside & rim) > 0].mean() for p in (worn, off))
+    assert after < 0.4 * before

@@ -1,8 +1,10 @@
 """Glasses of a portrait: taken off, so that nobody wears them painted flat onto the skin.
 
 Rims, bridge and temples are found as lines around the eyes that skin does not have, and the skin beside them is grown
-over them (normalised convolution). Eyes and brows are left as they are: eyes are the target's, and a rim that runs
-along a brow passes for one. Where a rim comes close to one eye it is told from lids and lashes by the other eye.
+over them (normalised convolution). Skin behind lenses, which brighten or tint it, gets the broad colours of the cheeks.
+Eyes and brows are left as they are: eyes are the target's, and a rim that runs along a brow passes for one unless it is
+much blacker; a brow that lies behind it is the other one. Where a rim comes close to one eye it is told from lids and
+lashes by the other eye.
 """
 
 from __future__ import annotations
@@ -17,12 +19,21 @@ from .occlusion import eyewear
 _WORN = 0.3  # of `eyewear`, from which on glasses are there
 _ZONE = (-1.15, 1.15, -0.5, 0.72)  # left, right, above, below the middle of the eyes, in distances of the pupils
 _THICKEST = 0.12  # of a rim, in distances of the pupils
-_DARK, _BRIGHT = (0.10, 0.22), (0.16, 0.3)  # contrast of a rim with the skin beside it
+_DARK, _BRIGHT = (0.10, 0.22), (0.07, 0.17)  # contrast of a rim with the skin beside it
 _SKIN = (0.4, 0.65)  # of the face's median: darker is hair, or a shadow of the glasses
 _DARKER = (0.2, 0.5)  # how much brighter the other half is where a rim lies beside one eye alone
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _FINE = 0.012  # in distances of the pupils: skin is grown from so near, so that it meets what it borders on
 _SHORTEST = 0.22  # of what is a rim, in distances of the pupils
+_BROWS = 0.03  # around brows, in distances of the pupils: where a rim has to be told from them
+_LASHES = 0.045  # around eyes, in distances of the pupils: as black as any rim
+_BLACK = 0.7  # contrast of rims that are blacker than brows
+_AS_BLACK = 0.82  # of that contrast, from which on it is rim and not brow
+_HIDDEN = 0.25  # of a brow, behind a rim, from which on the other brow is shown in its place
+_BROAD = 0.16  # in distances of the pupils: over so much skin the colours behind a lens are compared with the cheeks'
+_LEVELLED = 0.8  # of the difference; some of it is the face's
+_LENS_AT_MOST = (-0.35, 0.25)  # by how much a lens is taken to dim and brighten, in logarithms
+_LENS_SKIN = 0.05  # of a lens's area, from which on skin is seen through it
 
 
 def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -34,17 +45,17 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
         return crop
     pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
     between = float(np.linalg.norm(pupils[1] - pupils[0]))
-    mask = frames_of_glasses(crop, points).astype(np.float32)
+    rims = frames_of_glasses(crop, points)
+    crop = _without_lenses(crop, points, rims)
+    mask = rims.astype(np.float32)
     covered = cv2.GaussianBlur(mask, (0, 0), 0.02 * between)
     covered = np.maximum(mask, covered)[..., None]
     # Lashes, what is left of a rim beside them, and hair at the temples are not skin.
     skin_shown = _hull(points, topology.FACE_OVAL, crop.shape[0]) & (1 - _features(points, between, crop.shape[0]))
-    luma = crop @ _LUMA
-    usual = float(np.median(luma[skin_shown > 0])) if skin_shown.any() else 0.0
-    light = smoothstep(luma, *(share * usual for share in _SKIN)) if usual > 0 else np.ones_like(luma)
-    skin = spread(crop.astype(np.float32), (1 - mask) * skin_shown * light, _FINE * between)
+    lit = _lit_skin(crop, skin_shown)
+    skin = spread(crop.astype(np.float32), (1 - mask) * lit, _FINE * between)
     bare = np.rint(skin * covered + crop * (1 - covered)).astype(np.uint8)
-    return _with_eyes_alike(bare, points, between, skin_shown)
+    return _with_eyes_alike(bare, points, between, skin_shown, _hidden_brow(crop, points, rims))
 
 
 def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -60,24 +71,92 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     level = luma.astype(np.float32) + 16
     closed = cv2.morphologyEx(luma, cv2.MORPH_CLOSE, kernel).astype(np.float32) + 16
-    dark = smoothstep((closed - level) / closed, *_DARK)
+    contrast = (closed - level) / closed
+    dark = smoothstep(contrast, *_DARK)
     bright = smoothstep(cv2.morphologyEx(luma, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / level, *_BRIGHT)
     lines = (np.maximum(dark, bright) > 0.3).astype(np.uint8)
     face = cv2.dilate(_hull(points, topology.FACE_OVAL, size), _disc(0.15 * between))
     lines &= _zone(pupils, across / between, between, size) & face
     lines = np.where(_features(points, between, size), 0, lines).astype(np.uint8)
+    rims = _long(lines, _SHORTEST * between)
+    found = cv2.dilate(rims, _disc(0.035 * between)) & (1 - _features(points, between, size))
+    brows = cv2.dilate(_either(points, topology.RIGHT_BROW, topology.LEFT_BROW, size), _disc(_BROWS * between))
+    own = contrast[(rims & (1 - brows) & (dark > 0.3)) > 0]
+    usual = float(np.percentile(own, 85)) if own.size else 0.0
+    if usual < _BLACK:
+        return np.asarray(found)
+    # Of what is dark along the brows that alone is rim which is as black as the rest of it.
+    brows &= 1 - cv2.dilate(_either(points, topology.RIGHT_EYE, topology.LEFT_EYE, size), _disc(_LASHES * between))
+    black = (contrast > _AS_BLACK * usual).astype(np.uint8) & brows & _zone(pupils, across / between, between, size)
+    beside = found & (1 - brows)
+    black &= _long(black | beside, _SHORTEST * between)
+    return np.asarray(beside | (cv2.dilate(black, _disc(0.035 * between)) & brows), np.uint8)
+
+
+def _long(lines: np.ndarray, least: float) -> np.ndarray:
+    """What of a mask (S, S) uint8 hangs together over so many pixels."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
-    extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
-    kept = extent >= _SHORTEST * between
+    kept = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1) >= least
     kept[0] = False
-    found = cv2.dilate(kept[labels].astype(np.uint8), _disc(0.035 * between))
-    return np.asarray(found & (1 - _features(points, between, size)))
+    return np.asarray(kept[labels], np.uint8)
 
 
-def _with_eyes_alike(crop: np.ndarray, points: np.ndarray, between: float, skin: np.ndarray) -> np.ndarray:
+def _hidden_brow(crop: np.ndarray, points: np.ndarray, rims: np.ndarray) -> np.ndarray:
+    """(S, S) uint8: the brow that lies behind a rim, if the other one does not."""
+    brows = [_hull(points, ring, rims.shape[0]) for ring in (topology.RIGHT_BROW, topology.LEFT_BROW)]
+    if not all(brow.any() for brow in brows):
+        return np.zeros_like(rims)
+    shares = [float(rims[brow > 0].mean()) for brow in brows]
+    lumas = [float((crop[brow > 0] @ _LUMA).mean()) for brow in brows]
+    behind = int(np.argmax(shares))
+    hidden = shares[behind] > max(_HIDDEN, 1.5 * shares[1 - behind]) and lumas[1 - behind] > 1.15 * lumas[behind]
+    return brows[behind] * np.uint8(hidden)
+
+
+def _lit_skin(crop: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(S, S) float32, 0..1: what of the mask `skin` is neither hair nor in the shadow of the glasses."""
+    luma = crop @ _LUMA
+    usual = float(np.median(luma[skin > 0])) if skin.any() else 0.0
+    return np.asarray(skin * (smoothstep(luma, *(share * usual for share in _SKIN)) if usual > 0 else 1), np.float32)
+
+
+def _without_lenses(crop: np.ndarray, points: np.ndarray, rims: np.ndarray) -> np.ndarray:
+    """The portrait (S, S, 3) uint8 with the skin behind lenses in the broad colours of the skin around them."""
+    size = crop.shape[0]
+    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    between = float(np.linalg.norm(pupils[1] - pupils[0]))
+    skin = _hull(points, topology.FACE_OVAL, size) & (1 - _features(points, between, size))
+    skin = _lit_skin(crop, skin & (1 - cv2.dilate(rims, _disc(0.03 * between))))
+    lenses = np.zeros((size, size), np.uint8)
+    for outwards in (pupils[0] - pupils[1], pupils[1] - pupils[0]):
+        y, x = np.nonzero(rims)
+        aside = (np.stack([x, y], -1) - pupils.mean(0)) @ outwards / between**2
+        rim = np.stack([x, y], -1)[(aside > 0.1) & (aside < 1.0)]
+        if len(rim) < 3:
+            continue
+        lens = np.zeros((size, size), np.uint8)
+        cv2.fillConvexPoly(lens, cv2.convexHull(rim.astype(np.int32)), 1)
+        if (skin * lens).sum() > _LENS_SKIN * lens.sum():
+            lenses |= lens
+    around = skin * (1 - cv2.dilate(lenses, _disc(0.05 * between)))
+    if not lenses.any() or not around.any():
+        return crop
+    level = np.log(crop.astype(np.float32) + 8)
+    change = spread(level, around, _BROAD * between) - spread(level, skin * lenses, _BROAD * between)
+    change = np.clip(_LEVELLED * change, *_LENS_AT_MOST)
+    lenses = cv2.erode(lenses, _disc(0.05 * between))
+    share = cv2.GaussianBlur(lenses.astype(np.float32), (0, 0), max(0.6, 0.03 * between))
+    eyes = cv2.dilate(_either(points, topology.RIGHT_EYE, topology.LEFT_EYE, size), _disc(0.015 * between))
+    change *= (share * (1 - eyes))[..., None]
+    return np.asarray(np.clip(np.rint(np.exp(level + change) - 8), 0, 255), np.uint8)
+
+
+def _with_eyes_alike(
+    crop: np.ndarray, points: np.ndarray, between: float, skin: np.ndarray, hidden: np.ndarray
+) -> np.ndarray:
     """The portrait (S, S, 3) uint8 with what is dark beside one eye alone replaced by what is beside the other.
 
-    skin (S, S) uint8: where both halves tell how they are lit.
+    skin (S, S) uint8: where both halves tell how they are lit; hidden (S, S) uint8: what else the other half shows.
     """
     size = crop.shape[0]
     triangles = topology.triangles(holes=False)
@@ -100,6 +179,8 @@ def _with_eyes_alike(crop: np.ndarray, points: np.ndarray, between: float, skin:
     luma = [cv2.GaussianBlur(i @ _LUMA, (0, 0), max(0.6, 0.015 * between)) + 16 for i in (own, other)]
     darker = smoothstep(luma[1] / luma[0] - 1, *_DARKER) * (ring & (1 - eyes)) * there
     share = cv2.GaussianBlur(cv2.dilate(darker, _disc(0.015 * between)), (0, 0), max(0.6, 0.012 * between))
+    hidden = cv2.dilate(hidden, _disc(0.05 * between)) * there
+    share = np.maximum(share, cv2.GaussianBlur(hidden, (0, 0), max(0.6, 0.03 * between)))
     share = (share * (1 - eyes))[..., None]
     return np.asarray(np.clip(np.rint(own + share * (other - own)), 0, 255), np.uint8)
 
@@ -128,6 +209,10 @@ def _features(points: np.ndarray, between: float, size: int) -> np.ndarray:
         part = _hull(points, ring, size)
         mask |= cv2.dilate(part, _disc(margin * between)) if margin else part
     return mask
+
+
+def _either(points: np.ndarray, right: tuple[int, ...], left: tuple[int, ...], size: int) -> np.ndarray:
+    return _hull(points, right, size) | _hull(points, left, size)
 
 
 def _hull(points: np.ndarray, ring: tuple[int, ...], size: int) -> np.ndarray:
