@@ -73,6 +73,14 @@ def test_a_face_that_comes_is_seen(spotter, room, astronaut, height):
     assert spotter.sees(Still(noisy(with_face(room, astronaut, height)[:, ::-1], 2)))
 
 
+def test_a_large_face_is_seen_on_either_side(spotter, room, astronaut):
+    for shown in (with_face(room, astronaut, 240), with_face(room, astronaut, 240)[:, ::-1]):
+        spotter.begin()
+        assert not spotter.sees(Still(noisy(room, 1)))
+        assert spotter.sees(Still(noisy(shown, 2)))
+        assert spotter.sees(Still(noisy(shown, 3)))
+
+
 @pytest.mark.parametrize("height", [64, 100])
 def test_a_small_face_in_a_tile_whose_turn_it_is_not_is_seen_in_the_next_picture(spotter, room, astronaut, height):
     shown = with_face(room, astronaut, height)

@@ -83,6 +83,7 @@ class Faces:
 
 _WHOLE_SIDE = 192
 _TILE_FACE = 16.0  # px of a face in the far detector's 192 px input below which it is found seldom
+_TILES_OF_HD = 6  # tiles of a frame of 1920 x 1080 for faces of 60 px
 _FURTHER_PASSES = 4  # after those asked for, for faces whose detection was far off
 _HOPELESS = 0.02  # presence below which no further pass is worth its time
 _SURE, _LARGE = 0.8, 0.2  # score, and share of the frame's longer side, of a face beside which no other matters
@@ -254,11 +255,11 @@ def shows_face(
     if _meshes(picture, model, _near(picture, small, model, options), options):
         return True
     parts = list(tiles(picture.width, picture.height, options.min_face)) if options.min_face > 0 else []
-    if not parts:
-        return bool(_meshes(picture, model, suppress(_far(picture, small, model, options)), options))
-    # What the far detector sees of the whole frame, one of the tiles shows larger, or the near detector.
-    parts = parts if half is None or len(parts) == 1 else parts[half::2]
-    return bool(_meshes(picture, model, suppress(_look_at_tiles(picture, model, options, parts)), options))
+    found = [_look_at_tiles(picture, model, options, parts if half is None or len(parts) == 1 else parts[half::2])]
+    # Up to 1080p the near detector, or a tile, shows all that the far one sees of the whole frame.
+    if not parts or len(parts) > _TILES_OF_HD:
+        found.append(_far(picture, small, model, options))
+    return bool(_meshes(picture, model, suppress(_join(found)), options))
 
 
 def _look_at_whole(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: DetectionOptions) -> Detections:

@@ -54,8 +54,10 @@ class Spotter:
 
     def _search(self, picture: PictureLike, small: np.ndarray, half: int | None) -> bool:
         found = shows_face(picture, self._model, self._options, small, half)
-        for searched in (0, 1) if half is None else (half,):
-            self._empty[searched] = None if found else small
+        if found or half is None:
+            self._empty = [None, None] if found else [small, small]
+        else:
+            self._empty[half] = small
         return found
 
     def _is_fine(self, picture: PictureLike, small: np.ndarray) -> bool:

@@ -183,7 +183,7 @@ class SegmentWriter:
         context.sample_aspect_ratio = index.sample_aspect_ratio
         context.thread_count = options.threads
         if options.codec == "libx264" and options.threads > 1:
-            # PyAV asks for slices, which cost a sixth more time, and bits.
+            # PyAV asks for slices, which cost a seventh more time.
             context.thread_type = "FRAME"
         if options.bitrate is not None:
             context.bit_rate = options.bitrate
