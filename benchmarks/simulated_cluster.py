@@ -235,6 +235,10 @@ class SimulatedPool:
         return any(w.alive and w.task is None for w in self.workers)
 
     @property
+    def seat(self) -> None:
+        return None
+
+    @property
     def size(self) -> int:
         return sum(w.alive for w in self.workers)
 

@@ -20,7 +20,21 @@ def test_segments_tile_the_video_without_gap_or_overlap(frames, length, keyframe
 
 
 def test_automatic_segments_start_at_keyframes_near_the_wanted_length():
-    assert [s.start for s in cut(1000, range(0, 1000, 50))] == [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]
+    assert [s.start for s in cut(1000, range(0, 1000, 50))] == [0, 150, 300, 450, 600, 750, 900]
+
+
+@pytest.mark.parametrize(("frames", "count"), [(1, 1), (95, 1), (96, 2), (191, 2), (192, 4), (383, 4), (384, 8)])
+def test_short_videos_are_cut_into_even_pieces(frames, count):
+    lengths = [s.frames for s in cut(frames)]
+    assert len(lengths) == count
+    assert max(lengths) - min(lengths) <= 4 * count
+
+
+@given(st.integers(1, 3000), st.lists(st.integers(0, 3000), max_size=40))
+def test_automatic_segments_begin_where_runs_of_eight_frames_do(frames, keyframes):
+    for segment in cut(frames, keyframes):
+        key = max((k for k in keyframes if k <= segment.start), default=0)
+        assert (segment.start - key) % 8 == 0
 
 
 def test_numpy_keyframes_give_plain_integers():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from toy import toy_pipeline
 
 from vidswap.graph import Pipeline, cut, halo
+from vidswap.runtime.lanes import Lanes
 from vidswap.runtime.order import PartTask, SourceTask
 from vidswap.runtime.schedule import Schedule
 
@@ -15,13 +16,18 @@ def parts():
     return Pipeline.from_mapping(toy_pipeline(smooth={"radius": 12})).parts
 
 
-@given(st.integers(1, 200), st.integers(5, 40), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_every_task_runs_once_and_never_before_what_it_needs(frames, length, workers, chance: random.Random):
+@given(st.integers(1, 200), st.integers(5, 40), st.integers(1, 4), st.booleans(), st.randoms(use_true_random=False))
+def test_every_task_runs_once_and_never_before_what_it_needs(frames, length, workers, lanes, chance: random.Random):
     segments = cut(frames, (), length)
     schedule = Schedule(parts(), segments, ["source"], window=2 * workers)
+    schedule.lanes = Lanes(segments, range(0, frames, 3 * length))
     running, done, started = [], set(), []
+
+    def seat(chance):
+        return chance.randrange(workers) if lanes else None
+
     while not schedule.finished:
-        while len(running) < workers and (task := schedule.next()) is not None:
+        while len(running) < workers and (task := schedule.next(seat(chance))) is not None:
             if isinstance(task, PartTask) and task.part:
                 context = parts()[task.part].context
                 near = [task.segment] if not context else halo(segments, task.segment, context)

@@ -10,9 +10,13 @@ from .errors import InputError
 SHORTEST_SEGMENT_FRAMES = 5
 # Fewer segments than this leave cores idle on short clips; the cut must not depend on the number of workers (law 1),
 # because a lossy encoder's frames depend on where its segments start.
-SEGMENTS_WANTED = 8
+# Halves, so that two or four workers share them evenly.
+PIECES_WANTED = (8, 4, 2, 1)
 SHORTEST_AUTOMATIC_FRAMES = 48
 LONGEST_AUTOMATIC_FRAMES = 240
+# Operators that look closely at one frame in some count from keyframes; a segment that begins within such a run has to
+# read what is before. Runs of 2, 4 or 8 frames end with segments of so many.
+RUN_FRAMES = 8
 # Up to here a long video waits for its next keyframe: a group of pictures that is cut through cannot be copied.
 FARTHEST_KEYFRAME_FRAMES = 1000
 
@@ -34,10 +38,10 @@ class Segment:
 def cut(frame_count: int, keyframes: Sequence[int] = (), frames_per_segment: int | None = None) -> tuple[Segment, ...]:
     """Cut [0, frame_count) into segments.
 
-    With `frames_per_segment` every segment has that many frames (the last may have fewer). Without, segments have 48
-    to 240 frames and start at a keyframe where one lies between half and twice that length, so that readers need not
-    decode what they throw away; those of long videos have up to 1000 where keyframes are that far apart. The cut is a
-    function of the video alone.
+    With `frames_per_segment` every segment has that many frames (the last may have fewer). Without, short videos are
+    cut into 8, 4 or 2 even segments of at least 48 frames, longer ones into segments of 240. They start at a keyframe
+    where one lies between half and twice that length, so that readers need not decode what they throw away; those of
+    long videos have up to 1000 frames where keyframes are that far apart. The cut is a function of the video alone.
 
     Raises InputError when `frames_per_segment` is below 5.
     """
@@ -49,7 +53,9 @@ def cut(frame_count: int, keyframes: Sequence[int] = (), frames_per_segment: int
             )
         starts = list(range(0, frame_count, frames_per_segment))
     else:
-        wanted = min(max(frame_count // SEGMENTS_WANTED, SHORTEST_AUTOMATIC_FRAMES), LONGEST_AUTOMATIC_FRAMES)
+        pieces = next((n for n in PIECES_WANTED if frame_count // n >= SHORTEST_AUTOMATIC_FRAMES), 1)
+        runs = max(1, round(frame_count / pieces / RUN_FRAMES))
+        wanted = min(runs * RUN_FRAMES, LONGEST_AUTOMATIC_FRAMES)
         starts = _automatic_starts(frame_count, sorted({int(k) for k in keyframes}), wanted)
     stops = [*starts[1:], frame_count][: len(starts)]
     return tuple(Segment(i, start, stop) for i, (start, stop) in enumerate(zip(starts, stops, strict=True)))
@@ -61,8 +67,13 @@ def _automatic_starts(frame_count: int, keyframes: Sequence[int], wanted: int) -
         here = starts[-1]
         reach = FARTHEST_KEYFRAME_FRAMES if wanted == LONGEST_AUTOMATIC_FRAMES else 2 * wanted
         near = [k for k in keyframes if here + wanted // 2 <= k <= here + reach and k < frame_count]
-        starts.append(min(near, key=lambda k: abs(k - here - wanted)) if near else here + wanted)
+        starts.append(min(near, key=lambda k: abs(k - here - wanted)) if near else _run_start(here + wanted, keyframes))
     return starts
+
+
+def _run_start(frame: int, keyframes: Sequence[int]) -> int:
+    key = max((k for k in keyframes if k <= frame), default=0)
+    return frame - (frame - key) % RUN_FRAMES
 
 
 def joined_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

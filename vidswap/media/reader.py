@@ -26,10 +26,10 @@ _FARTHEST_RETRY = 4
 _FARTHEST_CONCEALMENT = 32
 # Opening the file and seeking costs about as much as decoding this many frames.
 _SEEK_COST_FRAMES = 4
-# Decoders that are kept open: the analysis of a video and its compositing read it in two places. Of larger frames one
-# alone, because a decoder holds up to 16 of them.
+# Decoders that are kept open: the analysis of a video and its compositing read it in two places. Of frames larger than
+# those of 1080p (which are stored in 1088 rows) one alone, because a decoder holds up to 16 of them.
 _KEPT = 2
-_LARGE_FRAME_PIXELS = 1920 * 1080 - 1
+_LARGE_FRAME_PIXELS = 1920 * 1088
 _RANGES_TOLD = 6
 
 log = logging.getLogger(__name__)

@@ -100,6 +100,7 @@ class Child:
         self._place = place
         self._copies: list[Child] = []
         self.order: WorkOrder | None = None
+        self.number = 0
         self.ready = False
         self.loaded = isinstance(popen, _Orphan)
         self.task: Task | None = None

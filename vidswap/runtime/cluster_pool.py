@@ -126,6 +126,10 @@ class RayPool:
         return sum(w.place is not None for w in self._workers)
 
     @property
+    def seat(self) -> None:
+        """Who takes a task is decided by what it needs (`submit`)."""
+
+    @property
     def owners_lost(self) -> list[str]:
         """Which owners of models were replaced, and why."""
         return [] if self._owners is None else self._owners.lost

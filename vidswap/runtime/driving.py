@@ -11,6 +11,7 @@ from vidswap.storage import StorageError
 
 from .interrupt import Interruption
 from .job import Job
+from .lanes import Lanes
 from .order import CopyTask, Done, PartTask, Progress, SourceTask, Task, WorkOrder
 from .pool import Pool, Reply, WorkerDied
 from .report import Given, Listener, Lost, Report
@@ -100,6 +101,7 @@ class Drive:
     def go(self, order: WorkOrder, pool: Pool, scans: Scans) -> None:
         """Hand out tasks and take replies until all is done. Raises StageError for a task that fails every time."""
         self.order = order
+        self.schedule.lanes = Lanes(self.segments, order.video.keyframes)
         running: set[Task] = set()
         while not self.schedule.finished:
             workers = max(1, pool.size)
@@ -119,7 +121,7 @@ class Drive:
                 self._take(task, reply, running)
 
     def _hand_out(self, pool: Pool, scans: Scans, running: set[Task]) -> None:
-        while not self.interruption.draining and pool.idle and (task := self._next()) is not None:
+        while not self.interruption.draining and pool.idle and (task := self._next(pool.seat)) is not None:
             self.interruption.check()
             if isinstance(task, PartTask) and self.pipeline.parts[task.part].ordered:
                 self._scan(task, scans, pool)
@@ -128,8 +130,8 @@ class Drive:
             self.listener(Given(task, time.time()))
             pool.submit(task)
 
-    def _next(self) -> Task | None:
-        task = self.schedule.next()
+    def _next(self, seat: int | None) -> Task | None:
+        task = self.schedule.next(seat)
         if isinstance(task, PartTask) and task.part == self._last and task.segment in self._skipped:
             return CopyTask(task.part, task.segment)
         return task

@@ -73,6 +73,11 @@ class Pool(Protocol):
         """Workers that there are, or may be."""
         ...
 
+    @property
+    def seat(self) -> int | None:
+        """The number of the worker that would take the next task; None where that is decided by the task."""
+        ...
+
     def submit(self, task: Task) -> None:
         """Start a task."""
         ...
@@ -107,6 +112,11 @@ class InlinePool:
     def size(self) -> int:
         """One: this process."""
         return 1
+
+    @property
+    def seat(self) -> int:
+        """There is but one worker."""
+        return 0
 
     def offer(self, task: PartTask, tables: Tables) -> None:
         """Workers read what is stored."""
@@ -144,7 +154,7 @@ class ProcessPool:
     def __init__(self, order: WorkOrder, workers: int) -> None:
         self._order = order
         self._workers = workers
-        self._started = 0
+        self._started = self._numbered = 0
         self._processes: list[Child] = []
         self._copies: list[Child] = []
         self._adopts = workers > 1 and adopt_orphans(True)
@@ -158,6 +168,11 @@ class ProcessPool:
     def size(self) -> int:
         """Processes that may run at a time."""
         return self._workers
+
+    @property
+    def seat(self) -> int:
+        """Processes count from 0 as they are started."""
+        return next((p.number for p in self._processes if p.task is None), self._numbered)
 
     def offer(self, task: PartTask, tables: Tables) -> None:
         """Workers read what is stored."""
@@ -179,7 +194,8 @@ class ProcessPool:
             process = first_child(self._next_log())
             if self._adopts:
                 self._copies = [process.copy(self._next_log()) for _ in range(1, self._workers)]
-        process.order = self._order
+        process.order, process.number = self._order, self._numbered
+        self._numbered += 1
         self._processes.append(process)
         return process
 

@@ -9,10 +9,11 @@ leave a GPU that serves compositing without work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from vidswap.graph import Part, Segment, halo
 
+from .lanes import Lanes
 from .order import PartTask, SourceTask, Task
 
 
@@ -21,7 +22,7 @@ class Schedule:
 
     `window` is how many unfinished segments may be in flight, beside those that the contexts need. One that takes long
     counts as one of them, and does not hold the others back. The first part shall have taken `ahead` segments more than
-    the last one.
+    the last one. Where workers are told apart, each takes what its decoder is nearest to (`lanes`).
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Schedule:
         ahead: int = 0,
     ) -> None:
         self.parts, self.segments = parts, segments
-        self.ahead = ahead
+        self.ahead, self.lanes = ahead, Lanes(segments)
         self._sources_left = {SourceTask(s) for s in sources}
         self._sources_pending = sorted(self._sources_left, key=lambda t: t.source)
         self._reach = sum(_segments_ahead(segments, part.context) for part in parts)
@@ -55,17 +56,20 @@ class Schedule:
         self.window = max(self.window, window + self._reach)
         self.ahead = max(self.ahead, ahead)
 
-    def next(self) -> Task | None:
-        """Take the next task that may run, or None when none may at present."""
+    def next(self, seat: int | None = None) -> Task | None:
+        """Take the next task that may run, or None when none may at present; `seat` is the worker that will run it."""
         if self._sources_pending:
             return self._sources_pending.pop(0)
         short = len(self._taken[0]) - len(self._taken[-1]) < self.ahead
-        for part in (*self.parts[: int(short)], *reversed(self.parts)):
-            found = self._next_of(part)
-            if found is not None:
-                self._taken[part.index].add(found)
-                return PartTask(part.index, found)
-        return None
+        parts = (*self.parts[: int(short)], *reversed(self.parts))
+        choice = self._first(parts) if seat is None else self._nearest(seat, parts)
+        if choice is None:
+            return None
+        part, segment = choice
+        self._taken[part.index].add(segment)
+        if seat is not None and part.reads:
+            self.lanes.note(seat, segment)
+        return PartTask(part.index, segment)
 
     def finish(self, task: Task) -> None:
         """Note that a task is done (taken before or, on resume, not)."""
@@ -88,9 +92,29 @@ class Schedule:
         self._taken[task.part].discard(task.segment)
         self._floor[task.part] = min(self._floor[task.part], task.segment)
 
-    def _next_of(self, part: Part) -> int | None:
+    def _first(self, parts: Sequence[Part]) -> tuple[Part, int] | None:
+        return next(((part, segment) for part in parts for segment in self._ready_of(part)), None)
+
+    def _nearest(self, seat: int, parts: Sequence[Part]) -> tuple[Part, int] | None:
+        """The part and segment to which the worker's decoder comes soonest; the first of several that are as near.
+
+        Parts that read no video come before: they cost little, and others wait for them.
+        """
+        found: tuple[Part, int] | None = None
+        least = 0
+        for part in sorted(parts, key=lambda p: p.reads):
+            for segment in self._ready_of(part):
+                skipped = self.lanes.skipped(seat, segment) if part.reads else 0
+                if found is None or skipped < least:
+                    found, least = (part, segment), skipped
+                if not least:
+                    return found
+        return found
+
+    def _ready_of(self, part: Part) -> Iterator[int]:
+        """Segments of which a part may run, ascending."""
         if part.needs_sources and self._sources_left:
-            return None
+            return
         taken = self._taken[part.index]
         while self._floor[part.index] in taken:
             self._floor[part.index] += 1
@@ -99,10 +123,9 @@ class Schedule:
             self._stop += 1
         for segment in range(self._floor[part.index], self._stop):
             if segment not in taken and self._ready(part, segment):
-                return segment
+                yield segment
             if part.ordered and segment not in taken:
-                return None
-        return None
+                return
 
     def _ready(self, part: Part, segment: int) -> bool:
         if part.ordered and segment > 0 and segment - 1 not in self._done[part.index]:
