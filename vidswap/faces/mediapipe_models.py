@@ -9,8 +9,8 @@ the thread that calls it.
 from __future__ import annotations
 
 import importlib
+import threading
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,24 +119,21 @@ def load_face_model(task: Path | None = None) -> FaceModel:
 
 
 class WheelModel:
-    """The models that the wheel of mediapipe 0.10.21 carries. One thread may call it at a time."""
+    """The models that the wheel of mediapipe 0.10.21 carries; all of a process share them."""
 
     crop_size = _CROP_SIZE
-
-    def __init__(self) -> None:
-        self._graphs: dict[str, _Graph] = {}
 
     def detect(self, rgb: np.ndarray, *, far: bool = False, min_score: float = 0.5) -> Detections:
         """See `FaceModel.detect`. The model sees the longer side as 128 (near) or 192 (far) pixels."""
         name, calculator = ("far", "FaceDetectionFullRangeCpu") if far else ("near", "FaceDetectionShortRangeCpu")
-        graph = self._graph(name, lambda: _Graph(_DETECTION_GRAPH.format(calculator=calculator), ("detections",)))
+        graph = _shared(name, _DETECTION_GRAPH.format(calculator=calculator), ("detections",))
         found = graph(rgb)["detections"]
         height, width = rgb.shape[:2]
         return _detections([] if found is None else graph.getter.get_proto_list(found), width, height, min_score)
 
     def landmarks(self, rgb: np.ndarray) -> Mesh | None:
         """See `FaceModel.landmarks`; always answers, with a presence near 0 where there is no face."""
-        graph = self._graph("landmarks", lambda: _Graph(_LANDMARK_GRAPH, ("landmarks", "presence")))
+        graph = _shared("landmarks", _LANDMARK_GRAPH, ("landmarks", "presence"))
         out = graph(rgb)
         height, width = rgb.shape[:2]
         values = landmarks_in(graph.serialized(out["landmarks"]))
@@ -148,27 +145,19 @@ class WheelModel:
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `FaceModel.segment`; the model works on 256 x 144 pixels, whatever the shape of the image."""
-        graph = self._graph("segment", lambda: _Graph(_SEGMENT_GRAPH, ("mask",)))
+        graph = _shared("segment", _SEGMENT_GRAPH, ("mask",))
         mask = graph.getter.get_image_frame(graph(rgb)["mask"]).numpy_view()
         return np.array(mask, dtype=np.float32).reshape(rgb.shape[:2])
 
     def hands(self, rgb: np.ndarray) -> np.ndarray:
         """See `FaceModel.hands`; the model works on 192 x 192 pixels."""
-        graph = self._graph("palms", lambda: _Graph(_PALM_GRAPH, ("palms",)))
+        graph = _shared("palms", _PALM_GRAPH, ("palms",))
         found = graph(rgb)["palms"]
         height, width = rgb.shape[:2]
         return _hands([] if found is None else graph.getter.get_proto_list(found), width, height)
 
     def close(self) -> None:
-        """Free the graphs."""
-        for graph in self._graphs.values():
-            graph.close()
-        self._graphs.clear()
-
-    def _graph(self, name: str, make: Callable[[], _Graph]) -> _Graph:
-        if name not in self._graphs:
-            self._graphs[name] = make()
-        return self._graphs[name]
+        """The graphs stay for the next who needs them."""
 
 
 class TaskModel:
@@ -262,8 +251,20 @@ def preload() -> None:
     importlib.import_module("mediapipe.python.packet_getter")
 
 
+_graphs: dict[str, _Graph] = {}
+_making = threading.Lock()
+
+
+def _shared(name: str, config: str, outputs: tuple[str, ...]) -> _Graph:
+    """The graph of that name. Each takes some 15 MB and as many milliseconds to make, and several stages ask for it."""
+    with _making:
+        if name not in _graphs or _graphs[name].is_broken:
+            _graphs[name] = _Graph(config, outputs)
+        return _graphs[name]
+
+
 class _Graph:
-    """One MediaPipe graph without memory: an image in, packets out."""
+    """One MediaPipe graph without memory: an image in, packets out. Threads take turns."""
 
     def __init__(self, config: str, outputs: tuple[str, ...]) -> None:
         mediapipe = import_mediapipe()
@@ -274,6 +275,7 @@ class _Graph:
         self._bindings = getattr(packet_getter, "_packet_getter", None)
         self._create, self._format = packet_creator.create_image_frame, mediapipe.ImageFormat.SRGB
         self._outputs, self._clock = outputs, 0
+        self._turn, self.is_broken = threading.Lock(), False
         self._out: dict[str, Any] = {}
         # The graphs name their models relative to the folder that holds the package.
         resource_util.set_resource_dir(str(Path(mediapipe.__file__).resolve().parents[1]))
@@ -292,22 +294,24 @@ class _Graph:
 
     def __call__(self, rgb: np.ndarray) -> dict[str, Any]:
         """Packets by output name; None where the graph gave none for this image."""
-        self._clock += 1
-        self._out.clear()
         image = self._create(np.ascontiguousarray(rgb), image_format=self._format)
-        self._graph.add_packet_to_input_stream("image", image.at(self._clock))
-        self._graph.wait_until_idle()
-        found = {name: self._out.get(name) for name in self._outputs}
+        with self._turn:
+            self._clock += 1
+            self._out.clear()
+            try:
+                self._graph.add_packet_to_input_stream("image", image.at(self._clock))
+                self._graph.wait_until_idle()
+            except (RuntimeError, ValueError):
+                # A graph that has failed once takes nothing any more.
+                self.is_broken = True
+                raise
+            found = {name: self._out.get(name) for name in self._outputs}
         return {name: None if packet is None or packet.is_empty() else packet for name, packet in found.items()}
 
     def serialized(self, packet: Any) -> bytes:
         """The protobuf bytes of a packet; none where the bindings do not tell them."""
         read = getattr(self._bindings, "_get_serialized_proto", None)
         return bytes(read(packet)) if read is not None else b""
-
-    def close(self) -> None:
-        self._graph.close_all_packet_sources()
-        self._graph.wait_until_done()
 
 
 # A landmark that has x, y and z and nothing else: field 1 of the list, 15 bytes; then fields 1 to 3, four bytes each.
