@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 
 from vidswap.faces import matching
 
@@ -92,6 +93,46 @@ def test_grain_is_the_targets_own_and_no_more_than_it_has():
     assert matching.match_grain(smooth, np.full((64, 64, 3), 120, np.uint8), ONES) is smooth
     again = matching.match_grain(grainy, target, ONES)
     assert (again - grainy).std() < 0.5 * noise.std()
+
+
+def portrait_of_pores(seed=5):
+    """(128, 128, 3) uint8: skin with pores, and two dark lines of three pixels across it."""
+    noise = np.random.default_rng(seed).normal(0, 4, (128, 128, 1))
+    image = np.repeat(130 + noise, 3, 2)
+    image[40:43], image[:, 90:93] = 60, 70
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def test_pores_shrink_to_those_of_the_target_and_lines_stay():
+    rough, cover = portrait_of_pores(), np.ones((128, 128), np.float32)
+    smooth = np.clip(np.random.default_rng(6).normal(130, 1, (128, 128, 1)), 0, 255).repeat(3, 2).astype(np.uint8)
+    before = rough.copy()
+    tamed = matching.match_grain(rough, smooth, cover)
+    assert np.array_equal(rough, before)
+    plain = np.s_[60:, :80]
+    assert tamed[plain].std() < 0.6 * rough[plain].std()
+    assert 130 - tamed[41, :80].mean() > 0.85 * 70
+    assert 130 - tamed[60:, 91].mean() > 0.85 * 60
+    np.testing.assert_allclose(matching.match_grain(rough.astype(np.float32), smooth, cover), tamed, atol=1)
+
+
+def test_skin_as_rough_as_the_targets_stays_as_it_is():
+    cover = np.ones((128, 128), np.float32)
+    assert (
+        matching.match_grain(portrait_of_pores(), portrait_of_pores(7), cover).std() > 0.98 * portrait_of_pores().std()
+    )
+    rough = portrait_of_pores()
+    assert matching.match_grain(rough, rough, cover) is rough
+
+
+@pytest.mark.parametrize("shape", [(65, 130), (129, 64), (331, 97), (402, 411)])
+def test_grain_of_windows_of_any_size(shape):
+    random = np.random.default_rng(8)
+    rough = random.integers(100, 160, (*shape, 1)).astype(np.uint8).repeat(3, 2)
+    even = np.full((*shape, 3), 130, np.uint8)
+    cover = np.ones(shape, np.float32)
+    assert matching.match_grain(rough, even, cover).std() < 0.8 * rough.std()
+    assert matching.match_grain(even, rough, cover).std() > 0.3 * rough.std()
 
 
 def test_colour_is_taken_away_in_shares():

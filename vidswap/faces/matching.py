@@ -19,6 +19,9 @@ _OCTAVES = (0.8, 1.6, 3.2)  # pixels
 _MANY = 320  # pixels a side: of larger faces every fourth row and column tells their grain
 _LEAST_GRAIN = 1.0  # grey levels: below, compression has smoothed it away
 _LEAST_COLOUR = 0.3
+_FINE = 1.2  # pixels
+_LEAST_UNEVEN = 0.3  # grey levels
+_PLAIN = 2.0  # times the usual size of details of skin: up to here they are skin
 _AROUND = 15  # pixels of a field: colours of skin are compared with the mean over so many a side
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
@@ -207,32 +210,67 @@ def _blurred(image: np.ndarray, sigma: float, axis: int) -> np.ndarray:
 
 
 def match_grain(image: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Give image (h, w, 3) uint8 or float32 the grain that the target (h, w, 3) uint8 has more of, where weight (h, w)
-    says.
+    """Give image (h, w, 3) uint8 or float32 the grain of the target (h, w, 3) uint8, where weight (h, w) says.
 
-    The grain is the target's own, what is finer than a pixel or so, held within its usual size, so that of the features
-    of the face nothing comes with it; it therefore moves and freezes as that of the shot does.
+    What it has too much of, the pores and the grain of a portrait on a face that coding or a lens has made smooth, is
+    taken in two bands of details: those of the usual size, which are plain skin's, shrink, and those several times as
+    strong, lashes and lines, stay (coring, Rossi 1978). What it lacks is the target's own, what is finer than a pixel
+    or so, held within its usual size, so that of the features of the face nothing comes with it; it therefore moves and
+    freezes as that of the shot does.
     """
     step = 2 if max(weight.shape) < _MANY else 4
     there = weight[::step, ::step] > 0.5
     if there.sum() < 64:
         return image
-    of_target, of_image = (
-        _spread_of(cv2.subtract(luma, cv2.GaussianBlur(luma, (0, 0), 1.2))[::step, ::step][there])
-        for luma in (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).astype(np.float32) for i in (target, image))
-    )
-    if of_target < _LEAST_GRAIN:
+    bands, sizes = [], []
+    for picture in (image, target):
+        fine, coarse = _bands_of(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32))
+        some = fine[::step, ::step][there], coarse[:: step // 2, :: step // 2][there]
+        bands.append((fine, coarse))
+        sizes.append([_spread_of(values) for values in some])
+    own, wanted = sizes
+    shares = [min(1.0, (w + _LEAST_UNEVEN) / (o + _LEAST_UNEVEN)) for o, w in zip(own, wanted, strict=True)]
+    if min(shares) < 0.95:
+        fine, coarse = bands[0]
+        coarse = cv2.resize(coarse, (fine.shape[1], fine.shape[0]), interpolation=cv2.INTER_LINEAR)
+        image = image.copy() if image.dtype == np.uint8 else cv2.convertScaleAbs(image)
+        limits = np.array([max(_PLAIN * o, 1e-3) for o in own], np.float32)
+        _core(image, fine, coarse, np.array(shares, np.float32), limits)
+    if wanted[0] < _LEAST_GRAIN:
         return image
-    lacking = float(np.sqrt(max(of_target**2 - of_image**2, 0.0))) / of_target
-    lacking *= float(smoothstep(of_target, _LEAST_GRAIN, 2 * _LEAST_GRAIN))
+    lacking = float(np.sqrt(max(wanted[0] ** 2 - own[0] ** 2, 0.0))) / wanted[0]
+    lacking *= float(smoothstep(wanted[0], _LEAST_GRAIN, 2 * _LEAST_GRAIN))
     if lacking < 0.05:
         return image
-    fine = target.astype(np.float32) - cv2.GaussianBlur(target, (0, 0), 1.2)
+    fine = target.astype(np.float32) - cv2.GaussianBlur(target, (0, 0), _FINE)
     usual = _spread_of(fine[::step, ::step][there])
     np.clip(fine, -2.5 * usual, 2.5 * usual, out=fine)
     fine *= np.float32(lacking)
     fine += image
     return np.clip(fine, 0, 255, out=fine)
+
+
+def _bands_of(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Details of luma (h, w) float32 up to `_FINE` pixels (h, w), and up to twice that, at half the size."""
+    smooth = cv2.GaussianBlur(luma, (0, 0), _FINE)
+    half = cv2.resize(smooth, ((luma.shape[1] + 1) // 2, (luma.shape[0] + 1) // 2), interpolation=cv2.INTER_AREA)
+    return cv2.subtract(luma, smooth), cv2.subtract(half, cv2.GaussianBlur(half, (0, 0), _FINE))
+
+
+@compiled("(uint8[:,:,::1], float32[:,::1], float32[:,::1], float32[::1], float32[::1])")
+def _core(image: np.ndarray, fine: np.ndarray, coarse: np.ndarray, shares: np.ndarray, limits: np.ndarray) -> None:
+    """Shrink in place the luma details `fine` and `coarse` (h, w) of image (h, w, 3) to `shares` (2,), where they are
+    no larger than `limits` (2,); those of twice that size stay.
+    """
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            faint = min(max(np.float32(2) - abs(fine[y, x]) / limits[0], np.float32(0)), np.float32(1))
+            less = (np.float32(1) - shares[0]) * faint * faint * (np.float32(3) - np.float32(2) * faint) * fine[y, x]
+            faint = min(max(np.float32(2) - abs(coarse[y, x]) / limits[1], np.float32(0)), np.float32(1))
+            less += (np.float32(1) - shares[1]) * faint * faint * (np.float32(3) - np.float32(2) * faint) * coarse[y, x]
+            for channel in range(3):
+                changed = np.float32(image[y, x, channel]) - less + np.float32(0.5)
+                image[y, x, channel] = np.uint8(min(max(changed, np.float32(0)), np.float32(255)))
 
 
 def _spread_of(values: np.ndarray) -> float:
