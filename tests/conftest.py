@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests start hundreds of processes: without bytecode beside it, each would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# A shell that runs the tests in the background has them ignore interrupts, and what they start would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 # And how long an example takes says nothing.
 settings.register_profile("vidswap", deadline=None)
 settings.load_profile("vidswap")
