@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vidswap.faces import mediapipe_models
 from vidswap.faces.mediapipe_models import landmarks_in, load_face_model
 from vidswap.graph.errors import InputError
 
@@ -33,6 +35,18 @@ def test_equal_images_give_equal_bits_whatever_came_between(face_model, astronau
         assert np.array_equal(face_model.detect(astronaut, far=True).boxes, found.boxes)
         assert np.array_equal(face_model.detect(astronaut).keypoints, near.keypoints)
         assert np.array_equal(face_model.segment(astronaut), mask)
+
+
+def test_models_are_shared_by_threads_and_made_anew_when_one_has_failed(face_model, astronaut):
+    expected = face_model.landmarks(crop_of(astronaut)).points
+    other = load_face_model()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda n: (face_model, other)[n % 2].landmarks(crop_of(astronaut)).points, range(24)))
+    assert all(np.array_equal(points, expected) for points in found)
+    before = mediapipe_models._graphs["landmarks"]
+    before.is_broken = True
+    assert np.array_equal(other.landmarks(crop_of(astronaut)).points, expected)
+    assert mediapipe_models._graphs["landmarks"] is not before
 
 
 def test_presence_tells_a_face_from_noise(face_model, astronaut):

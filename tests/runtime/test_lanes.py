@@ -25,6 +25,10 @@ def test_no_more_decoders_are_reckoned_with_than_a_reader_keeps():
     for segment in (6, 3, 0):
         lanes.note(0, segment)
     assert [lanes.skipped(0, s) for s in (1, 4, 7)] == [0, 0, 30]
+    lanes = Lanes(cut(100, (), 10), kept=1)
+    for segment in (6, 3, 0):
+        lanes.note(0, segment)
+    assert [lanes.skipped(0, s) for s in (1, 4, 7)] == [0, 30, 60]
 
 
 def decoded(segments, keyframes, workers, *, lanes):

@@ -9,13 +9,12 @@ from .errors import InputError
 
 SHORTEST_SEGMENT_FRAMES = 5
 # Fewer segments than this leave cores idle on short clips; the cut must not depend on the number of workers (law 1),
-# because a lossy encoder's frames depend on where its segments start.
-# Halves, so that two or four workers share them evenly.
+# because a lossy encoder's frames depend on where its segments start. Two or four workers share halves evenly.
 PIECES_WANTED = (8, 4, 2, 1)
 SHORTEST_AUTOMATIC_FRAMES = 48
 LONGEST_AUTOMATIC_FRAMES = 240
-# Operators that look closely at one frame in some count from keyframes; a segment that begins within such a run has to
-# read what is before. Runs of 2, 4 or 8 frames end with segments of so many.
+# Operators that look closely at one frame in 2, 4 or 8 count from keyframes; for a segment that begins within such a
+# run they read what is before it.
 RUN_FRAMES = 8
 # Up to here a long video waits for its next keyframe: a group of pictures that is cut through cannot be copied.
 FARTHEST_KEYFRAME_FRAMES = 1000

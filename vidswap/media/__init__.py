@@ -8,7 +8,7 @@ from .index import Chapter, StreamRecord, VideoIndex
 from .joining import join
 from .picture import Picture, PictureKind
 from .probing import probe
-from .reader import DecodeError, Reader, read
+from .reader import DecodeError, Reader, decoders_kept, read
 from .trimming import trim
 from .writer import SegmentReport, SegmentWriter, WriterOptions
 
@@ -24,6 +24,7 @@ __all__ = [
     "VideoIndex",
     "WriterOptions",
     "canvas",
+    "decoders_kept",
     "deinterlaced",
     "join",
     "probe",

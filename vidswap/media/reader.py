@@ -35,6 +35,11 @@ _RANGES_TOLD = 6
 log = logging.getLogger(__name__)
 
 
+def decoders_kept(pixels: int) -> int:
+    """How many decoders a reader keeps open for frames of so many pixels."""
+    return _KEPT if pixels <= _LARGE_FRAME_PIXELS else 1
+
+
 class DecodeError(VidswapError):
     """Frames that the index promises cannot be read at all; the message says which and when."""
 
@@ -49,7 +54,7 @@ class Reader:
         self._kind = PictureKind(index)
         self._threads = threads
         self._idle: list[Cursor] = []
-        self._kept = _KEPT if index.stored_width * index.stored_height <= _LARGE_FRAME_PIXELS else 1
+        self._kept = decoders_kept(index.stored_width * index.stored_height)
         self._keyframes_back = 0
         self._damaged: set[int] = set()
         self._dead: tuple[int, av.VideoFrame] | None = None

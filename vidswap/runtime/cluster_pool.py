@@ -96,6 +96,9 @@ class RayPool:
     Raises VidswapError when workers do not start, whatever is tried.
     """
 
+    # Who takes a task is decided by what it needs (`submit`).
+    seat = None
+
     def __init__(self, order: WorkOrder, size: Size, owners: Mapping[str, Share]) -> None:
         self._order, self._size = order, size
         home = self._home = Home.of_driver()
@@ -124,10 +127,6 @@ class RayPool:
     def size(self) -> int:
         """Workers that have a place."""
         return sum(w.place is not None for w in self._workers)
-
-    @property
-    def seat(self) -> None:
-        """Who takes a task is decided by what it needs (`submit`)."""
 
     @property
     def owners_lost(self) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vidswap.graph import Batch, Pipeline, Segment, StageError, VidswapError
+from vidswap.media import decoders_kept
 from vidswap.storage import StorageError
 
 from .interrupt import Interruption
@@ -101,7 +102,8 @@ class Drive:
     def go(self, order: WorkOrder, pool: Pool, scans: Scans) -> None:
         """Hand out tasks and take replies until all is done. Raises StageError for a task that fails every time."""
         self.order = order
-        self.schedule.lanes = Lanes(self.segments, order.video.keyframes)
+        video = order.video
+        self.schedule.lanes = Lanes(self.segments, video.keyframes, decoders_kept(video.width * video.height))
         running: set[Task] = set()
         while not self.schedule.finished:
             workers = max(1, pool.size)

@@ -12,16 +12,15 @@ import numpy as np
 
 from vidswap.graph import Segment
 
-# A reader keeps so many decoders open (`media.Reader`): analysis and compositing read the video in two places.
-_KEPT = 2
-
 
 class Lanes:
     """Where the decoders of a run's workers stand. A seat is a worker's number, whatever it is."""
 
-    def __init__(self, segments: Sequence[Segment] = (), keyframes: Iterable[int] = ()) -> None:
-        """`keyframes` are frames from which decoding can start, beside the first."""
-        self._segments = segments
+    def __init__(self, segments: Sequence[Segment], keyframes: Iterable[int] = (), kept: int = 2) -> None:
+        """`keyframes` are frames from which decoding can start, beside the first; `kept` is how many decoders a worker
+        keeps open (`media.decoders_kept`).
+        """
+        self._segments, self._kept = segments, kept
         keys = np.unique([0, *(int(k) for k in keyframes)])
         self._keys = [int(keys[np.searchsorted(keys, s.start, side="right") - 1]) for s in segments]
         self._stands: dict[int, list[int]] = {}
@@ -38,7 +37,7 @@ class Lanes:
         if begin in stands:
             stands.remove(begin)
         stands.append(self._segments[segment].stop)
-        del stands[:-_KEPT]
+        del stands[: -self._kept]
 
     def _from(self, seat: int, segment: int) -> int:
         start, key = self._segments[segment].start, self._keys[segment]
