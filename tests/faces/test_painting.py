@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vidswap.faces import painting
+from vidswap.faces.render import packed
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_texture_is_read_as_opencv_reads_it(random):
     affine = np.array([[1.3, 0.2, 3.0, -0.1, 1.4, 4.0]], np.float32)
     out = np.full((20, 24, 4), 7, np.uint8)
     corner, none = (2, 3, 1), np.zeros((1, 2), np.float32)
-    painting.sample_texture(out, ids, corner, affine, none, none, np.array([False]), texture, texture, (1.0, 1.0, 0.0))
+    painting.sample_texture(packed(out), ids, corner, affine, none, none, np.array([False]), packed(texture), 1.0)
     x, y = np.meshgrid(np.arange(24, dtype=np.float32) + 2, np.arange(20, dtype=np.float32) + 3)
     places = [(affine[0, k] * x + affine[0, k + 1] * y + affine[0, k + 2]).astype(np.float32) for k in (0, 3)]
     expected = cv2.remap(texture.astype(np.float32), *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -58,13 +59,9 @@ def test_blocks_read_every_pixel_at_its_own_place(random):
     affine = np.array([[0.9, 0.0, 1.0, 0.0, 0.8, 2.0]], np.float32)
     none, flat = np.zeros((1, 2), np.float32), np.array([False])
     whole, blocks = np.zeros((20, 20, 4), np.uint8), np.zeros((20, 20, 4), np.uint8)
-    scales = (1.0, 1.0, 0.0)
-    painting.sample_texture(
-        whole, np.zeros((20, 20), np.int32), (4, 6, 1), affine, none, none, flat, texture, texture, scales
-    )
-    painting.sample_texture(
-        blocks, np.zeros((10, 10), np.int32), (2, 3, 2), affine, none, none, flat, texture, texture, scales
-    )
+    given = (affine, none, none, flat, packed(texture), 1.0)
+    painting.sample_texture(packed(whole), np.zeros((20, 20), np.int32), (4, 6, 1), *given)
+    painting.sample_texture(packed(blocks), np.zeros((10, 10), np.int32), (2, 3, 2), *given)
     assert np.array_equal(whole, blocks)
 
 

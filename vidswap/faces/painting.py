@@ -59,40 +59,23 @@ def held(value: Scalar, most: Scalar) -> Scalar:
 
 
 @compiled()
-def bilinear(
-    texture: np.ndarray, rows: int, columns: int, across: Scalar, down: Scalar
-) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-    """Four channels of a flattened texture (rows * columns * 4,) uint8 at a place, half a pixel counted from its edge;
-    beyond the edge its last pixels go on.
-    """
-    half, one = np.float32(0.5), np.float32(1)
-    u, v = held(across - half, np.float32(columns - 1)), held(down - half, np.float32(rows - 1))
-    left, above = min(int(u), columns - 2), min(int(v), rows - 2)
-    right, below = u - np.float32(left), v - np.float32(above)
-    a, b = (one - right) * (one - below), right * (one - below)
-    c, d = (one - right) * below, right * below
-    i = np.uint64((above * columns + left) * 4)
-    j = np.uint64((above * columns + left + columns) * 4)
-    return (
-        a * texture[i] + b * texture[i + np.uint64(4)] + c * texture[j] + d * texture[j + np.uint64(4)],
-        a * texture[i + np.uint64(1)]
-        + b * texture[i + np.uint64(5)]
-        + c * texture[j + np.uint64(1)]
-        + d * texture[j + np.uint64(5)],
-        a * texture[i + np.uint64(2)]
-        + b * texture[i + np.uint64(6)]
-        + c * texture[j + np.uint64(2)]
-        + d * texture[j + np.uint64(6)],
-        a * texture[i + np.uint64(3)]
-        + b * texture[i + np.uint64(7)]
-        + c * texture[j + np.uint64(3)]
-        + d * texture[j + np.uint64(7)],
-    )
+def _apart(pixel: Scalar) -> Scalar:
+    """The four bytes of a uint32, each in 16 of 64 bits, so that one multiplication weighs all of them."""
+    wide = np.uint64(pixel)
+    wide = (wide | (wide << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    return (wide | (wide << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+
+
+@compiled()
+def _between(one: Scalar, other: Scalar, share: Scalar) -> Scalar:
+    """What lies `share` of 256ths on the way between two sets of bytes of `_apart`, rounded."""
+    mixed = one * (np.uint64(256) - share) + other * share + np.uint64(0x0080008000800080)
+    return (mixed >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
 
 
 @compiled(
-    "(uint8[:,:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1], float32[:,::1], float32[:,::1], "
-    "boolean[::1], uint8[:,:,::1], uint8[:,:,::1], UniTuple(float64, 3))"
+    "(uint32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1], float32[:,::1], float32[:,::1], "
+    "boolean[::1], uint32[:,::1], float64)"
 )
 def sample_texture(
     out: np.ndarray,
@@ -102,50 +85,55 @@ def sample_texture(
     low: np.ndarray,
     high: np.ndarray,
     steep: np.ndarray,
-    fine: np.ndarray,
-    coarse: np.ndarray,
-    scales: tuple[float, float, float],
+    texture: np.ndarray,
+    scale: float,
 ) -> None:
-    """Read a texture where a mesh shows it: out (h, w, 4) uint8; pixels without a triangle are left as they are.
+    """Read a texture where a mesh shows it: out (h, w) uint32; pixels without a triangle are left as they are.
 
-    ids (rows, columns) int32, each of step x step pixels of out; corner: x0, y0 in such blocks, and step. affine, low,
-    high, steep: see `render.Maps`. fine, coarse (.., .., 4) uint8: two sizes of the texture, read linearly and mixed;
-    scales: size of `fine` and of `coarse` in sizes of the texture that the maps are of, and the share of `coarse`.
+    A uint32 is a pixel of four channels of uint8. ids (rows, columns) int32, each of step x step pixels of out; corner:
+    x0, y0 in such blocks, and step. affine, low, high, steep: see `render.Maps`. texture (.., ..), at least 2 pixels a
+    side, is read linearly, places being rounded to 1/256 of its pixels; beyond its edge the last ones go on. scale:
+    its size in sizes of the texture that the maps are of.
     """
     x0, y0, step = corner
-    share = np.float32(scales[2])
-    one, half = np.float32(1), np.float32(0.5)
-    fine_scale, coarse_scale = np.float32(scales[0]), np.float32(scales[1])
+    rows, columns = texture.shape
     # Flat, and with unsigned places: signed ones are tested for counting from the end.
-    fine_flat, fine_rows, fine_columns = fine.reshape(-1), fine.shape[0], fine.shape[1]
-    coarse_flat, coarse_rows, coarse_columns = coarse.reshape(-1), coarse.shape[0], coarse.shape[1]
+    flat = texture.reshape(-1)
+    zero, fine = np.float32(0), np.float32(256 * scale)
+    shift = np.float32(128 * (scale - 1))
+    last_x, last_y = np.float32(256 * (columns - 1)), np.float32(256 * (rows - 1))
+    before = -1
+    ax, bx, cx, ay, by, cy = zero, zero, zero, zero, zero, zero
+    least_x, most_x, least_y, most_y = zero, last_x, zero, last_y
     for row in range(ids.shape[0]):
         for column in range(ids.shape[1]):
             number = ids[row, column]
             if number < 0:
                 continue
-            m = np.uint64(number)
-            ax, bx, cx = affine[m, 0], affine[m, 1], affine[m, 2]
-            ay, by, cy = affine[m, 3], affine[m, 4], affine[m, 5]
-            within = steep[m]
+            if number != before:
+                before = number
+                m = np.uint64(number)
+                ax, bx, cx = affine[m, 0] * fine, affine[m, 1] * fine, affine[m, 2] * fine + shift
+                ay, by, cy = affine[m, 3] * fine, affine[m, 4] * fine, affine[m, 5] * fine + shift
+                least_x, most_x, least_y, most_y = zero, last_x, zero, last_y
+                if steep[m]:
+                    least_x, most_x = max(low[m, 0] * fine + shift, zero), min(high[m, 0] * fine + shift, last_x)
+                    least_y, most_y = max(low[m, 1] * fine + shift, zero), min(high[m, 1] * fine + shift, last_y)
             for y in range(row * step, (row + 1) * step):
+                own_y = np.float32(y + y0 * step)
                 for x in range(column * step, (column + 1) * step):
-                    own_x, own_y = np.float32(x + x0 * step), np.float32(y + y0 * step)
-                    across, down = ax * own_x + bx * own_y + cx, ay * own_x + by * own_y + cy
-                    if within:
-                        across = min(max(across, low[m, 0]), high[m, 0])
-                        down = min(max(down, low[m, 1]), high[m, 1])
-                    across, down = across + half, down + half
-                    r, g, b, k = bilinear(fine_flat, fine_rows, fine_columns, across * fine_scale, down * fine_scale)
-                    if share > 0:
-                        r1, g1, b1, k1 = bilinear(
-                            coarse_flat, coarse_rows, coarse_columns, across * coarse_scale, down * coarse_scale
-                        )
-                        rest = one - share
-                        r, g = r * rest + r1 * share, g * rest + g1 * share
-                        b, k = b * rest + b1 * share, k * rest + k1 * share
-                    out[y, x, 0], out[y, x, 1] = np.uint8(r + half), np.uint8(g + half)
-                    out[y, x, 2], out[y, x, 3] = np.uint8(b + half), np.uint8(k + half)
+                    own_x = np.float32(x + x0 * step)
+                    u = int(min(max(ax * own_x + bx * own_y + cx, least_x), most_x))
+                    v = int(min(max(ay * own_x + by * own_y + cy, least_y), most_y))
+                    left, above = min(u >> 8, columns - 2), min(v >> 8, rows - 2)
+                    right, below = np.uint64(u - (left << 8)), np.uint64(v - (above << 8))
+                    i = np.uint64(above * columns + left)
+                    j = i + np.uint64(columns)
+                    over = _between(_apart(flat[i]), _apart(flat[i + np.uint64(1)]), right)
+                    under = _between(_apart(flat[j]), _apart(flat[j + np.uint64(1)]), right)
+                    pixel = _between(over, under, below)
+                    pixel = (pixel | (pixel >> np.uint64(8))) & np.uint64(0x0000FFFF0000FFFF)
+                    out[y, x] = np.uint32((pixel | (pixel >> np.uint64(16))) & np.uint64(0xFFFFFFFF))
 
 
 @compiled("(int32[:,::1], UniTuple(int64, 3), float32[:,::1], float64)")

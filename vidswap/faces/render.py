@@ -218,6 +218,7 @@ class Pyramid:
             half = (above.shape[1] // 2, above.shape[0] // 2)
             self.levels.append(cv2.resize(above, half, interpolation=cv2.INTER_AREA))
         self._twice: np.ndarray | None = None
+        self._enlarged: dict[int, np.ndarray] = {}
 
     def sample(self, places: np.ndarray, shrink: float) -> np.ndarray:
         """Read the texture at places (h, w, 2) of its first level, for an image `shrink` times as coarse.
@@ -242,18 +243,26 @@ class Pyramid:
         rows, columns = raster.ids.shape
         out = np.zeros((rows * raster.step, columns * raster.step, 4), np.uint8)
         if shrink <= 1:
-            fine, coarse, scales = self._doubled(), self.levels[0], (2.0, 1.0, 0.0)
+            read, scale = self._doubled(), 2.0
         else:
             level = min(np.log2(shrink), len(self.levels) - 1.0)
-            low = min(int(level), len(self.levels) - 1)
-            above = min(low + 1, len(self.levels) - 1)
-            fine, coarse = self.levels[low], self.levels[above]
-            scales = (0.5**low, 0.5**above, float(level - low) if above > low else 0.0)
+            low = int(level)
+            read, scale = self._mixed(low, float(level - low)), 0.5**low
         corner = (raster.x0, raster.y0, raster.step)
         painting.sample_texture(
-            out, raster.ids, corner, maps.affine, maps.low, maps.high, maps.steep, fine, coarse, scales
+            packed(out), raster.ids, corner, maps.affine, maps.low, maps.high, maps.steep, packed(read), scale
         )
         return out
+
+    def _mixed(self, level: int, share: float) -> np.ndarray:
+        """A level with `share` of the next coarser one, at the size of the finer."""
+        fine = self.levels[level]
+        if share < 1e-3 or level + 1 == len(self.levels):
+            return fine
+        if level not in self._enlarged:
+            size = (fine.shape[1], fine.shape[0])
+            self._enlarged[level] = cv2.resize(self.levels[level + 1], size, interpolation=cv2.INTER_LINEAR)
+        return cv2.addWeighted(fine, 1 - share, self._enlarged[level], share, 0)
 
     def _doubled(self) -> np.ndarray:
         if self._twice is None:
@@ -268,6 +277,11 @@ class Pyramid:
         if max(texture.shape[:2]) > _DOUBLED:
             return _remap(texture, places, cv2.INTER_CUBIC)
         return _remap(self._doubled(), _scaled(places, 2.0), cv2.INTER_LINEAR)
+
+
+def packed(image: np.ndarray) -> np.ndarray:
+    """A view of image (h, w, 4) uint8 with a uint32 (h, w) for each pixel."""
+    return image.view(np.uint32)[..., 0]
 
 
 def _scaled(places: np.ndarray, scale: float) -> np.ndarray:
