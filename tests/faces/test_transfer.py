@@ -133,3 +133,22 @@ def test_the_far_side_of_a_turned_face_is_not_painted_over_its_outline(source, t
     _, alpha = performed(actor_of(source), target, points=turned)
     _, x = np.nonzero(alpha > 0.05)
     assert x.min() >= turned[:, 0].min() - 1 and x.max() <= turned[:, 0].max() + 1
+
+
+def test_grooves_beside_the_nose_show_no_hard_line_and_the_rest_stays(target):
+    points, crop = in_crop(target), target["crop"][0]
+    size = len(crop)
+    hard, line = np.full((size, size, 3), 150, np.uint8), np.zeros((size, size), np.uint8)
+    for groove in ((49, 102, 129, 64, 98), (279, 331, 358, 294, 327)):
+        cv2.polylines(line, [np.rint(points[list(groove), :2]).astype(np.int32)], False, 1, 1)
+    hard[line > 0] = 90
+    soft = hard.copy()
+    transfer.soften_grooves(soft, points, 1)
+    # A line as wide as a pixel is spread over several; nothing but its surroundings changes.
+    assert soft[line > 0].mean() > 125
+    assert soft[line == 0].min() > 90
+    far = cv2.dilate(line, np.ones((61, 61), np.uint8)) == 0
+    assert (soft[far] == 150).all() and far.mean() > 0.5
+    beyond = soft.copy()
+    transfer.soften_grooves(beyond, points + 10_000.0, 1)
+    assert np.array_equal(beyond, soft)

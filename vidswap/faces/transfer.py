@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from functools import cache
 
@@ -24,6 +25,9 @@ _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: non
 _REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
 _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the size
 _SKIN = len(topology.triangles())
+_GROOVES = ((49, 102, 129, 64, 98), (279, 331, 358, 294, 327))
+"""Landmarks along the grooves beside the nose's wings."""
+_GROOVE_SOFT = 0.025  # of the distance of the wings: over so much the grooves are smoothed
 
 
 class Actor:
@@ -170,6 +174,7 @@ def perform(
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
     if actor.borrowed is not None:
         actor.borrowed.lay(lit, crop, raster, shape, points)
+    soften_grooves(lit, shape - (raster.x0 * step, raster.y0 * step, 0), step)
     flat = lit.reshape(-1, 3)
     behind = flat[wanted].astype(np.float32)
     behind += share * (render.sample_some(crop, raster, own_maps, wanted) - behind)
@@ -219,6 +224,30 @@ def closing_lids(shape: np.ndarray, points: np.ndarray, hole: np.ndarray) -> Non
         mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
         np.maximum(part, np.float32(closed) * soft, out=part)
+
+
+def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int) -> None:
+    """Smooth lit (h, w, 3) uint8 in place along the grooves beside the nose's wings.
+
+    The mesh folds there: triangles no wider than a pixel or two show what is much broader on a face, as a hard line.
+    shape (478, 3) in pixels of `lit`; step: of the raster.
+    """
+    (_, _, one, *_), (_, _, other, *_) = _GROOVES
+    sigma = max(0.6 * step, _GROOVE_SOFT * float(np.linalg.norm(shape[one] - shape[other])))
+    reach = math.ceil(5 * sigma) + 2
+    for groove in _GROOVES:
+        line = shape[list(groove), :2]
+        x0, y0 = (max(0, math.floor(v) - reach) for v in line.min(0))
+        x1, y1 = (max(0, math.ceil(v) + reach + 1) for v in line.max(0))
+        part = lit[y0:y1, x0:x1]
+        if not part.size:
+            continue
+        mask = np.zeros(part.shape[:2], np.float32)
+        drawn = np.rint((line - (x0, y0)) * 16).astype(np.int32)
+        cv2.polylines(mask, [drawn], False, 1.0, max(1, round(4 * sigma)), cv2.LINE_8, 4)
+        mask = cv2.GaussianBlur(mask, (0, 0), sigma)
+        smooth = cv2.subtract(cv2.GaussianBlur(part, (0, 0), sigma), part, dtype=cv2.CV_32F)
+        part[...] = cv2.add(part, smooth * mask[..., None], dtype=cv2.CV_8U)
 
 
 def _lit(
