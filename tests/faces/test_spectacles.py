@@ -155,3 +155,47 @@ def test_a_brow_behind_a_rim_is_the_other_one(bare):
     cv2.fillConvexPoly(inside, cv2.convexHull(np.rint(brow).astype(np.int32)), 1)
     before, after = (np.abs(p.astype(float) - crop)[(inside & rim) > 0].mean() for p in (worn, off))
     assert after < 0.4 * before
+
+
+def test_the_glare_of_a_rim_between_brow_and_lid_becomes_skin_and_the_whites_of_eyes_stay(bare):
+    crop, points = bare
+    worn, _ = put_on(crop, points, (20, 18, 22), 0.05)
+    between = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    glare = np.zeros(crop.shape[:2], np.uint8)
+    for iris, brow in ((468, 105), (473, 334)):
+        at = 0.45 * points[iris, :2] + 0.55 * points[brow, :2]
+        cv2.ellipse(
+            glare, tuple(map(int, at)), (round(0.05 * between), max(2, round(0.015 * between))), 0, 0, 360, 1, -1
+        )
+    shining = worn.copy()
+    shining[glare > 0] = (190, 195, 225)
+    plain, off = (without_glasses(image, points).astype(float) for image in (worn, shining))
+    seen = glare > 0
+
+    def hue(image):
+        return np.log((image[seen][:, 2] + 16.0) / (image[seen][:, 0] + 16.0)).mean()
+
+    assert abs(hue(off) - hue(plain)) < 0.2 * abs(hue(shining) - hue(plain))
+    assert np.abs(off[seen] - plain[seen]).mean() < 0.5 * np.abs(shining[seen] - plain[seen]).mean()
+    whites = np.zeros_like(glare)
+    for ring in (topology.RIGHT_EYE, topology.LEFT_EYE):
+        cv2.fillPoly(whites, [np.rint(points[list(ring), :2]).astype(np.int32)], 1)
+    assert np.array_equal(off[whites > 0], crop[whites > 0])
+
+
+def test_lashes_end_softly_beside_a_rim(bare):
+    crop, points = bare
+    worn, _ = put_on(crop, points, (20, 18, 22), 0.05)
+    eyes = np.zeros(crop.shape[:2], np.uint8)
+    for ring in (topology.RIGHT_EYE, topology.LEFT_EYE):
+        cv2.fillPoly(eyes, [np.rint(points[list(ring), :2]).astype(np.int32)], 1)
+    between = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    away = cv2.distanceTransform(1 - eyes, cv2.DIST_L2, 5) / between
+    # Dark make-up all around the eyes, which a rim below them hangs together with.
+    worn[(away > 0) & (away < 0.12)] //= 3
+    off = without_glasses(worn, points).astype(float)
+    below = np.arange(len(crop))[:, None] > points[[33, 263], 1].max()
+    bands = np.arange(0.012, 0.2, 0.012)
+    levels = np.array([off[(away >= a) & (away < a + 0.012) & below].mean() for a in bands])
+    assert np.ptp(levels) > 80
+    assert np.diff(levels).max() < 0.36 * np.ptp(levels)

@@ -32,6 +32,9 @@ _AS_BLACK = 0.82  # of that contrast, from which on it is rim and not brow
 _HIDDEN = 0.25  # of a brow, behind a rim, from which on the other brow is shown in its place
 _BROAD = 0.16  # in distances of the pupils: over so much skin the colours behind a lens are compared with the cheeks'
 _LEVELLED = 0.8  # of the difference; some of it is the face's
+_PALE = (0.2, 0.4)  # by how much glare is bluer than skin, in logarithms of blue over red
+_EYES = 0.03  # around eyes, in distances of the pupils: whites and wet lids are as pale as glare
+_LASHES_END = (0.025, 0.085)  # from the lids, in distances of the pupils: where lashes begin and end to fade
 _LENS_AT_MOST = (-0.35, 0.25)  # by how much a lens is taken to dim and brighten, in logarithms
 _LENS_SKIN = 0.05  # of a lens's area, from which on skin is seen through it
 
@@ -49,13 +52,27 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     crop = _without_lenses(crop, points, rims)
     mask = rims.astype(np.float32)
     covered = cv2.GaussianBlur(mask, (0, 0), 0.02 * between)
-    covered = np.maximum(mask, covered)[..., None]
+    covered = np.maximum(np.maximum(mask, covered), _beyond_lids(points, mask, between))[..., None]
     # Lashes, what is left of a rim beside them, and hair at the temples are not skin.
     skin_shown = _hull(points, topology.FACE_OVAL, crop.shape[0]) & (1 - _features(points, between, crop.shape[0]))
     lit = _lit_skin(crop, skin_shown)
     skin = spread(crop.astype(np.float32), (1 - mask) * lit, _FINE * between)
     bare = np.rint(skin * covered + crop * (1 - covered)).astype(np.uint8)
-    return _with_eyes_alike(bare, points, between, skin_shown, _hidden_brow(crop, points, rims))
+    bare = _with_eyes_alike(bare, points, between, skin_shown, _hidden_brow(crop, points, rims))
+    return _without_glare(bare, points, between, skin_shown)
+
+
+def _beyond_lids(points: np.ndarray, mask: np.ndarray, between: float) -> np.ndarray:
+    """(S, S) float32, 0..1: how far skin is grown over what is around the eyes where `mask` (S, S), 0..1, comes close.
+
+    Lashes and shadows end softly there, not in the line up to which a rim is told from them.
+    """
+    eyes = _either(points, topology.RIGHT_EYE, topology.LEFT_EYE, mask.shape[0])
+    away = cv2.distanceTransform(1 - eyes, cv2.DIST_L2, 5) / np.float32(between)
+    near = cv2.GaussianBlur(cv2.dilate(mask, _disc(_LASHES_END[1] * between)), (0, 0), 0.03 * between)
+    brows = cv2.GaussianBlur(_either(points, topology.RIGHT_BROW, topology.LEFT_BROW, mask.shape[0]) * 1.0, (0, 0), 2)
+    ring = smoothstep(away, *_LASHES_END) * (1 - smoothstep(away, 0.1, 0.14)) * (1 - brows)
+    return np.asarray(ring * near, np.float32)
 
 
 def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -183,6 +200,26 @@ def _with_eyes_alike(
     share = np.maximum(share, cv2.GaussianBlur(hidden, (0, 0), max(0.6, 0.03 * between)))
     share = (share * (1 - eyes))[..., None]
     return np.asarray(np.clip(np.rint(own + share * (other - own)), 0, 255), np.uint8)
+
+
+def _without_glare(crop: np.ndarray, points: np.ndarray, between: float, skin: np.ndarray) -> np.ndarray:
+    """The portrait (S, S, 3) uint8 with skin grown over what is paler around the eyes than skin is, and no darker: the
+    glare of rims that is left between brows and lids. skin (S, S) uint8: where it is sure to be.
+    """
+    size = crop.shape[0]
+    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    eyes = cv2.dilate(_either(points, topology.RIGHT_EYE, topology.LEFT_EYE, size), _disc(_EYES * between))
+    zone = _zone(pupils, (pupils[1] - pupils[0]) / between, between, size) & _hull(points, topology.FACE_OVAL, size)
+    own = crop.astype(np.float32)
+    broad = spread(own, _lit_skin(crop, skin), 0.15 * between)
+    hue, usual = (np.log((image[..., 2] + 16) / (image[..., 0] + 16)) for image in (own, broad))
+    pale = smoothstep(hue - usual, *_PALE) * smoothstep(own @ _LUMA / (broad @ _LUMA + 1), 0.7, 0.85)
+    pale = cv2.dilate(pale * (zone & (1 - eyes)), _disc(0.02 * between)) * (1 - eyes)
+    if pale.max() < 0.5:
+        return crop
+    grown = spread(own, skin * (1 - pale), _FINE * between)
+    share = cv2.GaussianBlur(pale, (0, 0), max(0.6, 0.01 * between))[..., None]
+    return np.asarray(np.clip(np.rint(own + share * (grown - own)), 0, 255), np.uint8)
 
 
 def _zone(pupils: np.ndarray, axis: np.ndarray, between: float, size: int) -> np.ndarray:
