@@ -226,6 +226,25 @@ def test_the_same_frames_give_the_same_bits(tmp_path, make_clip, codec):
     assert files[0] == files[1] == files[2]
 
 
+@pytest.mark.parametrize(("size", "free"), [((1280, 96), True), ((384, 130), True), ((480, 96), False)])
+def test_x264_gives_the_bits_that_processors_without_avx512_give(tmp_path, make_clip, monkeypatch, size, free):
+    """Which instructions it may use depends on the width; what comes out does not."""
+    assert free == (codecs.steady_instructions(size[0]) is None) or codecs.steady_instructions(480) is None
+    index = probe(make_clip(tmp_path / "in.mp4", 20, size=size, options=X264))
+    found = []
+    for instructions in ("own", "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX"):
+        if instructions != "own":
+            monkeypatch.setattr("vidswap.media.writer.steady_instructions", lambda width, given=instructions: given)
+        path = tmp_path / "a.nut"
+        writer = SegmentWriter(path, index, WriterOptions())
+        for picture in read(index, 0, 20):
+            writer.add(picture)
+        writer.close()
+        with av.open(str(path)) as container:
+            found.append([bytes(p) for p in container.demux(video=0)])
+    assert found[0] == found[1]
+
+
 def test_abort_leaves_no_file(tmp_path, make_clip):
     index = probe(make_clip(tmp_path / "in.mp4", 5))
     writer = SegmentWriter(tmp_path / "a.nut", index)

@@ -135,7 +135,7 @@ def _encode(
     crf: float,
 ) -> None:
     options = {"crf": f"{crf:g}", "preset": "medium"}
-    if instructions := steady_instructions():
+    if instructions := steady_instructions(size[0]):
         options["x264-params"] = f"asm={instructions}"
     video = container.add_stream("libx264", rate=rate, options=options)
     video.width, video.height, video.pix_fmt = size[0], size[1], "yuv420p"

@@ -165,12 +165,15 @@ def nearest_format(of: Layout, formats: Sequence[str], *, keeps_rgb: bool) -> st
 
 
 @lru_cache(maxsize=1)
-def steady_instructions() -> str | None:
-    """Instruction sets that x264 may use here, or None for its own choice.
+def steady_instructions(width: int) -> str | None:
+    """Instruction sets that x264 may use here for pictures `width` pixels wide, or None for its own choice.
 
-    x264's AVX-512 code for the macroblock tree (core 165) reads memory that nobody wrote: the same frames give other
-    bits from run to run. What processors with AVX-512 have beside it is as fast and gives the same bits every time.
+    x264's AVX-512 code for the macroblock tree (core 165) reads rows of macroblocks in eights, and beyond the end of a
+    row what memory holds by chance: the same frames give other bits from run to run. Rows of whole eights (1280, 1920
+    pixels) have the bits that all processors give; for others AVX2, which takes a twelfth more time, gives them.
     """
+    if -(-width // 16) % 8 == 0:
+        return None
     features = getattr(np.core, "_multiarray_umath", None)
     has = getattr(features, "__cpu_features__", {})
     if not (has.get("AVX512F") and has.get("AVX2") and has.get("FMA3")):

@@ -118,7 +118,7 @@ def choose(index: VideoIndex, options: WriterOptions, own: BinaryOptions) -> Cho
         )
     if options.preset is not None and chosen.preset_option not in described.options:
         raise InputError(f"{chosen.name} has no preset; its own options go to encode.options.NAME=VALUE")
-    arguments = encoder_options(options, index.hdr, chosen=chosen)
+    arguments = encoder_options(options, index.hdr, chosen=chosen, width=index.stored_width)
     if set(own.more) & {"qscale", "q", "b", "qp", "crf", "global_quality"}:
         arguments.pop(chosen.crf_option, None)
     for name, value in own.more.items():

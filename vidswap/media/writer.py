@@ -201,7 +201,7 @@ class SegmentWriter:
         return stream
 
     def _encoder_options(self) -> dict[str, str]:
-        found = encoder_options(self.options, self.index.hdr)
+        found = encoder_options(self.options, self.index.hdr, width=self.index.stored_width)
         if self.index.colour.chroma_location != "unspecified":
             found["chroma_sample_location"] = self.index.colour.chroma_location
         return found
@@ -244,10 +244,13 @@ def field_order(index: VideoIndex) -> int:
     return _TOP_FIRST if index.top_field_first else _BOTTOM_FIRST
 
 
-def encoder_options(options: WriterOptions, hdr: Hdr | None = None, *, chosen: Encoder | None = None) -> dict[str, str]:
+def encoder_options(
+    options: WriterOptions, hdr: Hdr | None = None, *, chosen: Encoder | None = None, width: int = 0
+) -> dict[str, str]:
     """FFmpeg's options for the encoder; `hdr` is told to those that write it into their frames.
 
-    `chosen` is one outside of PyAV's build. Raises InputError for a preset that the encoder lacks.
+    `chosen` is one outside of PyAV's build; `width` is that of the pictures. Raises InputError for a preset that the
+    encoder lacks.
     """
     chosen = chosen or encoder(options.codec)
     found = dict(chosen.options)
@@ -261,7 +264,7 @@ def encoder_options(options: WriterOptions, hdr: Hdr | None = None, *, chosen: E
         if options.codec == "libvpx-vp9":
             found["b"] = "0"
     own = encoder_settings(options.codec, hdr or Hdr())
-    if options.codec == "libx264" and (instructions := steady_instructions()):
+    if options.codec == "libx264" and (instructions := steady_instructions(width)):
         own["asm"] = instructions
     if options.codec == "libx264" and options.parameter_set is not None:
         own["sps-id"] = str(options.parameter_set)
