@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import av.container
@@ -28,21 +29,25 @@ def address(path: Path) -> str:
     return f"file:{path}"
 
 
-def open_medium(path: Path) -> av.container.InputContainer:
+def open_medium(path: Path, **options: Any) -> av.container.InputContainer:
     """Open a file or an object for reading, through PyAV; an object of a store from this machine's copy or by ranges of
-    bytes. Raises what PyAV raises, FileNotFoundError, and StorageError."""
+    bytes. `options` are further ones of `av.open`. Raises what PyAV raises, FileNotFoundError, and StorageError."""
     source = readable(path) if isinstance(path, RemotePath) else path
     if isinstance(source, RangedFile):
         with all_read():
-            return av.open(source, mode="r", metadata_errors="replace", buffer_size=_RANGED_BUFFER_BYTES)
-    return av.open(address(source), mode="r", metadata_errors="replace")
+            return av.open(source, mode="r", metadata_errors="replace", buffer_size=_RANGED_BUFFER_BYTES, **options)
+    return av.open(address(source), mode="r", metadata_errors="replace", **options)
 
 
-def open_segment(path: Path) -> av.container.InputContainer:
-    """Open a segment of a job. One on a store is read whole, and not kept: it is read twice, and there are many."""
+def open_segment(path: Path, *, packets_alone: bool = False) -> av.container.InputContainer:
+    """Open a segment of a job. One on a store is read whole, and not kept: it is read twice, and there are many.
+
+    With `packets_alone` FFmpeg is kept from decoding the first picture, which it does to know more of the stream.
+    """
+    options: dict[str, Any] = {"stream_options": [{"skip_frame": "all"}]} if packets_alone else {}
     if isinstance(path, RemotePath) and (facts := path.facts()) is not None and facts.size <= SMALL_BYTES:
-        return av.open(io.BytesIO(path.read_bytes()), mode="r", metadata_errors="replace")
-    return open_medium(path)
+        return av.open(io.BytesIO(path.read_bytes()), mode="r", metadata_errors="replace", **options)
+    return open_medium(path, **options)
 
 
 def open_video(path: Path) -> av.container.InputContainer:

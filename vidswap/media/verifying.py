@@ -8,7 +8,7 @@ import av
 
 from vidswap.graph.errors import VidswapError
 
-from .opening import address, reason
+from .opening import open_segment, reason
 
 
 def verify_segment(path: str | Path, frames: int) -> None:
@@ -21,7 +21,7 @@ def verify_segment(path: str | Path, frames: int) -> None:
     """
     path = Path(path)
     try:
-        with av.open(address(path), mode="r") as container:
+        with open_segment(path, packets_alone=True) as container:
             stream = container.streams.video[0]
             stamps: set[int | None] = set()
             found = damaged = 0

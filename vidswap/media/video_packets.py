@@ -147,7 +147,7 @@ def _encoded_packets(runs: Sequence[_Run]) -> Iterator[tuple[int, av.Packet]]:
     for run in runs:
         by_path.setdefault(run.path, []).append(run)
     for path, inside in by_path.items():
-        with open_segment(path) as segment:
+        with open_segment(path, packets_alone=True) as segment:
             found = (p for p in segment.demux(segment.streams.video[0]) if p.size)
             for run in inside:
                 for place in run.ranks:
