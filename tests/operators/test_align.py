@@ -61,3 +61,22 @@ def test_wrong_options_are_refused(options):
 def test_a_size_out_of_range_is_refused_before_any_work():
     with pytest.raises((InputError, ValidationError), match="16"):
         AlignFFHQ(AlignOptions(size=4))
+
+
+def test_a_sharp_face_is_that_of_the_whole_crop_and_around_it_the_same_picture_is_softer(face):
+    whole, sharp = (AlignFFHQ(AlignOptions(size=640, sharp=s))(face) for s in ("all", "face"))
+    assert np.array_equal(whole["matrix"], sharp["matrix"])
+    points = alignment.transform(whole["matrix"][0], face["landmarks"][0][:, :2])
+    (x0, y0), (x1, y1) = points.min(0).astype(int), points.max(0).astype(int) + 1
+    difference = np.abs(whole["crop"][0].astype(int) - sharp["crop"][0])
+    assert difference[y0:y1, x0:x1].max() <= 4
+    assert 0 < difference.mean() < 4
+    small = [AlignFFHQ(AlignOptions(size=448, sharp=s))(face)["crop"][0] for s in ("all", "face")]
+    assert np.array_equal(*small)
+
+
+def test_a_sharp_face_at_and_beyond_the_edge_of_the_frame(face):
+    for away in (250, 5000):
+        shifted = face.with_columns(landmarks=face["landmarks"] - np.array([away, 80, 0], np.float32))
+        crop = AlignFFHQ(AlignOptions(size=512, sharp="face"))(shifted)["crop"][0]
+        assert crop.shape == (512, 512, 3) and crop.dtype == np.uint8
