@@ -16,7 +16,7 @@ import numpy as np
 from . import topology
 from .detection import PictureLike
 from .matching import median, share_of_way, smoothstep, spread
-from .regions import BACKGROUND, HAIR
+from .regions import BACKGROUND, HAIR, shrunk
 
 _COLOUR_SIDE = 128
 _SPECK = 1.5  # pixels of that: smaller spots of hair count less
@@ -103,7 +103,7 @@ def hair_beside(
     scale = side / size
     size = size if out is None else out
     nothing = np.zeros((size, size), np.float32)
-    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    small = shrunk(crop, side)
     own = ((points[:, :2] + 0.5) * scale - 0.5).astype(np.float32)
     oval = _filled(own, (topology.FACE_OVAL,), side)
     down = np.arange(side)[:, None]
@@ -114,8 +114,9 @@ def hair_beside(
     between = float(np.linalg.norm(own[topology.RIGHT_EYE_OUTER] - own[topology.LEFT_EYE_OUTER]))
     disc = _disc(max(1, round(reach * between)))
     # Soft, so that a few pixels of hair that come and go do not switch all that is dark around them.
-    grown = cv2.dilate(cv2.GaussianBlur(outside.astype(np.float32), (0, 0), _SPECK), disc)
-    near = cv2.GaussianBlur(grown, (0, 0), max(0.5, 0.25 * reach * between)) * oval
+    grown = cv2.dilate(cv2.GaussianBlur(outside * np.uint8(255), (0, 0), _SPECK), disc)
+    near = cv2.GaussianBlur(grown.astype(np.float32), (0, 0), max(0.5, 0.25 * reach * between))
+    near *= oval * np.float32(1 / 255)
     if inside:
         near = near * (down < own[list(topology.BROWS), 1].max())
     skin = _filled(own, _CHEEKS, side) & (near < 0.5)

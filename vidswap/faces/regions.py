@@ -57,8 +57,8 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
     small = min(size, _COLOUR_SIDE)
     scale = small / size
     own = (points[:, :2] + 0.5) * scale - 0.5
-    silhouette = cv2.resize(person, (small, small), interpolation=cv2.INTER_AREA)
-    around = _around(cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA), own, silhouette)
+    silhouette = shrunk(person, small)
+    around = _around(shrunk(crop, small), own, silhouette)
     labels = _enlarged(around, size) if small < size else around
     # Above the brows the outline leaves a fringe as it is, and beside them what hangs over the temples.
     low, high = float(points[list(topology.BROWS), 1].min()), float(points[list(topology.EYES), 1].mean())
@@ -71,6 +71,14 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
     for label, ring in _PAINTED:
         _fill(labels, points[list(ring)], label)
     return labels
+
+
+def shrunk(image: np.ndarray, side: int) -> np.ndarray:
+    """image (S, S[, C]) with `side` pixels a side, S or less: means over areas, halved as often as that goes first."""
+    while image.shape[0] >= 2 * side and image.shape[0] % 2 == 0:
+        half = image.shape[0] // 2
+        image = cv2.resize(image, (half, half), interpolation=cv2.INTER_AREA)
+    return image if image.shape[0] == side else cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
 
 
 @compiled("(int64, float64, float64, float64, float64)")
