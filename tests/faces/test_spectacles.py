@@ -199,3 +199,16 @@ def test_lashes_end_softly_beside_a_rim(bare):
     levels = np.array([off[(away >= a) & (away < a + 0.012) & below].mean() for a in bands])
     assert np.ptp(levels) > 80
     assert np.diff(levels).max() < 0.36 * np.ptp(levels)
+
+
+def test_bars_that_the_landmarks_take_for_brows_go_and_the_brows_above_stay(glazed):
+    """Grace Hopper's glasses are black above and clear below, and the landmarks of her brows lie on the black."""
+    crop, points = glazed
+    between = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    brows = np.zeros(crop.shape[:2], np.uint8)
+    for brow in (topology.RIGHT_BROW, topology.LEFT_BROW):
+        cv2.fillConvexPoly(brows, cv2.convexHull(np.rint(points[list(brow), :2]).astype(np.int32)), 1)
+    black = [((picture.mean(2) < 60) & (brows > 0)).sum() for picture in (crop, without_glasses(crop, points))]
+    assert black[0] > 0.2 * brows.sum() and black[1] < 0.05 * black[0]
+    above = np.roll(brows, -round(0.2 * between), 0) * (1 - brows)
+    assert frames_of_glasses(crop, points)[above > 0].mean() < 0.2

@@ -28,6 +28,8 @@ _SHORTEST = 0.22  # of what is a rim, in distances of the pupils
 _BROWS = 0.03  # around brows, in distances of the pupils: where a rim has to be told from them
 _LASHES = 0.045  # around eyes, in distances of the pupils: as black as any rim
 _BLACK = 0.7  # contrast of rims that are blacker than brows
+_BAR, _BARS = 0.62, 0.1  # contrast that no hair of a brow has; share of the brows, from which on bars lie there
+_BROW_ABOVE = 0.17  # in distances of the pupils: so much higher are brows than a bar that the landmarks take for them
 _AS_BLACK = 0.82  # of that contrast, from which on it is rim and not brow
 _HIDDEN = 0.25  # of a brow, behind a rim, from which on the other brow is shown in its place
 _BROAD = 0.16  # in distances of the pupils: over so much skin the colours behind a lens are compared with the cheeks'
@@ -52,12 +54,13 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     crop = _without_lenses(crop, points, rims)
     mask = rims.astype(np.float32)
     covered = cv2.GaussianBlur(mask, (0, 0), 0.02 * between)
-    covered = np.maximum(np.maximum(mask, covered), _beyond_lids(points, mask, between))[..., None]
+    eyes = _either(points, topology.RIGHT_EYE, topology.LEFT_EYE, crop.shape[0])
+    covered = np.maximum(np.maximum(mask, covered), _beyond_lids(points, mask, between)) * (1 - eyes)
     # Lashes, what is left of a rim beside them, and hair at the temples are not skin.
     skin_shown = _hull(points, topology.FACE_OVAL, crop.shape[0]) & (1 - _features(points, between, crop.shape[0]))
     lit = _lit_skin(crop, skin_shown)
     skin = spread(crop.astype(np.float32), (1 - mask) * lit, _FINE * between)
-    bare = np.rint(skin * covered + crop * (1 - covered)).astype(np.uint8)
+    bare = np.rint(crop + covered[..., None] * (skin - crop)).astype(np.uint8)
     bare = _with_eyes_alike(bare, points, between, skin_shown, _hidden_brow(crop, points, rims))
     return _without_glare(bare, points, between, skin_shown)
 
@@ -101,7 +104,15 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     own = contrast[(rims & (1 - brows) & (dark > 0.3)) > 0]
     usual = float(np.percentile(own, 85)) if own.size else 0.0
     if usual < _BLACK:
-        return np.asarray(found)
+        # Bars along the brows, with clear or fine rims below, are taken for brows by the landmarks.
+        hulls = _either(points, topology.RIGHT_BROW, topology.LEFT_BROW, size)
+        bars = contrast[(hulls > 0) & (contrast > _BAR)]
+        if bars.size < _BARS * hulls.sum():
+            return np.asarray(found)
+        usual = float(np.percentile(bars, 85))
+        up = _BROW_ABOVE * across[[1, 0]] * (1, -1)
+        above = cv2.warpAffine(hulls, np.array([[1.0, 0.0, up[0]], [0.0, 1.0, up[1]]]), (size, size))
+        found &= 1 - cv2.dilate(above, _disc(0.5 * _BROW_ABOVE * between))
     # Of what is dark along the brows that alone is rim which is as black as the rest of it.
     brows &= 1 - cv2.dilate(_either(points, topology.RIGHT_EYE, topology.LEFT_EYE, size), _disc(_LASHES * between))
     black = (contrast > _AS_BLACK * usual).astype(np.uint8) & brows & _zone(pupils, across / between, between, size)
