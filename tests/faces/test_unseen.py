@@ -54,16 +54,22 @@ def target(grace_hopper, face_model):
     return face_row(grace_hopper, face_model, size=320)
 
 
-def performed(row, crop, hidden, colour=(150, 110, 90)):
+def looking_up(row, pitch=20.0):
+    """Landmarks of the crop as if the face were raised by so many degrees."""
+    points = in_crop(row)
+    middle = points.mean(0)
+    return (points - middle) @ rotation_of(0.0, pitch, 0.0).T + middle
+
+
+def performed(row, crop, hidden, points, colour=(150, 110, 90)):
     atlas = np.full((256, 256, 3), colour, np.uint8)
     actor = transfer.Actor(atlas, np.ones((256, 256), np.float32), hidden=hidden)
-    points = in_crop(row)
     return transfer.perform(actor, crop, points, points, row["regions"][0], row["person"][0])[0]
 
 
-def marked(row):
+def marked(row, points):
     """The crop, blurred, with dark nostrils, and (S, S) bool, the underside of the nose."""
-    points, crop = in_crop(row), cv2.GaussianBlur(row["crop"][0], (0, 0), 6)
+    crop = cv2.GaussianBlur(row["crop"][0], (0, 0), 6)
     for x, y in points[list(NOSTRIL), :2]:
         cv2.circle(crop, (round(float(x)), round(float(y))), 4, (25, 12, 10), -1)
     below = np.zeros(crop.shape[:2], np.uint8)
@@ -73,24 +79,36 @@ def marked(row):
 
 
 def test_nostrils_of_the_target_are_dark_on_a_portrait_that_has_none(target):
-    crop, below = marked(target)
-    with_them = performed(target, crop, unseen.unseen(turned(-15.0)[None])).max(2)[below > 0]
-    without = performed(target, crop, None).max(2)[below > 0]
+    points = looking_up(target)
+    crop, below = marked(target, points)
+    with_them = performed(target, crop, unseen.unseen(turned(-15.0)[None]), points).max(2)[below > 0]
+    without = performed(target, crop, None, points).max(2)[below > 0]
     assert (without > 90).all() and (with_them < 70).sum() > 20
 
 
 def test_beside_the_nose_nothing_changes_and_what_is_borrowed_has_the_colours_around(target):
-    crop, below = marked(target)
+    points = looking_up(target)
+    crop, below = marked(target, points)
     crop = cv2.GaussianBlur(crop, (0, 0), 12)
-    changed, plain = (performed(target, crop, hidden) for hidden in (unseen.unseen(turned(-15.0)[None]), None))
+    changed, plain = (performed(target, crop, hidden, points) for hidden in (unseen.unseen(turned(-15.0)[None]), None))
     away = cv2.dilate(below, np.ones((25, 25), np.uint8)) == 0
     np.testing.assert_array_equal(changed[away], plain[away])
     apart = np.abs(changed.astype(int) - plain)[below > 0]
     assert 0 < apart.mean() < 12
 
 
+def test_of_a_target_that_hides_its_nostrils_none_are_taken(target):
+    shown = [unseen.shown_nostrils(turned(pitch)) for pitch in np.arange(-30.0, 31.0, 2.0)]
+    assert shown[0] == 0 and shown[-1] == 1 and (np.diff(shown) >= 0).all()
+    points = looking_up(target, -15.0)
+    crop, _ = marked(target, points)
+    hidden = unseen.unseen(turned(-15.0)[None])
+    assert hidden[list(NOSTRIL)].all()
+    np.testing.assert_array_equal(*(performed(target, crop, h, points) for h in (hidden, None)))
+
+
 def test_a_face_that_lies_beyond_the_crop_is_left_alone(target):
-    crop, _ = marked(target)
+    crop, _ = marked(target, in_crop(target))
     before = crop.copy()
     points = in_crop(target) + (0, 250, 0)
     actor = transfer.Actor(

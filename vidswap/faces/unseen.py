@@ -2,15 +2,16 @@
 
 A portrait that looks straight or down shows the nose from above. Where a target shows it from below, stretched pixels
 of the portrait would make a smooth lump of it; there the target's own picture is moved along with the mesh, in the
-colours of the new skin around it. How much of it depends on the portrait alone, landmark by landmark, so that nothing
-of it changes from frame to frame but where the landmarks lie. Nostrils, which no portrait shows as another face turns
-them, are always the target's. So are the corners of the mouth and the line between the lips for a portrait that bares
-its teeth.
+colours of the new skin around it. How much of it depends on the portrait, landmark by landmark, and for the nose on
+whether the target shows its nostrils at all. These, which no portrait shows as another face turns them, are the
+target's whenever it does. So are the corners of the mouth and the line between the lips for a portrait that bares its
+teeth.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -38,6 +39,7 @@ _MOUTH_REACH = 0.16  # of the mouth's width: how far around its corners they are
 _LIP = (0.25, 0.75)  # how far a portrait shows them: the target's below, its own above
 
 _FACING = (0.25, 0.55)  # cosine of the angle to the viewer: unseen below, seen well enough above
+_SHOWN = (0.22, 0.3)  # the same cosine, of the triangles around the nostrils of a target: hidden below, shown above
 _MARGIN = 0.2  # of the width of what is borrowed: so much skin beside it tells its colours
 _SIDE, _BROAD = 32, 0.08  # pixels a side of the fields of colours; how far they are smoothed, in shares of it
 _GAIN = (0.5, 2.0)
@@ -77,6 +79,23 @@ def unseen_lips(alpha: np.ndarray) -> np.ndarray:
     return np.asarray(zone * (1 - smoothstep(shown, *_LIP)), np.float64)
 
 
+def shown_nostrils(points: np.ndarray) -> float:
+    """0..1: how surely a face with landmarks points (478, 3) shows its nostrils; 0 where it looks down on them.
+
+    Squeezed into a line they would be told from nothing, and what is taken for them is bright skin.
+    """
+    corners = np.asarray(points, np.float64)[_around_nostrils()]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    whole = float(np.linalg.norm(normal, axis=1).sum())
+    return float(smoothstep(float(normal[:, 2].sum()) / max(whole, 1e-12), *_SHOWN))
+
+
+@cache
+def _around_nostrils() -> np.ndarray:
+    triangles = topology.triangles(holes=False)
+    return np.asarray(triangles[np.isin(triangles, NOSTRILS).sum(1) >= 2])
+
+
 class Borrowed:
     """What is taken from the target, by weights (478,) of landmarks: the greater of `unseen` and `unseen_lips`."""
 
@@ -84,6 +103,7 @@ class Borrowed:
         triangles = topology.triangles(holes=False)
         some = np.flatnonzero((weights[triangles] > 0).any(1))
         self._weights = np.ascontiguousarray(weights, np.float64)
+        self._nose = np.array(sorted({*UNDERSIDE, *WINGS, *NOSTRILS}))
         self._triangles = np.ascontiguousarray(triangles[some], np.int32)
         self._used = np.unique(self._triangles)
         # The row that -1 reads is that of no triangle.
@@ -98,7 +118,9 @@ class Borrowed:
         crop (S, S, 3) uint8: the target; shape, points (478, 3): landmarks of the mesh and the target's own in its
         pixels.
         """
-        if not len(self._used):
+        weights = self._weights.copy()
+        weights[self._nose] *= shown_nostrils(points)
+        if not (weights > 0).any():
             return
         step, used = raster.step, shape[self._used, :2]
         margin = _MARGIN * float(np.ptp(used[:, 0]))
@@ -113,7 +135,7 @@ class Borrowed:
         corner = (raster.x0, raster.y0, step)
         shape, points = (np.ascontiguousarray(p[:, :2], np.float64) for p in (shape, points))
         share = np.zeros((ids.shape[0] * step, ids.shape[1] * step), np.float32)
-        planes = _planes(shape, np.column_stack([points, self._weights]), self._triangles)
+        planes = _planes(shape, np.column_stack([points, weights]), self._triangles)
         _weigh(share, ids, corner, planes)
         # In the colours of the skin around, where both show the same.
         part = lit[y0 * step : y1 * step, x0 * step : x1 * step]
