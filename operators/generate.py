@@ -51,7 +51,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
 
     kind = "generate"
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
-    uses = ("source", "occluded", "darkest", "eyewear", "rims")
+    uses = ("source", "occluded", "darkest", "eyewear", "nostrils", "rims")
     gives = ("image", "alpha")
     needs_source = ("landmarks", "texture", "texture_alpha")
     Options = GenerateMeshOptions
@@ -80,6 +80,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 darkest=row.get("darkest"),
                 worn=None if "eyewear" not in row else float(row["eyewear"]),
                 rims_told=row.get("rims"),
+                nostrils=None if "nostrils" not in row else float(row["nostrils"]),
             )
             images.append(image)
             alphas.append(alpha)

@@ -35,6 +35,7 @@ def test_what_is_told_of_a_face_has_its_columns(seen):
         assert STANDARD_COLUMNS[name].check(seen[name]) is None
     assert 0 < seen["darkest"].max() < 80
     assert 0 <= seen["eyewear"][0] <= 1
+    assert -1 <= seen["nostrils"][0] <= 1
 
 
 def test_the_appearance_of_a_face_is_small(appearance):

@@ -123,8 +123,9 @@ def test_what_is_told_of_a_face_over_time_is_smoothed_as_light_is():
     rng = np.random.default_rng(5)
     dark = rng.uniform(20, 60, (len(rows), 3)).astype(np.float32)
     worn = (rng.random(len(rows)) < 0.5).astype(np.float32)
-    result = operator()(rows.with_columns(darkest=dark, eyewear=worn))
-    for name, before in (("darkest", dark), ("eyewear", worn)):
+    facing = rng.uniform(0.2, 0.4, len(rows)).astype(np.float32)
+    result = operator()(rows.with_columns(darkest=dark, eyewear=worn, nostrils=facing))
+    for name, before in (("darkest", dark), ("eyewear", worn), ("nostrils", facing)):
         assert STANDARD_COLUMNS[name].check(result[name]) is None
         assert np.abs(result[name].mean(0) - before.mean(0)).max() < 0.15 * before.mean()
         assert np.std(result[name], 0).max() < 0.5 * np.std(before, 0).min()

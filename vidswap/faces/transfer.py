@@ -120,14 +120,15 @@ def perform(
     darkest: np.ndarray | None = None,
     worn: float | None = None,
     rims_told: np.ndarray | None = None,
+    nostrils: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
 
     crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
     has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target; occluded (K,) uint8: what
     came before the face, in the cells of `look`; darkest (3,): of the target (`light.darkest_of_crop`), and worn: how
-    surely it wears glasses, 0..1, and rims_told: where their rims are (`occlusion.sample_rims`), all as told over time;
-    None takes what this frame tells.
+    surely it wears glasses, 0..1, rims_told: where their rims are (`occlusion.sample_rims`), and nostrils: how far they
+    face the viewer (`unseen.nostrils_facing`), all as told over time; None takes what this frame tells.
     """
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
@@ -173,7 +174,7 @@ def perform(
     share = hole.ravel()[wanted, None]
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
     if actor.borrowed is not None:
-        actor.borrowed.lay(lit, crop, raster, shape, points)
+        actor.borrowed.lay(lit, crop, raster, shape, points, nostrils)
     soften_grooves(lit, shape - (raster.x0 * step, raster.y0 * step, 0), step)
     flat = lit.reshape(-1, 3)
     behind = flat[wanted].astype(np.float32)

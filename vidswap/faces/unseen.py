@@ -39,7 +39,7 @@ _MOUTH_REACH = 0.16  # of the mouth's width: how far around its corners they are
 _LIP = (0.25, 0.75)  # how far a portrait shows them: the target's below, its own above
 
 _FACING = (0.25, 0.55)  # cosine of the angle to the viewer: unseen below, seen well enough above
-_SHOWN = (0.22, 0.3)  # the same cosine, of the triangles around the nostrils of a target: hidden below, shown above
+_SHOWN = (0.2, 0.32)  # of `nostrils_facing`: hidden below, shown well enough above
 _MARGIN = 0.2  # of the width of what is borrowed: so much skin beside it tells its colours
 _SIDE, _BROAD = 32, 0.08  # pixels a side of the fields of colours; how far they are smoothed, in shares of it
 _GAIN = (0.5, 2.0)
@@ -79,15 +79,15 @@ def unseen_lips(alpha: np.ndarray) -> np.ndarray:
     return np.asarray(zone * (1 - smoothstep(shown, *_LIP)), np.float64)
 
 
-def shown_nostrils(points: np.ndarray) -> float:
-    """0..1: how surely a face with landmarks points (478, 3) shows its nostrils; 0 where it looks down on them.
+def nostrils_facing(points: np.ndarray) -> float:
+    """Mean cosine of the angle between the viewer and the triangles around the nostrils, by area, -1..1.
 
-    Squeezed into a line they would be told from nothing, and what is taken for them is bright skin.
+    points (478, 3): landmarks of a target. Some tenths from below, none where a face looks down.
     """
     corners = np.asarray(points, np.float64)[_around_nostrils()]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     whole = float(np.linalg.norm(normal, axis=1).sum())
-    return float(smoothstep(float(normal[:, 2].sum()) / max(whole, 1e-12), *_SHOWN))
+    return float(normal[:, 2].sum()) / max(whole, 1e-12)
 
 
 @cache
@@ -111,15 +111,23 @@ class Borrowed:
         self._number[some] = np.arange(len(some))
 
     def lay(
-        self, lit: np.ndarray, crop: np.ndarray, raster: render.Raster, shape: np.ndarray, points: np.ndarray
+        self,
+        lit: np.ndarray,
+        crop: np.ndarray,
+        raster: render.Raster,
+        shape: np.ndarray,
+        points: np.ndarray,
+        nostrils: float | None = None,
     ) -> None:
         """Lay the target's picture over `lit` (h, w, 3) uint8, the raster's window.
 
         crop (S, S, 3) uint8: the target; shape, points (478, 3): landmarks of the mesh and the target's own in its
-        pixels.
+        pixels; nostrils: what `nostrils_facing` says of them, if that is known. Of nostrils that are hidden nothing is
+        taken: squeezed into a line, they are told from nothing, and what is read there is bright skin.
         """
         weights = self._weights.copy()
-        weights[self._nose] *= shown_nostrils(points)
+        nostrils = nostrils_facing(points) if nostrils is None else nostrils
+        weights[self._nose] *= float(smoothstep(nostrils, *_SHOWN))
         if not (weights > 0).any():
             return
         step, used = raster.step, shape[self._used, :2]

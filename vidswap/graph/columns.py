@@ -70,6 +70,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("light", ("K", 3), "float32", "mean linear-light RGB, 0..1, of the skin samples of the face"),
         Column("darkest", (3,), "float32", "RGB 0..255 below which the face shows next to nothing: haze lifts it"),
         Column("eyewear", (), "float32", "how surely glasses are worn, 0..1"),
+        Column("nostrils", (), "float32", "cosine of the angle between the viewer and what is around the nostrils"),
         Column("rims", (32, 48), "uint8", "255 where rims of glasses lie, in an upright rectangle around the eyes"),
         Column("appearance", ("K", 6), "uint8", "colour, detail, visibility and hands per cell of the face"),
         Column("occluded", ("K",), "uint8", "255 where something came before that cell of the face"),
