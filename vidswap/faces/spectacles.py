@@ -37,6 +37,7 @@ _LEVELLED = 0.8  # of the difference; some of it is the face's
 _PALE = (0.2, 0.4)  # by how much glare is bluer than skin, in logarithms of blue over red
 _EYES = 0.03  # around eyes, in distances of the pupils: whites and wet lids are as pale as glare
 _LASHES_END = (0.025, 0.085)  # from the lids, in distances of the pupils: where lashes begin and end to fade
+_RING_END = (0.1, 0.14)  # from the lids: where the rim's own mask says all that is to be covered
 _LENS_AT_MOST = (-0.35, 0.25)  # by how much a lens is taken to dim and brighten, in logarithms
 _LENS_SKIN = 0.05  # of a lens's area, from which on skin is seen through it
 
@@ -73,8 +74,9 @@ def _beyond_lids(points: np.ndarray, mask: np.ndarray, between: float) -> np.nda
     eyes = _either(points, topology.RIGHT_EYE, topology.LEFT_EYE, mask.shape[0])
     away = cv2.distanceTransform(1 - eyes, cv2.DIST_L2, 5) / np.float32(between)
     near = cv2.GaussianBlur(cv2.dilate(mask, _disc(_LASHES_END[1] * between)), (0, 0), 0.03 * between)
-    brows = cv2.GaussianBlur(_either(points, topology.RIGHT_BROW, topology.LEFT_BROW, mask.shape[0]) * 1.0, (0, 0), 2)
-    ring = smoothstep(away, *_LASHES_END) * (1 - smoothstep(away, 0.1, 0.14)) * (1 - brows)
+    brows = _either(points, topology.RIGHT_BROW, topology.LEFT_BROW, mask.shape[0]).astype(np.float32)
+    brows = cv2.GaussianBlur(brows, (0, 0), max(0.6, 0.015 * between))
+    ring = smoothstep(away, *_LASHES_END) * (1 - smoothstep(away, *_RING_END)) * (1 - brows)
     return np.asarray(ring * near, np.float32)
 
 
