@@ -29,7 +29,9 @@ class SmoothOptions(Options):
     axes: Literal["gaussian", "savitzky-golay", "adaptive"] = Field(
         "gaussian", description="filter of scale and roll; adaptive follows where they move"
     )
-    light_sigma: float = Field(4.0, ge=0, le=24, description="of the Gaussian over light, darkest, eyewear, ...")
+    light_sigma: float = Field(
+        4.0, ge=0, le=24, description="of the Gaussian over light, darkest, eyewear, nostrils, rims"
+    )
     gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
     brief: int = Field(8, ge=0, le=12, description="a face seen in fewer frames must be a sure one; 0 believes all")
     sure: float = Field(0.75, ge=0, le=1, description="detection score of a sure face")

@@ -108,9 +108,10 @@ def test_of_a_target_that_hides_its_nostrils_none_are_taken(target):
 
 
 def test_a_face_that_lies_beyond_the_crop_is_left_alone(target):
-    crop, _ = marked(target, in_crop(target))
+    points = looking_up(target)
+    crop, _ = marked(target, points)
     before = crop.copy()
-    points = in_crop(target) + (0, 250, 0)
+    points = points + (0, 250, 0)
     actor = transfer.Actor(
         np.full((128, 128, 3), 128, np.uint8), np.ones((128, 128), np.float32), hidden=unseen.unseen(turned(0.0)[None])
     )

@@ -68,10 +68,10 @@ def free_face(
     # What is blurred by some pixels needs no finer grid than that.
     step = next((s for s in (4, 2) if sigma >= 1.1 * s and size % s == 0), 1)
     side = size // step
-    hidden = _coarse(cv2.LUT(regions, _HIDES), side).astype(np.float32) * np.float32(1 / 255)
+    hidden = shrunk(cv2.LUT(regions, _HIDES), side).astype(np.float32) * np.float32(1 / 255)
     left = math.sqrt(sigma**2 - (step**2 - 1) / 4) / step
     hidden = smoothstep(cv2.GaussianBlur(hidden, (0, 0), left), 0.15, 0.7)
-    there = smoothstep(cv2.GaussianBlur(_coarse(person, side), (0, 0), left), 0.2, 0.6)
+    there = smoothstep(cv2.GaussianBlur(shrunk(person, side), (0, 0), left), 0.2, 0.6)
     free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions, out=side))
     if step > 1:
         free = cv2.resize(free, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -262,10 +262,6 @@ def _long(lines: np.ndarray, between: float) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats((lines > 0.25).astype(np.uint8), connectivity=8)
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
     return np.asarray(lines * (extent >= 0.25 * between)[labels])
-
-
-def _coarse(plane: np.ndarray, side: int) -> np.ndarray:
-    return plane if plane.shape[0] == side else cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _bounds(points: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

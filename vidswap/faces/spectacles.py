@@ -3,8 +3,9 @@
 Rims, bridge and temples are found as lines around the eyes that skin does not have, and the skin beside them is grown
 over them (normalised convolution). Skin behind lenses, which brighten or tint it, gets the broad colours of the cheeks.
 Eyes and brows are left as they are: eyes are the target's, and a rim that runs along a brow passes for one unless it is
-much blacker; a brow that lies behind it is the other one. Where a rim comes close to one eye it is told from lids and
-lashes by the other eye.
+much blacker; a brow that lies behind it is the other one. Black bars above clear rims, which landmarks take for brows,
+are told by being darker than hair can be. Where a rim comes close to one eye it is told from lids and lashes by the
+other eye; what it reflects between brow and lid is told by its hue.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     """
     if eyewear(crop, points) < _WORN:
         return crop
-    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    pupils = _pupils(points)
     between = float(np.linalg.norm(pupils[1] - pupils[0]))
     rims = frames_of_glasses(crop, points)
     crop = _without_lenses(crop, points, rims)
     mask = rims.astype(np.float32)
     covered = cv2.GaussianBlur(mask, (0, 0), 0.02 * between)
     eyes = _either(points, topology.RIGHT_EYE, topology.LEFT_EYE, crop.shape[0])
-    covered = np.maximum(np.maximum(mask, covered), _beyond_lids(points, mask, between)) * (1 - eyes)
+    covered = np.maximum(np.maximum(mask, covered), _beyond_lids(points, eyes, mask, between)) * (1 - eyes)
     # Lashes, what is left of a rim beside them, and hair at the temples are not skin.
     skin_shown = _hull(points, topology.FACE_OVAL, crop.shape[0]) & (1 - _features(points, between, crop.shape[0]))
     lit = _lit_skin(crop, skin_shown)
@@ -66,12 +67,11 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     return _without_glare(bare, points, between, skin_shown)
 
 
-def _beyond_lids(points: np.ndarray, mask: np.ndarray, between: float) -> np.ndarray:
+def _beyond_lids(points: np.ndarray, eyes: np.ndarray, mask: np.ndarray, between: float) -> np.ndarray:
     """(S, S) float32, 0..1: how far skin is grown over what is around the eyes where `mask` (S, S), 0..1, comes close.
 
-    Lashes and shadows end softly there, not in the line up to which a rim is told from them.
+    Lashes and shadows end softly there, not in the line up to which a rim is told from them. eyes (S, S) uint8.
     """
-    eyes = _either(points, topology.RIGHT_EYE, topology.LEFT_EYE, mask.shape[0])
     away = cv2.distanceTransform(1 - eyes, cv2.DIST_L2, 5) / np.float32(between)
     near = cv2.GaussianBlur(cv2.dilate(mask, _disc(_LASHES_END[1] * between)), (0, 0), 0.03 * between)
     brows = _either(points, topology.RIGHT_BROW, topology.LEFT_BROW, mask.shape[0]).astype(np.float32)
@@ -86,7 +86,7 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels.
     """
     size = crop.shape[0]
-    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    pupils = _pupils(points)
     across = pupils[1] - pupils[0]
     between = max(float(np.hypot(*across)), 1.0)
     kernel = _disc(_THICKEST / 2 * between)
@@ -153,7 +153,7 @@ def _lit_skin(crop: np.ndarray, skin: np.ndarray) -> np.ndarray:
 def _without_lenses(crop: np.ndarray, points: np.ndarray, rims: np.ndarray) -> np.ndarray:
     """The portrait (S, S, 3) uint8 with the skin behind lenses in the broad colours of the skin around them."""
     size = crop.shape[0]
-    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    pupils = _pupils(points)
     between = float(np.linalg.norm(pupils[1] - pupils[0]))
     skin = _hull(points, topology.FACE_OVAL, size) & (1 - _features(points, between, size))
     skin = _lit_skin(crop, skin & (1 - cv2.dilate(rims, _disc(0.03 * between))))
@@ -220,7 +220,7 @@ def _without_glare(crop: np.ndarray, points: np.ndarray, between: float, skin: n
     glare of rims that is left between brows and lids. skin (S, S) uint8: where it is sure to be.
     """
     size = crop.shape[0]
-    pupils = points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2].astype(np.float64)
+    pupils = _pupils(points)
     eyes = cv2.dilate(_either(points, topology.RIGHT_EYE, topology.LEFT_EYE, size), _disc(_EYES * between))
     zone = _zone(pupils, (pupils[1] - pupils[0]) / between, between, size) & _hull(points, topology.FACE_OVAL, size)
     own = crop.astype(np.float32)
@@ -233,6 +233,11 @@ def _without_glare(crop: np.ndarray, points: np.ndarray, between: float, skin: n
     grown = spread(own, skin * (1 - pale), _FINE * between)
     share = cv2.GaussianBlur(pale, (0, 0), max(0.6, 0.01 * between))[..., None]
     return np.asarray(np.clip(np.rint(own + share * (grown - own)), 0, 255), np.uint8)
+
+
+def _pupils(points: np.ndarray) -> np.ndarray:
+    """(2, 2) float64, right and left."""
+    return np.asarray(points[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2], np.float64)
 
 
 def _zone(pupils: np.ndarray, axis: np.ndarray, between: float, size: int) -> np.ndarray:

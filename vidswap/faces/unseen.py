@@ -103,7 +103,6 @@ class Borrowed:
         triangles = topology.triangles(holes=False)
         some = np.flatnonzero((weights[triangles] > 0).any(1))
         self._weights = np.ascontiguousarray(weights, np.float64)
-        self._nose = np.array(sorted({*UNDERSIDE, *WINGS, *NOSTRILS}))
         self._triangles = np.ascontiguousarray(triangles[some], np.int32)
         self._used = np.unique(self._triangles)
         # The row that -1 reads is that of no triangle.
@@ -127,7 +126,7 @@ class Borrowed:
         """
         weights = self._weights.copy()
         nostrils = nostrils_facing(points) if nostrils is None else nostrils
-        weights[self._nose] *= float(smoothstep(nostrils, *_SHOWN))
+        weights[[*UNDERSIDE, *WINGS]] = self._weights[[*UNDERSIDE, *WINGS]] * float(smoothstep(nostrils, *_SHOWN))
         if not (weights > 0).any():
             return
         step, used = raster.step, shape[self._used, :2]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import av
@@ -164,7 +163,6 @@ def nearest_format(of: Layout, formats: Sequence[str], *, keeps_rgb: bool) -> st
     return min(formats, key=lambda f: (_loss(of, f, keeps_rgb), formats.index(f)))
 
 
-@lru_cache(maxsize=1)
 def steady_instructions(width: int) -> str | None:
     """Instruction sets that x264 may use here for pictures `width` pixels wide, or None for its own choice.
 
