@@ -18,12 +18,9 @@ _DARKEST = 1.0  # percentile of each channel over the face
 _OCTAVES = (0.8, 1.6, 3.2)  # pixels
 _MANY = 320  # pixels a side: of larger faces every fourth row and column tells their grain
 _LEAST_GRAIN = 1.0  # grey levels: below, compression has smoothed it away
-_LEAST_COLOUR = 0.3
 _FINE = 1.2  # pixels
 _LEAST_UNEVEN = 0.3  # grey levels
 _PLAIN = 2.0  # times the usual size of details of skin: up to here they are skin
-_AROUND = 15  # pixels of a field: colours of skin are compared with the mean over so many a side
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 _GAIN = (0.4, 2.2)  # beyond these the difference is added, not multiplied: dark pixels have no contrast to amplify
 
@@ -76,47 +73,6 @@ def _not_dark(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
     luma = cv2.transform(image, _MEAN)
     usual = float((luma * weight).sum()) / max(float(weight.sum()), 1e-6)
     return 0.05 + 0.95 * smoothstep(luma, 0.3 * usual, 0.55 * usual)
-
-
-def saturation(image: np.ndarray, weight: np.ndarray) -> float:
-    """How colourful skin is: mean distance to grey over mean luma, of image (h, w, 3) float32 where weight (h, w)."""
-    luma = cv2.transform(image, _LUMA[None])
-    apart = cv2.transform(cv2.absdiff(image, cv2.merge([luma, luma, luma])), 3 * _MEAN)
-    return float((apart * weight).sum()) / max(float((luma * weight).sum()), 1e-3)
-
-
-def unevenness(image: np.ndarray, weight: np.ndarray) -> float:
-    """How blotchy skin is: mean distance of colours to those around them, brightness left aside, over mean luma.
-
-    image (h, w, 3) float32, a field; weight (h, w) float32: where it shows skin.
-    """
-    luma = cv2.transform(image, _LUMA[None])
-    apart = cv2.subtract(image, cv2.merge([luma, luma, luma]))
-    seen = cv2.merge([weight, weight, weight])
-    around = cv2.blur(apart * seen, (_AROUND, _AROUND)) / np.maximum(cv2.blur(seen, (_AROUND, _AROUND)), 1e-3)
-    away = cv2.sqrt(cv2.transform(np.square(apart - around), 3 * _MEAN))
-    return float((away * weight).sum()) / max(float((luma * weight).sum()), 1e-3)
-
-
-def share_of_colour(target: np.ndarray, rendered: np.ndarray, weight: np.ndarray) -> float:
-    """How far a rendered face keeps its distance to grey, 0.3 to 1, for its skin to be no more colourful and no
-    blotchier than the target's.
-
-    Footage of little colour would show every blush of a colourful portrait as a stain, and even skin its every shade.
-    target, rendered (h, w, 3) float32 0..255, fields; weight (h, w) float32: where both show skin.
-    """
-    shares = [told(target, weight) / max(told(rendered, weight), 1e-3) for told in (saturation, unevenness)]
-    return min(max(min(shares), _LEAST_COLOUR), 1.0)
-
-
-def less_colourful(image: np.ndarray, share: float) -> np.ndarray:
-    """image (h, w, 3) uint8 with its distance to grey scaled by `share`, 0..1."""
-    return image if share >= 0.995 else cv2.transform(image, colour_mixing(share))
-
-
-def colour_mixing(share: float) -> np.ndarray:
-    """(3, 3) float32: from RGB to RGB with its distance to grey scaled by `share`, 0..1."""
-    return np.asarray(share * np.eye(3) + (1 - share) * np.repeat(_LUMA[None], 3, 0), np.float32)
 
 
 def _floor(image: np.ndarray, there: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import look, matching, occlusion, painting, render, texture, topology, unseen
+from . import complexion, look, matching, occlusion, painting, render, texture, topology, unseen
 from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
@@ -272,9 +272,9 @@ def _lit(
         )
     features = cv2.dilate(features, np.ones((3, 3), np.uint8))
     skin = small * (1 - features.astype(np.float32))
-    share = matching.share_of_colour(target, source, skin)
-    source = matching.less_colourful(source, share)
+    mixing = complexion.mixing(target, source, skin)
+    source = cv2.transform(source, mixing)
     gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size), darkest)
     lit = here.copy()
-    painting.relight_seen(lit, rendered, matching.colour_mixing(share), gain, offset)
+    painting.relight_seen(lit, rendered, mixing, gain, offset)
     return lit

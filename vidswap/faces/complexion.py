@@ -1,0 +1,68 @@
+"""How colourful and how blotchy skin is, and how a rendered face is made no more so than the skin that it comes to.
+
+Colours are taken as they lie around grey: what is left of a pixel without its luma. In that plane skin has a hue, and
+healthy skin in one light goes back and forth along it, paler here and ruddier there. What leaves it, to both sides, is
+mostly light: the sky in the shade and the sun beside it, a wall, a screen. A portrait brings both along, so both are
+measured, and each is held to what the target has of it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_AROUND = 15  # pixels of a field: colours of skin are compared with the mean over so many a side
+_LEAST = (0.3, 0.2)  # shares that are kept at least: along the hue, across it
+_WHOLE = 0.995
+
+
+def mixing(target: np.ndarray, rendered: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(3, 3) float32: from RGB to RGB of the same luma, so that rendered skin is as even in its colours as the target's.
+
+    Footage of little colour would show every blush of a colourful portrait as a stain, and even skin its every shade.
+    The distance to grey is scaled along the hue of rendered skin by 0.3 to 1, across it by 0.2 to 1. target, rendered
+    (h, w, 3) float32 0..255, fields; weight (h, w) float32: where both show skin.
+    """
+    own, wanted = _Skin(rendered, weight), _Skin(target, weight)
+    less = min(wanted.saturation / max(own.saturation, 1e-3), 1.0)
+    ratios = wanted.unevenness / np.maximum(own.unevenness, 1e-3)
+    along, across = np.clip(np.minimum(ratios, less), _LEAST, 1.0)
+    if min(along, across) > _WHOLE:
+        return np.eye(3, dtype=np.float32)
+    grey = np.repeat(_LUMA[None], 3, 0)
+    hue, beside = own.axes
+    scaled = along * np.outer(hue, hue) + across * np.outer(beside, beside)
+    return np.asarray(grey + scaled @ (np.eye(3) - grey), np.float32)
+
+
+class _Skin:
+    """What skin tells in a field (h, w, 3) float32 0..255, where weight (h, w) float32 is.
+
+    axes (2, 3): the hue of its mean colour and what lies across, unit vectors of luma 0; saturation: mean distance to
+    grey over mean luma; unevenness (2,): along the axes, mean distance of colours to those around them over mean luma.
+    """
+
+    def __init__(self, image: np.ndarray, weight: np.ndarray) -> None:
+        luma = cv2.transform(image, _LUMA[None])
+        apart = cv2.subtract(image, cv2.merge([luma, luma, luma]))
+        bright = max(float((luma * weight).sum()), 1e-3)
+        mean = np.array([float((plane * weight).sum()) for plane in cv2.split(apart)])
+        self.axes = _axes(mean)
+        self.saturation = float((cv2.transform(np.abs(apart), np.full((1, 3), 1 / 3)) * weight).sum()) / bright
+        both = cv2.transform(apart, self.axes) * weight[..., None]
+        seen = np.maximum(cv2.blur(weight, (_AROUND, _AROUND)), 1e-3)[..., None]
+        away = np.abs(both - cv2.blur(both, (_AROUND, _AROUND)) / seen * weight[..., None])
+        self.unevenness = away.sum((0, 1), dtype=np.float64) / bright
+
+
+def _axes(colour: np.ndarray) -> np.ndarray:
+    """(2, 3) float32 unit vectors of luma 0: towards a colour (3,) of luma 0, and across; of grey, towards orange."""
+    across_luma = _LUMA / np.linalg.norm(_LUMA)
+    for hue in (colour, np.array([1.0, 0.0, -0.5])):
+        hue = hue - (hue @ across_luma) * across_luma
+        length = float(np.linalg.norm(hue))
+        if length > 1e-3:
+            break
+    hue = hue / length
+    return np.stack([hue, np.cross(across_luma, hue)]).astype(np.float32)
