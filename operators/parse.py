@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from vidswap.faces import alignment
+from vidswap.faces.glasses import RIMS, sample_eyewear, sample_rims
 from vidswap.faces.light import sample_light
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
-from vidswap.faces.occlusion import RIMS, sample_eyewear, sample_rims
 from vidswap.faces.regions import paint_regions
 from vidswap.faces.unseen import nostrils_facing
 from vidswap.graph.batch import Batch, object_column

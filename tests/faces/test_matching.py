@@ -135,31 +135,6 @@ def test_grain_of_windows_of_any_size(shape):
     assert matching.match_grain(even, rough, cover).std() > 0.3 * rough.std()
 
 
-def test_colour_is_taken_away_in_shares():
-    image = np.zeros((4, 4, 3), np.uint8)
-    image[:] = (200, 100, 50)
-    assert matching.less_colourful(image, 1.0) is image
-    grey = matching.less_colourful(image, 0.0)
-    assert np.ptp(grey[0, 0]) <= 1
-    floats = [i.astype(np.float32) for i in (image, matching.less_colourful(image, 0.5))]
-    flat = np.ones((4, 4), np.float32)
-    assert abs(matching.saturation(floats[1], flat) / matching.saturation(floats[0], flat) - 0.5) < 0.03
-
-
-def test_blotches_of_a_portrait_are_no_stronger_than_those_of_the_skin_they_come_to():
-    random = np.random.default_rng(3)
-    blotches = cv2.GaussianBlur(random.normal(0, 90, (96, 96)).astype(np.float32), (0, 0), 4)
-    plain = np.full((96, 96, 3), (180, 150, 130), np.float32)
-    # As bright everywhere: red goes where green comes.
-    source = plain + blotches[..., None] * np.array([1.0, -0.51, 0.0], np.float32)
-    target = plain + (source - plain)[::-1] / 2
-    weight = np.ones((96, 96), np.float32)
-    assert abs(matching.saturation(source, weight) / matching.saturation(plain, weight) - 1) < 0.05
-    assert 0.45 < matching.share_of_colour(target, source, weight) < 0.55
-    assert matching.share_of_colour(source, target, weight) > 0.95
-    assert matching.share_of_colour(plain, source, weight) == 0.3
-
-
 def test_spread_reaches_where_there_is_no_weight():
     values = np.zeros((64, 64, 1), np.float32)
     values[:, 32:] = 100

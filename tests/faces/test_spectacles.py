@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mesh_faces import face_row, in_crop
 
-from vidswap.faces import occlusion, topology
+from vidswap.faces import glasses, topology
 from vidswap.faces.spectacles import frames_of_glasses, without_glasses
 
 
@@ -58,7 +58,7 @@ def test_rims_drawn_onto_a_face_are_gone(bare, colour, share):
 def test_real_glasses_are_found_and_taken_off(glazed):
     crop, points = glazed
     assert frames_of_glasses(crop, points).any()
-    assert occlusion.eyewear(without_glasses(crop, points), points) < 0.1 < occlusion.eyewear(crop, points)
+    assert glasses.eyewear(without_glasses(crop, points), points) < 0.1 < glasses.eyewear(crop, points)
 
 
 def test_eyes_stay(glazed):

@@ -15,10 +15,11 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _AROUND = 15  # pixels of a field: colours of skin are compared with the mean over so many a side
 _LEAST = (0.3, 0.2)  # shares that are kept at least: along the hue, across it
 _WHOLE = 0.995
+_EVEN = 1e-3  # unevenness that nobody sees
 
 
 def mixing(target: np.ndarray, rendered: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(3, 3) float32: from RGB to RGB of the same luma, so that rendered skin is as even in its colours as the target's.
+    """(3, 3) float32: from RGB to RGB of the same luma, for rendered skin to be as even in its colours as the target's.
 
     Footage of little colour would show every blush of a colourful portrait as a stain, and even skin its every shade.
     The distance to grey is scaled along the hue of rendered skin by 0.3 to 1, across it by 0.2 to 1. target, rendered
@@ -26,7 +27,7 @@ def mixing(target: np.ndarray, rendered: np.ndarray, weight: np.ndarray) -> np.n
     """
     own, wanted = _Skin(rendered, weight), _Skin(target, weight)
     less = min(wanted.saturation / max(own.saturation, 1e-3), 1.0)
-    ratios = wanted.unevenness / np.maximum(own.unevenness, 1e-3)
+    ratios = (wanted.unevenness + _EVEN) / (own.unevenness + _EVEN)
     along, across = np.clip(np.minimum(ratios, less), _LEAST, 1.0)
     if min(along, across) > _WHOLE:
         return np.eye(3, dtype=np.float32)

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from . import render, topology
+from .glasses import eyewear
 from .matching import smoothstep, spread
-from .occlusion import eyewear
 
 _WORN = 0.3  # of `eyewear`, from which on glasses are there
 _ZONE = (-1.15, 1.15, -0.5, 0.72)  # left, right, above, below the middle of the eyes, in distances of the pupils

@@ -9,7 +9,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import complexion, look, matching, occlusion, painting, render, texture, topology, unseen
+from . import complexion, glasses, look, matching, occlusion, painting, render, texture, topology, unseen
 from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
@@ -50,8 +50,8 @@ class Actor:
         self.size = size
         self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
         self.regions = frozenset(regions)
-        worn = occlusion.eyewear(colour, texture.atlas_points(size))
-        rims = occlusion.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
+        worn = glasses.eyewear(colour, texture.atlas_points(size))
+        rims = glasses.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
         self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
 
@@ -127,7 +127,7 @@ def perform(
     crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
     has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target; occluded (K,) uint8: what
     came before the face, in the cells of `look`; darkest (3,): of the target (`light.darkest_of_crop`), and worn: how
-    surely it wears glasses, 0..1, rims_told: where their rims are (`occlusion.sample_rims`), and nostrils: how far they
+    surely it wears glasses, 0..1, rims_told: where their rims are (`glasses.sample_rims`), and nostrils: how far they
     face the viewer (`unseen.nostrils_facing`), all as told over time; None takes what this frame tells.
     """
     size = crop.shape[0]
@@ -149,7 +149,7 @@ def perform(
     rendered = actor.pyramid.paint(raster, skin_maps, shrink)
     render.soften_contours(rendered, raster, skin_maps, shrink, actor.size)
     here = crop[window]
-    worn = occlusion.eyewear(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
+    worn = glasses.eyewear(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
     free = occlusion.free_face(crop, points, regions, person, worn, rims_told)[window]
     rims = actor.rims if worn > 0 else None
     if rims is not None or (occluded is not None and occluded.any()):

@@ -1,0 +1,143 @@
+import cv2
+import numpy as np
+import pytest
+from mesh_faces import face_row, in_crop
+
+from vidswap.faces import glasses, occlusion
+
+
+@pytest.fixture(scope="module")
+def row(astronaut, face_model):
+    return face_row(astronaut, face_model)
+
+
+# In distances of the pupils from a pupil, inwards and down: outline and opening of a frame of plastic.
+_OUTLINE = ((-0.55, -0.3), (-0.2, -0.33), (0.42, -0.24), (0.41, 0.08), (0.3, 0.3), (-0.1, 0.42), (-0.42, 0.18))
+_OPENING = ((-0.42, -0.19), (-0.1, -0.2), (0.32, -0.16), (0.31, 0.06), (0.2, 0.22), (-0.09, 0.32), (-0.33, 0.12))
+
+
+def with_frame(crop, points, colour, lenses=False):
+    """The crop with a frame of plastic worn, with dark lenses or none, and the mask of what was drawn."""
+    mask = np.zeros(crop.shape[:2], np.uint8)
+    across = (points[473, :2] - points[468, :2]).astype(np.float64)
+    down = np.array([-across[1], across[0]])
+
+    def fill(pupil, side, outline, value):
+        places = points[pupil, :2] + np.array([side * x * across + y * down for x, y in outline])
+        cv2.fillPoly(mask, [np.rint(places * 16).astype(np.int32)], value, shift=4)
+
+    for pupil, side in ((468, 1), (473, -1)):
+        fill(pupil, side, _OUTLINE, 1)
+        if not lenses:
+            fill(pupil, side, _OPENING, 0)
+    fill(468, 1, ((0.35, -0.2), (0.65, -0.2), (0.65, -0.06), (0.35, -0.06)), 1)
+    drawn = crop.copy()
+    drawn[mask > 0] = colour
+    return cv2.GaussianBlur(drawn, (0, 0), 0.6), mask > 0
+
+
+def with_glasses(crop, points, thickness=2):
+    """The crop with thin dark glasses drawn on, and the mask of what was drawn."""
+    mask = np.zeros(crop.shape[:2], np.uint8)
+    between = np.linalg.norm(points[468, :2] - points[473, :2])
+    centres = [points[i, :2] + (0, 0.06 * between) for i in (468, 473)]
+    for x, y in centres:
+        box = (round(0.40 * between), round(0.26 * between))
+        cv2.rectangle(
+            mask, (round(x) - box[0], round(y) - box[1]), (round(x) + box[0], round(y) + box[1]), 1, thickness
+        )
+    (x0, y0), (x1, y1) = centres
+    left, right = (x0 + 0.40 * between, y0), (x1 - 0.40 * between, y1)
+    cv2.line(mask, tuple(np.rint(left).astype(int)), tuple(np.rint(right).astype(int)), 1, thickness)
+    drawn = crop.copy()
+    drawn[mask > 0] = (30, 28, 30)
+    return drawn, mask > 0
+
+
+def test_glasses_are_seen_where_there_are_any(row):
+    points = in_crop(row)
+    drawn, _ = with_glasses(row["crop"][0], points)
+    assert glasses.eyewear(row["crop"][0], points) == 0
+    assert glasses.eyewear(drawn, points) > 0.8
+
+
+def test_glasses_are_seen_in_a_frame_as_in_a_crop_of_it(astronaut, astronaut_landmarks, as_picture):
+    drawn, _ = with_glasses(astronaut, astronaut_landmarks)
+    assert glasses.sample_eyewear(as_picture(astronaut), astronaut_landmarks) == 0
+    assert glasses.sample_eyewear(as_picture(drawn), astronaut_landmarks) > 0.8
+    assert glasses.sample_eyewear(as_picture(drawn), astronaut_landmarks / 60) == 0
+
+
+def test_rims_are_kept_and_the_skin_between_them_is_not(row):
+    points, crop = in_crop(row), row["crop"][0]
+    drawn, mask = with_glasses(crop, points)
+    free = occlusion.free_face(drawn, points, row["regions"][0], row["person"][0])
+    plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
+    below = np.arange(crop.shape[0])[:, None] > points[468, 1] + 8
+    rim = mask & below & (plain > 0.9)
+    assert (free[rim] < 0.5).mean() > 0.8
+    for cheek in (205, 425):
+        x, y = np.rint(points[cheek, :2]).astype(int)
+        assert free[y, x] > 0.9
+
+
+def test_rims_are_found_where_glasses_are(astronaut, astronaut_landmarks, as_picture):
+    drawn, _ = with_glasses(astronaut, astronaut_landmarks, 3)
+    found = glasses.sample_rims(as_picture(drawn), astronaut_landmarks)
+    plain = glasses.sample_rims(as_picture(astronaut), astronaut_landmarks)
+    assert found.shape == glasses.RIMS and found.dtype == np.uint8
+    assert (found > 128).sum() > 4 * (plain > 128).sum() + 60
+    # Both eyes alike, and nothing in the outermost cells.
+    halves = (found[:, :24] > 128).sum(), (found[:, 24:] > 128).sum()
+    assert 0.5 < halves[0] / halves[1] < 2
+    assert found[0].max() == 0 and found[-1].max() == 0
+
+
+def test_lines_are_rims_where_time_says_so(row):
+    points, crop = in_crop(row), row["crop"][0]
+    drawn, mask = with_glasses(crop, points)
+    told = np.zeros(glasses.RIMS, np.uint8)
+    plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
+    rim = mask & (np.arange(crop.shape[0])[:, None] > points[468, 1] + 8) & (plain > 0.9)
+    for value, share in ((0, 0.0), (64, 0.5), (255, 1.0)):
+        told[:] = value
+        free = occlusion.free_face(drawn, points, row["regions"][0], row["person"][0], 1.0, told)
+        assert np.median(plain[rim] - free[rim]) == pytest.approx(share, abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ("colour", "lenses"), [((24, 22, 24), False), ((70, 44, 28), False), ((226, 226, 222), False), ((28, 27, 30), True)]
+)
+def test_frames_of_plastic_and_dark_lenses_stay(row, colour, lenses):
+    points, crop = in_crop(row), (0.7 * row["crop"][0]).astype(np.uint8)
+    drawn, mask = with_frame(crop, points, colour, lenses)
+    assert glasses.eyewear(drawn, points) > 0.9
+    plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
+    free = occlusion.free_face(drawn, points, row["regions"][0], row["person"][0])
+    rim = cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) & (plain > 0.9)
+    assert (free[rim > 0] < 0.5).mean() > 0.85
+    # What is neither rim nor beside one is free.
+    away = (cv2.dilate(mask.astype(np.uint8), np.ones((11, 11))) == 0) & (plain > 0.9)
+    assert (free[away] > 0.9).mean() > 0.97
+
+
+def test_skin_under_the_eyes_is_no_rim_of_a_black_frame(row):
+    points, crop = in_crop(row), row["crop"][0].copy()
+    between = np.linalg.norm(points[468, :2] - points[473, :2])
+    for lid in (145, 374):
+        x, y = np.rint(points[lid, :2] + (0, 0.08 * between)).astype(int)
+        cv2.ellipse(crop, (x, y), (round(0.2 * between), max(1, round(0.02 * between))), 0, 0, 360, (120, 80, 66), -1)
+    drawn, mask = with_frame(crop, points, (24, 22, 24))
+    found = glasses.rims(drawn, points)
+    for lid in (145, 374):
+        x, y = np.rint(points[lid, :2] + (0, 0.08 * between)).astype(int)
+        assert not mask[y, x] and found[y, x] < 0.2
+
+
+def test_noise_in_the_dark_is_no_glasses(row, astronaut_landmarks, astronaut, as_picture):
+    random = np.random.default_rng(5)
+    found = []
+    for _ in range(8):
+        dark = astronaut * 0.14 + random.normal(0, 5, astronaut.shape)
+        found.append(glasses.sample_eyewear(as_picture(np.clip(dark, 0, 255).astype(np.uint8)), astronaut_landmarks))
+    assert np.mean(found) < 0.15
