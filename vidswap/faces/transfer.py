@@ -27,6 +27,8 @@ _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the 
 _SKIN = len(topology.triangles())
 _GROOVES = ((49, 102, 129, 64, 98), (279, 331, 358, 294, 327))
 """Landmarks along the grooves beside the nose's wings."""
+_UNDER_NOSE = (64, 98, 97, 2, 326, 327, 294)
+"""Landmarks along the nose's base: as narrow a fold while it hides the nostrils."""
 _GROOVE_SOFT = 0.025  # of the distance of the wings: over so much the grooves are smoothed
 
 
@@ -175,7 +177,8 @@ def perform(
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
     if actor.borrowed is not None:
         actor.borrowed.lay(lit, crop, raster, shape, points, nostrils)
-    soften_grooves(lit, shape - (raster.x0 * step, raster.y0 * step, 0), step)
+    nostrils = unseen.nostrils_facing(points) if nostrils is None else nostrils
+    soften_grooves(lit, shape - (raster.x0 * step, raster.y0 * step, 0), step, unseen.hidden(nostrils))
     flat = lit.reshape(-1, 3)
     behind = flat[wanted].astype(np.float32)
     behind += share * (render.sample_some(crop, raster, own_maps, wanted) - behind)
@@ -227,8 +230,9 @@ def closing_lids(shape: np.ndarray, points: np.ndarray, hole: np.ndarray) -> Non
         np.maximum(part, np.float32(closed) * soft, out=part)
 
 
-def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int) -> None:
-    """Smooth lit (h, w, 3) uint8 in place along the grooves beside the nose's wings.
+def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int, below: float = 0.0) -> None:
+    """Smooth lit (h, w, 3) uint8 in place along the grooves beside the nose's wings, and as far as `below` (0..1) says
+    along its base.
 
     The mesh folds there: triangles no wider than a pixel or two show what is much broader on a face, as a hard line.
     shape (478, 3) in pixels of `lit`; step: of the raster.
@@ -236,7 +240,9 @@ def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int) -> None:
     (_, _, one, *_), (_, _, other, *_) = _GROOVES
     sigma = max(0.6 * step, _GROOVE_SOFT * float(np.linalg.norm(shape[one] - shape[other])))
     reach = math.ceil(5 * sigma) + 2
-    for groove in _GROOVES:
+    for groove, share in (*((groove, 1.0) for groove in _GROOVES), (_UNDER_NOSE, below)):
+        if share <= 0:
+            continue
         line = shape[list(groove), :2]
         x0, y0 = (max(0, math.floor(v) - reach) for v in line.min(0))
         x1, y1 = (max(0, math.ceil(v) + reach + 1) for v in line.max(0))
@@ -248,7 +254,7 @@ def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int) -> None:
         cv2.polylines(mask, [drawn], False, 1.0, max(1, round(4 * sigma)), cv2.LINE_8, 4)
         mask = cv2.GaussianBlur(mask, (0, 0), sigma)
         smooth = cv2.subtract(cv2.GaussianBlur(part, (0, 0), sigma), part, dtype=cv2.CV_32F)
-        part[...] = cv2.add(part, smooth * mask[..., None], dtype=cv2.CV_8U)
+        part[...] = cv2.add(part, smooth * (np.float32(share) * mask[..., None]), dtype=cv2.CV_8U)
 
 
 def _lit(

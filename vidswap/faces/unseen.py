@@ -90,6 +90,11 @@ def nostrils_facing(points: np.ndarray) -> float:
     return float(normal[:, 2].sum()) / max(whole, 1e-12)
 
 
+def hidden(nostrils: float) -> float:
+    """0..1: how far nostrils that face the viewer so much, by `nostrils_facing`, are out of sight."""
+    return 1 - float(smoothstep(nostrils, *_SHOWN))
+
+
 @cache
 def _around_nostrils() -> np.ndarray:
     triangles = topology.triangles(holes=False)
@@ -126,7 +131,7 @@ class Borrowed:
         """
         weights = self._weights.copy()
         nostrils = nostrils_facing(points) if nostrils is None else nostrils
-        weights[[*UNDERSIDE, *WINGS]] = self._weights[[*UNDERSIDE, *WINGS]] * float(smoothstep(nostrils, *_SHOWN))
+        weights[[*UNDERSIDE, *WINGS]] = self._weights[[*UNDERSIDE, *WINGS]] * (1 - hidden(nostrils))
         if not (weights > 0).any():
             return
         step, used = raster.step, shape[self._used, :2]
