@@ -1,5 +1,6 @@
 """A portrait driven by landmarks: at rest it is itself, it moves with the driver, and its border stays."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,3 +53,27 @@ def test_another_persons_shape_moves_nothing_but_what_faces_move(face, picture):
     shut = made._change(in_mean_frame(blink))
     gap = in_mean_frame(face)[145, 1] - in_mean_frame(face)[159, 1]
     assert shut[159, 1] - shut[145, 1] > 0.9 * gap
+
+
+def test_what_has_turned_over_lies_behind(face, monkeypatch):
+    points = 4 * opened(face, 10)
+    placed = points[:, :2].astype(np.float64)
+    placed[list(topology.LIPS_INNER[1:10]), 1] -= 32
+    triangles = topology.triangles()
+
+    def runs(places):
+        one, other = (places[triangles[:, i]] - places[triangles[:, 0]] for i in (1, 2))
+        return one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
+
+    over = triangles[runs(points[:, :2]) * runs(placed) < 0]
+    picture = np.full((1024, 1024, 3), 120, np.uint8)
+    for triangle in over:
+        cv2.fillConvexPoly(picture, np.rint(points[triangle, :2]).astype(np.int32), (250, 60, 60))
+    made = reenactment.Reenactor(picture, points, points)
+    monkeypatch.setattr(made, "_placed", lambda shape, share: placed)
+    shown = made._expressed(points, 1.0, None).astype(int)
+    assert len(over) > 5
+    # A line stays at the borders of the triangles beside them, which are read linearly.
+    red = (shown[..., 0] - shown[..., 1] > 90).astype(np.uint8)
+    assert cv2.erode((picture[..., 0] == 250).astype(np.uint8), np.ones((3, 3))).any()
+    assert not cv2.erode(red, np.ones((3, 3))).any()

@@ -119,9 +119,10 @@ class Reenactor:
         lips = topology.mouth_triangles()
         mesh = np.concatenate([skin, holes, lips])
         corners = np.round((after[mesh] - low) * (1 << _SHIFT)).astype(np.int32)
-        # Lids and lips are drawn last: they lie over what they hide.
-        for number in (*range(len(skin), len(mesh)), *range(len(skin))):
-            cv2.fillConvexPoly(label, corners[number], number + 1, cv2.LINE_8, _SHIFT)
+        # Lids and lips are drawn last: they lie over what they hide. Triangles that have turned over lie behind all.
+        over = _signs(before[skin]) * _signs(after[skin]) < 0
+        for number in (*np.flatnonzero(over), *range(len(skin), len(mesh)), *np.flatnonzero(~over)):
+            cv2.fillConvexPoly(label, corners[number], int(number) + 1, cv2.LINE_8, _SHIFT)
         maps = _affine(after[mesh] - low, before[mesh])
         maps[len(skin) : len(skin) + len(holes)] = self._eyeballs(before, after - low, holes)
         stay = np.array([[[1.0, 0.0, low[0]], [0.0, 1.0, low[1]]]])
@@ -199,6 +200,12 @@ def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     linear = wanted @ np.linalg.inv(edges)
     offset = target.mean(1) - np.einsum("nij,nj->ni", linear, source.mean(1))
     return np.concatenate([linear, offset[..., None]], -1)
+
+
+def _signs(corners: np.ndarray) -> np.ndarray:
+    """(N,) 1, 0 or -1: the sense in which triangles (N, 3, 2) run."""
+    one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(np.sign(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]))
 
 
 def _area(ring: np.ndarray) -> float:
