@@ -21,6 +21,7 @@ from .shape import expression, in_mean_frame
 _RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
 _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
+_SMALL = 480  # pixels: smaller faces are drawn at twice the size, since triangles there are as small as pixels
 _SHIFT = 4  # fractional bits of cv2's polygons
 
 
@@ -114,11 +115,12 @@ class Reenactor:
         low = np.floor(np.minimum(after.min(0), before.min(0))).astype(int).clip(0)
         high = np.minimum(np.ceil(after.max(0)).astype(int) + 1, self.image.shape[1::-1])
         width, height = high - low
-        label = np.zeros((height, width), np.int32)
+        finer = 2 if max(width, height) <= _SMALL else 1
+        label = np.zeros((finer * height, finer * width), np.int32)
         skin, holes = self._triangles, topology.eye_triangles()
         lips = topology.mouth_triangles()
         mesh = np.concatenate([skin, holes, lips])
-        corners = np.round((after[mesh] - low) * (1 << _SHIFT)).astype(np.int32)
+        corners = np.round(((after[mesh] - low + 0.5) * finer - 0.5) * (1 << _SHIFT)).astype(np.int32)
         # Lids and lips are drawn last: they lie over what they hide. Triangles that have turned over lie behind all.
         over = _signs(before[skin]) * _signs(after[skin]) < 0
         for number in (*np.flatnonzero(over), *range(len(skin), len(mesh)), *np.flatnonzero(~over)):
@@ -127,11 +129,14 @@ class Reenactor:
         maps[len(skin) : len(skin) + len(holes)] = self._eyeballs(before, after - low, holes)
         stay = np.array([[[1.0, 0.0, low[0]], [0.0, 1.0, low[1]]]])
         maps = np.concatenate([stay, maps]).astype(np.float32)
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        y, x = (np.mgrid[0 : finer * height, 0 : finer * width].astype(np.float32) + 0.5) / finer - 0.5
         chosen = maps[label]
         place = chosen[..., 0] * x[..., None] + chosen[..., 1] * y[..., None] + chosen[..., 2]
         result = self.image.copy()
         part = cv2.remap(self.image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        if finer > 1:
+            part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+            label = label[::finer, ::finer]
         still = label == 0
         part[still] = self.image[low[1] : high[1], low[0] : high[0]][still]
         opened = (
