@@ -131,7 +131,7 @@ def sample_rims(picture: PictureLike, landmarks: np.ndarray) -> np.ndarray:
     crop = picture.crop(matrix, (columns * _FINER, rows * _FINER))
     lines = _Lines(crop, landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2], cv2.MORPH_RECT)
     found = np.zeros(crop.shape[:2], np.float32)
-    found[lines.window] = cv2.dilate(lines.long(), np.ones((_FINER, _FINER), np.uint8)) if lines.any else 0
+    found[lines.window] = cv2.dilate(lines.found(), np.ones((_FINER, _FINER), np.uint8)) if lines.any else 0
     return np.rint(255 * cv2.resize(found, (columns, rows), interpolation=cv2.INTER_AREA)).astype(np.uint8)
 
 
@@ -142,18 +142,10 @@ def rims_in(
 
     crop, points: see `rims`; told: what `sample_rims` says, smoothed over time, which then chooses among the lines.
     """
-    lines = _Lines(crop, points)
+    lines = _Lines(crop, points, told=told)
     if not lines.any:
         return lines.window, np.zeros(lines.shape, np.float32)
-    if told is None:
-        found = lines.long()
-    else:
-        matrix = _rims_matrix(points)
-        matrix[:, 2] += matrix[:, :2] @ (lines.window[1].start, lines.window[0].start)
-        size, flags = lines.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        # What was found half of the time is half a rim, always.
-        chosen = np.minimum(cv2.warpAffine(told, matrix, size, flags=flags) * np.float32(_SURE / 255), 1)
-        found = np.maximum(lines.fine, lines.broad) * chosen
+    found = lines.found()
     grown = cv2.dilate(found, _disc(0.008 * lines.between))
     return lines.window, cv2.GaussianBlur(grown, (0, 0), 0.8)
 
@@ -162,11 +154,13 @@ class _Lines:
     """Lines around the eyes of a face in crop (S, S, 3) uint8 with landmarks (478, 2 or 3).
 
     window: the rows and columns looked at; shape (h, w) of it; between: distance of the pupils, size: what it is of the
-    face seen from the front; fine, broad (h, w) float32, 0..1. form: OpenCV's name of what a fine line is thinner
-    than; a square is much quicker than a disc.
+    face seen from the front. form: OpenCV's name of what a fine line is thinner than; a square is much quicker than a
+    disc. told: see `rims_in`; without it, where lines go and how long they are decides, which one frame tells badly.
     """
 
-    def __init__(self, crop: np.ndarray, points: np.ndarray, form: int = cv2.MORPH_ELLIPSE) -> None:
+    def __init__(
+        self, crop: np.ndarray, points: np.ndarray, form: int = cv2.MORPH_ELLIPSE, told: np.ndarray | None = None
+    ) -> None:
         own = points[:, :2].astype(np.float32)
         self.between = between = float(np.linalg.norm(own[468] - own[473]))
         # A face that is turned is narrower than it is high: its nose tells how far its pupils are apart.
@@ -188,22 +182,46 @@ class _Lines:
         self._brows = cv2.dilate(self._filled((topology.RIGHT_BROW, topology.LEFT_BROW)), _disc(_BROW * between))
         cheeks = self._level[self._filled(_CHEEKS) > 0]
         self._cheeks = float(np.median(cheeks)) if cheeks.size >= 16 else 0.0
+        self._form, self._told = form, None if told is None else self._chosen(points, told)
+
+    def found(self) -> np.ndarray:
+        """(h, w) float32, 0..1: how surely rims and dark lenses are there."""
         dark, bright, zone = self._contrasts()
-        self.broad, usual = self._dark(dark, zone)
-        self.fine = self._fine(form, usual)
-        lenses = self._lenses()
+        strong = smoothstep(dark, *_BROAD_DARK) * zone
+        plain = (self._filled((_FINE_ZONE,)) > 0) & (self._brows == 0)
+        if self._told is None:
+            strong = self._no_brows(strong)
+            usual = _usual(dark[(strong > 0.5) & plain], 75)
+            # Black rims run over the bridge: what is dark elsewhere alone is hair, or a shadow.
+            black = usual * float(self._over_bridge(strong).max() > 0.5)
+        else:
+            usual = black = _usual(dark[(self._told > 0.5) & plain], 90)
+        # Black plastic along the brows is blacker than they are.
+        over = smoothstep(dark, *(max(least, share * usual) for least, share in zip(*_BLACKER, strict=True)))
+        broad = strong * np.where(self._brows, over, np.float32(1))
+        fine = self._fine(black)
+        lenses = self._lenses(np.maximum(broad, fine) > 0.3)
         # Skin between black rims is pale, and so it is between them and hair.
-        if max(lenses.max(), self._over_bridge(self.broad).max()) < 0.5:
-            self.broad = np.maximum(self.broad, self._pale(bright, zone))
-        self.broad = np.maximum(self.broad, lenses)
+        clear = 1 - float(max(lenses.max(), smoothstep(black, *_BROAD_DARK)))
+        if clear > 0:
+            broad = np.maximum(broad, clear * self._pale(bright, zone))
+        broad = np.maximum(broad, lenses)
+        if self._told is not None:
+            return np.asarray(np.maximum(fine, broad) * self._told)
+        # What is left of a brow or a crease is short.
+        return np.maximum(_long(fine, _LONG * self.between), broad)
 
-    def long(self) -> np.ndarray:
-        """(h, w) float32: lines without those that are short. What is left of a brow or a crease is no rim."""
-        return np.maximum(_long(self.fine, _LONG * self.between), self.broad)
+    def _chosen(self, points: np.ndarray, told: np.ndarray) -> np.ndarray:
+        """(h, w) float32: what is told over time, in the window. What was found half of the time is a rim, always."""
+        matrix = _rims_matrix(points)
+        matrix[:, 2] += matrix[:, :2] @ (self.window[1].start, self.window[0].start)
+        size, flags = self.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.minimum(cv2.warpAffine(told, matrix, size, flags=flags) * np.float32(_SURE / 255), 1)
 
-    def _fine(self, form: int, usual: float) -> np.ndarray:
+    def _fine(self, usual: float) -> np.ndarray:
+        """Fine lines (h, w) float32, near the eyes; usual: contrast of black rims, 0 where there are none."""
         reach = max(1, round(_FINE * self.between))
-        kernel = cv2.getStructuringElement(form, (2 * reach + 1, 2 * reach + 1))
+        kernel = cv2.getStructuringElement(self._form, (2 * reach + 1, 2 * reach + 1))
         closed = cv2.morphologyEx(self._luma, cv2.MORPH_CLOSE, kernel).astype(np.float32)
         dark = (closed - self._luma) / (closed + 16)
         bright = cv2.morphologyEx(self._luma, cv2.MORPH_TOPHAT, kernel).astype(np.float32) / (self._level + 16)
@@ -240,21 +258,13 @@ class _Lines:
         zone &= cv2.dilate(self._filled((topology.FACE_OVAL,)), _disc(_OVAL * self.size))
         return contrasts[0], contrasts[1], zone
 
-    def _dark(self, dark: np.ndarray, zone: np.ndarray) -> tuple[np.ndarray, float]:
-        """Lines (h, w) float32 of dark plastic frames, and the contrast that most of them have; 0 without any."""
-        lines = self._no_brows(smoothstep(dark, *_BROAD_DARK) * zone)
-        own = dark[(lines > 0.5) & (self._filled((_FINE_ZONE,)) > 0) & (self._brows == 0)]
-        usual = float(np.percentile(own, 75)) if own.size >= 16 else 0.0
-        # Black plastic along the brows is blacker than they are.
-        over = smoothstep(dark, *(max(least, share * usual) for least, share in zip(*_BLACKER, strict=True)))
-        return lines * np.where(self._brows, over, np.float32(1)), usual
-
     def _pale(self, bright: np.ndarray, zone: np.ndarray) -> np.ndarray:
         """Lines (h, w) float32 of pale plastic frames. Between brow and lid skin is pale, but no paler than cheeks."""
         free = zone & (1 - self._brows)
         if self._cheeks > 0:
             free |= zone & (self._level > _PALER * self._cheeks)
-        return self._over_bridge(smoothstep(bright, *_BROAD_BRIGHT) * free)
+        lines = smoothstep(bright, *_BROAD_BRIGHT) * free
+        return self._over_bridge(lines) if self._told is None else lines
 
     def _over_bridge(self, lines: np.ndarray) -> np.ndarray:
         """Lines (h, w) float32 that cross the bridge of the nose."""
@@ -280,13 +290,14 @@ class _Lines:
         kept[0] = False
         return np.asarray(lines * kept[labels], np.float32)
 
-    def _lenses(self) -> np.ndarray:
-        """(h, w) float32: what is as dark as a lens, where the skin around an eye is. The eye itself is not seen."""
+    def _lenses(self, rims: np.ndarray) -> np.ndarray:
+        """(h, w) float32: what is as dark as a lens, where the skin around an eye is, rims (h, w) bool left aside. The
+        eye itself is not seen.
+        """
         found = np.zeros(self.shape, np.float32)
         if self._cheeks <= 0:
             return found
         dark = smoothstep(1 - self._level / (self._cheeks + 1), *_LENS)
-        rims = np.maximum(self.broad, self.fine) > 0.3
         for eye in (topology.RIGHT_EYE, topology.LEFT_EYE):
             own = self._filled((eye,))
             ring = cv2.dilate(own, _disc(_AROUND_EYE * self.between)) & ~own
@@ -326,6 +337,10 @@ def _rims_matrix(points: np.ndarray) -> np.ndarray:
     middle = np.array([(RIMS[1] - 1) / 2, _HIGH * (RIMS[0] - 1)])
     matrix[:, 2] = middle - matrix[:, :2] @ corners.mean(0)
     return matrix
+
+
+def _usual(contrasts: np.ndarray, percentile: float) -> float:
+    return float(np.percentile(contrasts, percentile)) if contrasts.size >= 16 else 0.0
 
 
 def _long(lines: np.ndarray, least: float) -> np.ndarray:
