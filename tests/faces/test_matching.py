@@ -55,7 +55,7 @@ def test_a_floor_that_is_known_keeps_contrast_steady_where_single_frames_err():
     errs[1][20:23, 20:40] -= 60
     known = np.full(3, np.percentile(errs[0], 1), np.float32)
     alone, told = (
-        [relit(source, *matching.light_field(t, source, ONES, ONES, 6.0, floor)).std() for t in errs]
+        [relit(source, *matching.light_field(t, source, ONES, ONES, 6.0, (floor, None))).std() for t in errs]
         for floor in (None, known)
     )
     assert abs(told[1] - told[0]) < 0.3 * abs(alone[1] - alone[0])
@@ -145,3 +145,17 @@ def test_spread_reaches_where_there_is_no_weight():
 
 def test_smoothstep_is_flat_at_both_ends():
     assert matching.smoothstep(np.array([-1, 0, 0.5, 1, 2]), 0, 1).tolist() == [0, 0, 0.5, 1, 1]
+
+
+def test_a_blink_changes_nothing_of_the_light_where_a_portraits_floor_is_known():
+    source, target = textured(0), textured(1)
+    source[20:26, 20:44] = 10
+    shut = source.copy()
+    shut[20:26, 20:44] = source[30:36, 20:44]
+    known = matching.floor_of(source, ONES > 0.5)
+    cheek = np.s_[44:60, 8:56]
+    alone, told = (
+        [relit(s, *matching.light_field(target, s, ONES, ONES, 6.0, (None, floor)))[cheek] for s in (source, shut)]
+        for floor in (None, known)
+    )
+    assert np.abs(told[1] - told[0]).mean() < 0.2 * np.abs(alone[1] - alone[0]).mean()

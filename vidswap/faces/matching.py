@@ -31,21 +31,24 @@ def light_field(
     weight: np.ndarray,
     cover: np.ndarray,
     reach: float,
-    darkest: np.ndarray | None = None,
+    darkest: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gain and offset (h, w, 3) float32: rendered * gain + offset has the broad light of `target`.
 
     target, rendered (h, w, 3) float32 0..255, small; weight (h, w) float32: where both show skin; cover (h, w): where
-    both show the face; reach: sigma of the neighbourhood in pixels; darkest (3,): the target's floor, if it is known.
+    both show the face; reach: sigma of the neighbourhood in pixels; darkest (3,) each: the floors of target and
+    rendered face, as far as they are known.
 
     Light is a factor above a floor, the darkest that the face shows: haze and flare, which add to everything, lift the
-    floor and leave less room for contrast. A few pixels tell it, of which coding makes something else in every frame:
-    of a video it is better told over time. What fits badly under a first field (glasses, beard, cast shadows, strands
-    of hair on either face) weighs little in the second.
+    floor and leave less room for contrast. A few pixels tell it, of which coding makes something else in every frame,
+    and a blink takes half of them: of a video it is better told over time, of a portrait once. What fits badly under a
+    first field (glasses, beard, cast shadows, strands of hair on either face) weighs little in the second.
     """
     there = cover > 0.5
-    own = _floor(target, there) if darkest is None else np.asarray(darkest, np.float32)
-    floors = [own, _floor(rendered, there)]
+    floors = [
+        floor_of(image, there) if known is None else np.asarray(known, np.float32)
+        for image, known in zip((target, rendered), darkest, strict=True)
+    ]
     pair = np.concatenate([target, rendered], 2)
     weight = weight * _not_dark(target, weight) * _not_dark(rendered, weight)
     gain, offset = _field(spread(pair, weight, 2 * reach), *floors)
@@ -75,7 +78,10 @@ def _not_dark(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return 0.05 + 0.95 * smoothstep(luma, 0.3 * usual, 0.55 * usual)
 
 
-def _floor(image: np.ndarray, there: np.ndarray) -> np.ndarray:
+def floor_of(image: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(3,) float32: the darkest of each channel that image (h, w, 3) float32, a field, shows where `there` (h, w) bool
+    is; 0 where that is too little to tell.
+    """
     if there.sum() < 32:
         return np.zeros(3, np.float32)
     values = image[there]

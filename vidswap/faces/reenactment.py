@@ -21,7 +21,8 @@ from .shape import expression, in_mean_frame
 _RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
 _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
-_SMALL = 480  # pixels: smaller faces are drawn at twice the size, since triangles there are as small as pixels
+_SMALL = 480  # pixels: in smaller faces contours are drawn at twice the size: triangles there are as small as pixels
+_JUMP = 3.0  # pixels: so far apart are places that neighbours show where one part lies over another
 _SHIFT = 4  # fractional bits of cv2's polygons
 
 
@@ -114,29 +115,23 @@ class Reenactor:
         after = np.concatenate([placed, self._ring])
         low = np.floor(np.minimum(after.min(0), before.min(0))).astype(int).clip(0)
         high = np.minimum(np.ceil(after.max(0)).astype(int) + 1, self.image.shape[1::-1])
-        width, height = high - low
-        finer = 2 if max(width, height) <= _SMALL else 1
-        label = np.zeros((finer * height, finer * width), np.int32)
         skin, holes = self._triangles, topology.eye_triangles()
-        lips = topology.mouth_triangles()
-        mesh = np.concatenate([skin, holes, lips])
-        corners = np.round(((after[mesh] - low + 0.5) * finer - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        mesh = np.concatenate([skin, holes, topology.mouth_triangles()])
         # Lids and lips are drawn last: they lie over what they hide. Triangles that have turned over lie behind all.
         over = _signs(before[skin]) * _signs(after[skin]) < 0
-        for number in (*np.flatnonzero(over), *range(len(skin), len(mesh)), *np.flatnonzero(~over)):
-            cv2.fillConvexPoly(label, corners[number], int(number) + 1, cv2.LINE_8, _SHIFT)
+        order = np.concatenate([np.flatnonzero(over), np.arange(len(skin), len(mesh)), np.flatnonzero(~over)])
         maps = _affine(after[mesh] - low, before[mesh])
         maps[len(skin) : len(skin) + len(holes)] = self._eyeballs(before, after - low, holes)
         stay = np.array([[[1.0, 0.0, low[0]], [0.0, 1.0, low[1]]]])
-        maps = np.concatenate([stay, maps]).astype(np.float32)
-        y, x = (np.mgrid[0 : finer * height, 0 : finer * width].astype(np.float32) + 0.5) / finer - 0.5
-        chosen = maps[label]
-        place = chosen[..., 0] * x[..., None] + chosen[..., 1] * y[..., None] + chosen[..., 2]
+        drawn = _Drawn(after[mesh] - low, order, np.concatenate([stay, maps]).astype(np.float32), high - low)
+        label, place = drawn.at(1)
         result = self.image.copy()
-        part = cv2.remap(self.image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        if finer > 1:
-            part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
-            label = label[::finer, ::finer]
+        part = _read(self.image, place)
+        if max(part.shape) <= _SMALL:
+            jumps = _jumps(place)
+            part[jumps] = cv2.resize(
+                _read(self.image, drawn.at(2)[1]), part.shape[1::-1], interpolation=cv2.INTER_AREA
+            )[jumps]
         still = label == 0
         part[still] = self.image[low[1] : high[1], low[0] : high[0]][still]
         opened = (
@@ -176,6 +171,41 @@ class Reenactor:
         sigma = max(0.6, 0.012 * self._puppet.unit)
         alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), sigma)[..., None] * np.float32(opened)
         return np.asarray(np.rint(part + alpha * (shown - part)).clip(0, 255), np.uint8)
+
+
+class _Drawn:
+    """Triangles (N, 3, 2) in the pixels of a part of the picture of size (2,), drawn one over the other in an order
+    (N,); maps (N + 1, 2, 3) float32 say which place of the picture each shows, the first one what none covers.
+    """
+
+    def __init__(self, triangles: np.ndarray, order: np.ndarray, maps: np.ndarray, size: np.ndarray) -> None:
+        self._triangles, self._order, self._maps, self._size = triangles, order, maps, size
+
+    def at(self, finer: int) -> tuple[np.ndarray, np.ndarray]:
+        """At so many times the size, (h, w) int32: one more than the triangle, 0 for none; and (h, w, 2) float32: the
+        place in the picture.
+        """
+        width, height = finer * self._size
+        label = np.zeros((height, width), np.int32)
+        corners = np.round(((self._triangles + 0.5) * finer - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        for number in self._order.tolist():
+            cv2.fillConvexPoly(label, corners[number], number + 1, cv2.LINE_8, _SHIFT)
+        y, x = (np.mgrid[0:height, 0:width].astype(np.float32) + 0.5) / finer - 0.5
+        chosen = self._maps[label]
+        return label, chosen[..., 0] * x[..., None] + chosen[..., 1] * y[..., None] + chosen[..., 2]
+
+
+def _read(image: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.remap(image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _jumps(place: np.ndarray) -> np.ndarray:
+    """(h, w) bool: where places (h, w, 2) beside one another are far apart, and the pixels next to it."""
+    found = np.zeros(place.shape[:2], np.uint8)
+    for axis in (0, 1):
+        apart = np.abs(np.diff(place, axis=axis)).max(-1) > _JUMP
+        found |= np.pad(apart, [(0, axis == 0), (0, axis == 1)])
+    return np.asarray(cv2.dilate(found, np.ones((3, 3), np.uint8)) > 0)
 
 
 def _with_ring(depth: np.ndarray) -> np.ndarray:

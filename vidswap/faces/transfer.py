@@ -33,7 +33,8 @@ _GROOVE_SOFT = 0.025  # of the distance of the wings: over so much the grooves a
 
 
 class Actor:
-    """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel.
+    """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel; darkest (3,)
+    float32, 0..255: the darkest of each of its channels.
 
     hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`).
     """
@@ -56,6 +57,8 @@ class Actor:
         rims = glasses.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
         self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
+        small = [cv2.resize(i, (matching.FIELD_SIDE,) * 2, interpolation=cv2.INTER_AREA) for i in (colour, shown)]
+        self.darkest = matching.floor_of(small[0].astype(np.float32), small[1] > 0.5)
 
 
 def soft(alpha: np.ndarray) -> np.ndarray:
@@ -163,7 +166,7 @@ def perform(
             free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
-    lit = _lit(here, rendered, raster, shape, shown, darkest)
+    lit = _lit(here, rendered, raster, shape, shown, (darkest, actor.darkest))
     blur = matching.sharpness_filter(lit, here, shown)
     lit = matching.match_grain(matching.weakened(lit, blur), here, shown)
 
@@ -263,7 +266,7 @@ def _lit(
     raster: render.Raster,
     shape: np.ndarray,
     weight: np.ndarray,
-    darkest: np.ndarray | None,
+    darkest: tuple[np.ndarray | None, np.ndarray],
 ) -> np.ndarray:
     side = max(here.shape[:2])
     scale = min(1.0, matching.FIELD_SIDE / side)
@@ -280,7 +283,8 @@ def _lit(
     skin = small * (1 - features.astype(np.float32))
     mixing = complexion.mixing(target, source, skin)
     source = cv2.transform(source, mixing)
-    gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size), darkest)
+    own = np.maximum(mixing @ darkest[1], 0)
+    gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size), (darkest[0], own))
     lit = here.copy()
     painting.relight_seen(lit, rendered, mixing, gain, offset)
     return lit
