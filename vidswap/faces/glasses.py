@@ -46,13 +46,13 @@ _DARK, _BRIGHT = (0.12, 0.28), (0.14, 0.28)  # contrast of fine ones
 _BROAD_DARK, _BROAD_BRIGHT = (0.4, 0.55), (0.2, 0.36)
 _LIKE_RIMS = (0.35, 0.6)  # of the contrast that most of a frame's rims have: lines below are none of them, and are
 _LONG, _BROAD_LONG = 0.25, 0.5  # extent of what is a line, at least
-_BLACKER = (0.45, 0.55), (0.75, 0.9)  # contrast of rims over brows: at least, and of that of the others
+_BLACKER = (0.45, 0.55), (0.7, 0.85)  # contrast of rims over brows: at least, and of that of the others
 _BESIDE_BROWS = 0.35  # of a rim lies beside the brows, at least
 _PALER = 1.2  # times the cheeks' light: of rims that are told from brows
 _BROW, _EYE, _NOSTRILS, _OVAL = 0.02, 0.05, 0.08, 0.05  # margins around them
 _BELOW_EYE = 0.13  # creases under the eye are not rims
 _NOSE = 1.27  # times its length, from the root to the base
-_COARSE = 32  # pixels: broad lines are looked for at so much between the pupils
+_MASKS = 40  # pixels between the pupils, at which masks and what is broad are told
 _LENS = (0.6, 0.75)  # contrast with the cheeks of lenses that hide the eye
 _HIDDEN = (0.6, 0.85)  # share of the skin around an eye that is as dark: none, for sure
 _AROUND_EYE, _LENS_REACH = 0.16, 0.6
@@ -142,7 +142,7 @@ def rims_in(
 
     crop, points: see `rims`; told: what `sample_rims` says, smoothed over time, which then chooses among the lines.
     """
-    lines = _Lines(crop, points, told=told)
+    lines = _Lines(crop, points, cv2.MORPH_ELLIPSE if told is None else cv2.MORPH_RECT, told)
     if not lines.any:
         return lines.window, np.zeros(lines.shape, np.float32)
     found = lines.found()
@@ -177,10 +177,12 @@ class _Lines:
         self._luma = cv2.cvtColor(crop[self.window], cv2.COLOR_RGB2GRAY)
         self._level = self._luma.astype(np.float32)
         corner = np.array((x0, y0), np.float32)
+        self._step = max(1, round(self.size / _MASKS))
+        self._grid = (-(-self.shape[0] // self._step), -(-self.shape[1] // self._step))
         self._points, self._corners = own - corner, corners - corner
-        self._eyes = self._filled((topology.RIGHT_EYE, topology.LEFT_EYE))
-        self._brows = cv2.dilate(self._filled((topology.RIGHT_BROW, topology.LEFT_BROW)), _disc(_BROW * between))
-        cheeks = self._level[self._filled(_CHEEKS) > 0]
+        self._eyes = self._filled(topology.RIGHT_EYE, topology.LEFT_EYE)
+        self._brows = self._full(self._grown(self._filled(topology.RIGHT_BROW, topology.LEFT_BROW), _BROW))
+        cheeks = self._coarse(self._level)[self._filled(*_CHEEKS) > 0]
         self._cheeks = float(np.median(cheeks)) if cheeks.size >= 16 else 0.0
         self._form, self._told = form, None if told is None else self._chosen(points, told)
 
@@ -188,7 +190,7 @@ class _Lines:
         """(h, w) float32, 0..1: how surely rims and dark lenses are there."""
         dark, bright, zone = self._contrasts()
         strong = smoothstep(dark, *_BROAD_DARK) * zone
-        plain = (self._filled((_FINE_ZONE,)) > 0) & (self._brows == 0)
+        plain = (self._full(self._filled(_FINE_ZONE)) > 0) & (self._brows == 0)
         if self._told is None:
             strong = self._no_brows(strong)
             usual = _usual(dark[(strong > 0.5) & plain], 75)
@@ -228,35 +230,27 @@ class _Lines:
         # Beside a black frame a faint line is a crease.
         low, high = (max(least, share * usual) for least, share in zip(_DARK, _LIKE_RIMS, strict=True))
         lines = np.maximum(smoothstep(dark, low, high), smoothstep(bright, *_BRIGHT))
-        zone = self._filled((_FINE_ZONE,))
-        eyes = cv2.dilate(self._eyes, _disc(_EYE * self.between))
-        return np.asarray(lines * (zone & ~(eyes | self._brows | self._below_eyes())), np.float32)
-
-    def _below_eyes(self) -> np.ndarray:
-        reach = max(1, round(_BELOW_EYE * self.between))
-        return np.asarray(cv2.dilate(self._eyes, np.ones((reach + 1, 1), np.uint8), anchor=(0, reach)))
+        # Nor are creases under the eyes.
+        below = np.ones((max(1, round(_BELOW_EYE * self.between / self._step)) + 1, 1), np.uint8)
+        eyes = self._grown(self._eyes, _EYE) | cv2.dilate(self._eyes, below, anchor=(0, len(below) - 1))
+        zone = self._full(self._filled(_FINE_ZONE) & ~eyes) & ~self._brows
+        return np.asarray(lines * zone, np.float32)
 
     def _contrasts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How much darker and brighter than what is around it everything is (h, w) float32, as far as broad lines go;
         and (h, w) uint8: where they can be.
         """
-        step = max(1, round(self.size / _COARSE))
-        rows, columns = self.shape
-        size = (max(1, columns // step), max(1, rows // step))
-        small = self._luma if step == 1 else cv2.resize(self._luma, size, interpolation=cv2.INTER_AREA)
-        contrasts = []
+        small, contrasts = self._coarse(self._luma), []
         for method, sign in ((cv2.MORPH_CLOSE, np.float32(1)), (cv2.MORPH_OPEN, np.float32(-1))):
-            other = cv2.morphologyEx(small, method, _disc(_BROAD * self.size / step))
-            broad = other if step == 1 else cv2.resize(other, (columns, rows), interpolation=cv2.INTER_LINEAR)
-            level = broad.astype(np.float32)
+            other = cv2.morphologyEx(small, method, _disc(_BROAD * self.size / self._step))
+            level = self._enlarged(other).astype(np.float32)
             contrasts.append(sign * (level - self._level) / (np.maximum(level, self._level) + 16))
-        zone = np.zeros(self.shape, np.uint8)
-        cv2.fillConvexPoly(zone, np.rint(self._corners * 16).astype(np.int32), 1, shift=4)
-        zone &= ~cv2.dilate(self._filled((_NOSTRIL_RING,)), _disc(_NOSTRILS * self.size))
-        zone &= ~cv2.dilate(self._eyes, _disc(_EYE * self.size))
+        zone = np.zeros(self._grid, np.uint8)
+        self._fill(zone, self._corners)
+        zone &= ~(self._grown(self._filled(_NOSTRIL_RING), _NOSTRILS) | self._grown(self._eyes, _EYE))
         # Hair beside the face is black too.
-        zone &= cv2.dilate(self._filled((topology.FACE_OVAL,)), _disc(_OVAL * self.size))
-        return contrasts[0], contrasts[1], zone
+        zone &= self._grown(self._filled(topology.FACE_OVAL), _OVAL)
+        return contrasts[0], contrasts[1], self._full(zone)
 
     def _pale(self, bright: np.ndarray, zone: np.ndarray) -> np.ndarray:
         """Lines (h, w) float32 of pale plastic frames. Between brow and lid skin is pale, but no paler than cheeks."""
@@ -272,11 +266,10 @@ class _Lines:
         across = inner[1] - inner[0]
         down = np.array([-across[1], across[0]], np.float32)
         one, other = inner[0] + 0.25 * across, inner[1] - 0.25 * across
-        zone = np.zeros(self.shape, np.uint8)
-        corners = np.array([one - 0.6 * down, other - 0.6 * down, other + 0.6 * down, one + 0.6 * down])
-        cv2.fillConvexPoly(zone, np.rint(corners * 16).astype(np.int32), 1, shift=4)
+        zone = np.zeros(self._grid, np.uint8)
+        self._fill(zone, np.array([one - 0.6 * down, other - 0.6 * down, other + 0.6 * down, one + 0.6 * down]))
         count, labels, stats, _ = cv2.connectedComponentsWithStats((lines > 0.25).astype(np.uint8), connectivity=8)
-        crossing = np.bincount(labels[zone > 0], minlength=count) > 0
+        crossing = np.bincount(labels[self._full(zone) > 0], minlength=count) > 0
         kept = crossing & (stats[:, cv2.CC_STAT_WIDTH] >= _BROAD_LONG * self.size)
         kept[0] = False
         return np.asarray(lines * kept[labels], np.float32)
@@ -294,26 +287,54 @@ class _Lines:
         """(h, w) float32: what is as dark as a lens, where the skin around an eye is, rims (h, w) bool left aside. The
         eye itself is not seen.
         """
-        found = np.zeros(self.shape, np.float32)
-        if self._cheeks <= 0:
-            return found
-        dark = smoothstep(1 - self._level / (self._cheeks + 1), *_LENS)
-        for eye in (topology.RIGHT_EYE, topology.LEFT_EYE):
-            own = self._filled((eye,))
-            ring = cv2.dilate(own, _disc(_AROUND_EYE * self.between)) & ~own
-            skin = (ring > 0) & ~rims
-            share = float(smoothstep(float(dark[skin].mean()), *_HIDDEN)) if skin.sum() > 0.3 * ring.sum() else 0.0
-            if share > 0:
-                near = (dark > 0.5) & (cv2.dilate(own, _disc(_LENS_REACH * self.between)) > 0)
-                np.maximum(found, np.float32(share) * _touching(near.astype(np.uint8), ring), out=found)
-        return found
+        found = np.zeros(self._grid, np.float32)
+        if self._cheeks > 0:
+            dark = smoothstep(1 - self._coarse(self._level) / (self._cheeks + 1), *_LENS)
+            free = self._coarse(rims.astype(np.float32)) < 0.5
+            for eye in (topology.RIGHT_EYE, topology.LEFT_EYE):
+                own = self._filled(eye)
+                ring = self._grown(own, _AROUND_EYE) & ~own
+                skin = (ring > 0) & free
+                share = float(smoothstep(float(dark[skin].mean()), *_HIDDEN)) if skin.sum() > 0.3 * ring.sum() else 0.0
+                if share > 0:
+                    near = (dark > 0.5) & (self._grown(own, _LENS_REACH) > 0)
+                    np.maximum(found, np.float32(share) * _touching(near.astype(np.uint8), ring), out=found)
+        return self._enlarged(found)
 
-    def _filled(self, rings: tuple[tuple[int, ...], ...]) -> np.ndarray:
-        mask = np.zeros(self.shape, np.uint8)
+    def _filled(self, *rings: tuple[int, ...]) -> np.ndarray:
+        """(h', w') uint8, on the grid of masks: 1 within the hulls of landmarks."""
+        mask = np.zeros(self._grid, np.uint8)
         for ring in rings:
-            hull = cv2.convexHull(self._points[list(ring)])
-            cv2.fillConvexPoly(mask, np.rint(hull * 16).astype(np.int32), 1, shift=4)
+            self._fill(mask, cv2.convexHull(self._points[list(ring)])[:, 0])
         return mask
+
+    def _fill(self, mask: np.ndarray, corners: np.ndarray) -> None:
+        """Draw a convex polygon (N, 2), in pixels of the window, onto a mask of the grid."""
+        places = (corners + 0.5) / self._step - 0.5
+        cv2.fillConvexPoly(mask, np.rint(places * 16).astype(np.int32), 1, shift=4)
+
+    def _grown(self, mask: np.ndarray, margin: float) -> np.ndarray:
+        return np.asarray(cv2.dilate(mask, _disc(margin * self.size / self._step)))
+
+    def _coarse(self, image: np.ndarray) -> np.ndarray:
+        """An image (h, w) on the grid of masks (h', w'). The last row and column may be held a little longer."""
+        if self._step == 1:
+            return image
+        down, right = (n * self._step - m for n, m in zip(self._grid, self.shape, strict=True))
+        whole = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.resize(whole, self._grid[::-1], interpolation=cv2.INTER_AREA))
+
+    def _enlarged(self, image: np.ndarray) -> np.ndarray:
+        """An image (h', w') of the grid on the window (h, w), linearly between."""
+        if self._step == 1:
+            return image
+        rows, columns = self.shape
+        size = (self._grid[1] * self._step, self._grid[0] * self._step)
+        return np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)[:rows, :columns])
+
+    def _full(self, mask: np.ndarray) -> np.ndarray:
+        """A mask (h', w') of the grid, 0 or 1, on the window (h, w)."""
+        return np.asarray((self._enlarged(mask * np.uint8(255)) > 127).astype(np.uint8))
 
 
 def _corners(points: np.ndarray, high: float) -> np.ndarray:
