@@ -62,7 +62,9 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
         self._actors = []
         for person in setting.people():
             colour, alpha = texture.merged(person["texture"], person["texture_alpha"])
-            hidden = np.maximum(unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha))
+            hidden = np.max(
+                [unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha), unseen.unseen_eyes(alpha)], axis=0
+            )
             self._actors.append(transfer.Actor(colour, alpha, regions, hidden))
 
     def __call__(self, batch: Batch) -> Batch:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from vidswap.faces import alignment, texture
 from vidswap.faces.folds import without_folds
-from vidswap.faces.spectacles import without_glasses
+from vidswap.faces.spectacles import hidden_by_glasses, without_glasses
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options
 
@@ -36,9 +36,12 @@ class InvertMesh(Operator[InvertMeshOptions]):
         made = []
         for row in batch.rows():
             points = alignment.transform(row["matrix"], row["landmarks"])
-            crop = row["crop"] if self.options.glasses == "on" else without_glasses(row["crop"], points)
+            crop, hidden = row["crop"], None
+            if self.options.glasses == "off":
+                crop, hidden = without_glasses(crop, points), hidden_by_glasses(crop, points)
             crop = crop if self.options.folds == "kept" else without_folds(crop, points)
-            made.append(texture.build_texture(crop, points, row["regions"], row["person"], self.options.size))
+            parts = row["regions"], row["person"]
+            made.append(texture.build_texture(crop, points, *parts, self.options.size, hidden))
         return batch.with_columns(
             texture=np.stack([colour for colour, _ in made]), texture_alpha=np.stack([alpha for _, alpha in made])
         )

@@ -128,6 +128,33 @@ def glasses(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.rint(frame + share * (np.array([32, 30, 34], np.float32) - frame)).astype(np.uint8), share[..., 0]
 
 
+# In distances of the pupils from a pupil, inwards and down: outline and opening of a frame of plastic.
+_OUTLINE = ((-0.55, -0.3), (-0.2, -0.33), (0.42, -0.24), (0.41, 0.08), (0.3, 0.3), (-0.1, 0.42), (-0.42, 0.18))
+_OPENING = ((-0.42, -0.19), (-0.1, -0.2), (0.32, -0.16), (0.31, 0.06), (0.2, 0.22), (-0.09, 0.32), (-0.33, 0.12))
+
+
+def plastic_glasses(
+    crop: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], lenses: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The crop with a frame of plastic worn, with lenses of its colour or none, and the mask of what was drawn."""
+    mask = np.zeros(crop.shape[:2], np.uint8)
+    across = (points[473, :2] - points[468, :2]).astype(np.float64)
+    down = np.array([-across[1], across[0]])
+
+    def fill(pupil: int, side: int, outline: tuple[tuple[float, float], ...], value: int) -> None:
+        places = points[pupil, :2] + np.array([side * x * across + y * down for x, y in outline])
+        cv2.fillPoly(mask, [np.rint(places * 16).astype(np.int32)], value, shift=4)
+
+    for pupil, side in ((468, 1), (473, -1)):
+        fill(pupil, side, _OUTLINE, 1)
+        if not lenses:
+            fill(pupil, side, _OPENING, 0)
+    fill(468, 1, ((0.35, -0.2), (0.65, -0.2), (0.65, -0.06), (0.35, -0.06)), 1)
+    drawn = crop.copy()
+    drawn[mask > 0] = colour
+    return cv2.GaussianBlur(drawn, (0, 0), 0.6), mask > 0
+
+
 def passing(start: float, stop: float, rest: float, low: float = 1.3) -> Callable[[float], float | None]:
     """A movement up before the face, a stay and down again: place below the rest (in faces) by time, None when away."""
 

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import occluders
 import pytest
 from mesh_faces import face_row, in_crop
 
@@ -9,31 +10,6 @@ from vidswap.faces import glasses, occlusion
 @pytest.fixture(scope="module")
 def row(astronaut, face_model):
     return face_row(astronaut, face_model)
-
-
-# In distances of the pupils from a pupil, inwards and down: outline and opening of a frame of plastic.
-_OUTLINE = ((-0.55, -0.3), (-0.2, -0.33), (0.42, -0.24), (0.41, 0.08), (0.3, 0.3), (-0.1, 0.42), (-0.42, 0.18))
-_OPENING = ((-0.42, -0.19), (-0.1, -0.2), (0.32, -0.16), (0.31, 0.06), (0.2, 0.22), (-0.09, 0.32), (-0.33, 0.12))
-
-
-def with_frame(crop, points, colour, lenses=False):
-    """The crop with a frame of plastic worn, with dark lenses or none, and the mask of what was drawn."""
-    mask = np.zeros(crop.shape[:2], np.uint8)
-    across = (points[473, :2] - points[468, :2]).astype(np.float64)
-    down = np.array([-across[1], across[0]])
-
-    def fill(pupil, side, outline, value):
-        places = points[pupil, :2] + np.array([side * x * across + y * down for x, y in outline])
-        cv2.fillPoly(mask, [np.rint(places * 16).astype(np.int32)], value, shift=4)
-
-    for pupil, side in ((468, 1), (473, -1)):
-        fill(pupil, side, _OUTLINE, 1)
-        if not lenses:
-            fill(pupil, side, _OPENING, 0)
-    fill(468, 1, ((0.35, -0.2), (0.65, -0.2), (0.65, -0.06), (0.35, -0.06)), 1)
-    drawn = crop.copy()
-    drawn[mask > 0] = colour
-    return cv2.GaussianBlur(drawn, (0, 0), 0.6), mask > 0
 
 
 def with_glasses(crop, points, thickness=2):
@@ -110,7 +86,7 @@ def test_lines_are_rims_where_time_says_so(row):
 )
 def test_frames_of_plastic_and_dark_lenses_stay(row, colour, lenses):
     points, crop = in_crop(row), (0.7 * row["crop"][0]).astype(np.uint8)
-    drawn, mask = with_frame(crop, points, colour, lenses)
+    drawn, mask = occluders.plastic_glasses(crop, points, colour, lenses)
     assert glasses.eyewear(drawn, points) > 0.9
     plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
     free = occlusion.free_face(drawn, points, row["regions"][0], row["person"][0])
@@ -127,7 +103,7 @@ def test_skin_under_the_eyes_is_no_rim_of_a_black_frame(row):
     for lid in (145, 374):
         x, y = np.rint(points[lid, :2] + (0, 0.08 * between)).astype(int)
         cv2.ellipse(crop, (x, y), (round(0.2 * between), max(1, round(0.02 * between))), 0, 0, 360, (120, 80, 66), -1)
-    drawn, mask = with_frame(crop, points, (24, 22, 24))
+    drawn, mask = occluders.plastic_glasses(crop, points, (24, 22, 24))
     found = glasses.rims(drawn, points)
     for lid in (145, 374):
         x, y = np.rint(points[lid, :2] + (0, 0.08 * between)).astype(int)

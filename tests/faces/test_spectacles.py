@@ -2,11 +2,12 @@
 
 import cv2
 import numpy as np
+import occluders
 import pytest
 from mesh_faces import face_row, in_crop
 
 from vidswap.faces import glasses, topology
-from vidswap.faces.spectacles import frames_of_glasses, without_glasses
+from vidswap.faces.spectacles import frames_of_glasses, hidden_by_glasses, without_glasses
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +213,26 @@ def test_bars_that_the_landmarks_take_for_brows_go_and_the_brows_above_stay(glaz
     assert black[0] > 0.2 * brows.sum() and black[1] < 0.05 * black[0]
     above = np.roll(brows, -round(0.2 * between), 0) * (1 - brows)
     assert frames_of_glasses(crop, points)[above > 0].mean() < 0.2
+
+
+def test_what_dark_lenses_hide_is_hidden(bare):
+    crop, points = bare
+    worn, mask = occluders.plastic_glasses(crop, points, (28, 27, 30), lenses=True)
+    hidden = hidden_by_glasses(worn, points)
+    assert hidden[mask].mean() > 0.95
+    x, y = np.rint(points[topology.NOSE_TIP, :2]).astype(int)
+    assert hidden[y, x] < 0.02
+
+
+def test_brows_behind_black_rims_are_hidden_and_eyes_are_not(bare):
+    crop, points = bare
+    worn, _ = occluders.plastic_glasses(crop, points, (24, 22, 24))
+    hidden = hidden_by_glasses(worn, points)
+    for brow, eye in ((105, 145), (334, 374)):
+        (x, y), (u, v) = (np.rint(points[i, :2]).astype(int) for i in (brow, eye))
+        assert hidden[y, x] > 0.9 and hidden[v, u] < 0.1
+
+
+def test_a_bare_face_and_clear_glasses_below_brows_hide_nothing(bare, glazed):
+    for crop, points in (bare, glazed):
+        assert hidden_by_glasses(crop, points).max() == 0

@@ -49,6 +49,17 @@ def test_lips_are_borrowed_where_teeth_were_bared_and_nowhere_else():
     assert not unseen.unseen_lips(np.where(np.arange(256)[:, None] < 100, 0, np.ones_like(alpha))).any()
 
 
+def test_brows_and_lids_are_borrowed_where_they_were_hidden_and_nowhere_else():
+    alpha = np.ones((256, 256), np.float32)
+    assert unseen.unseen_eyes(alpha).max() == 0
+    places = texture.atlas_points(256)
+    top, bottom = places[list(topology.BROWS), 1].min(), places[list(topology.EYES), 1].max()
+    alpha[int(top) - 12 : int(bottom) + 12] = 0
+    weights = unseen.unseen_eyes(alpha)
+    assert weights[[*topology.BROWS, *topology.EYES]].min() > 0.99
+    assert weights[[*topology.LIPS_OUTER, topology.NOSE_TIP, topology.CHIN, 205, 425]].max() == 0
+
+
 @pytest.fixture(scope="module")
 def target(grace_hopper, face_model):
     return face_row(grace_hopper, face_model, size=320)

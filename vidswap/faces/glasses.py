@@ -121,6 +121,19 @@ def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     return result
 
 
+def dark_lenses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(S, S) float32, 0..1: lenses through which the eyes of a face that wears glasses are not seen.
+
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels.
+    """
+    result = np.zeros(crop.shape[:2], np.float32)
+    lines = _Lines(crop, points)
+    if lines.any:
+        lines.found()
+        result[lines.window] = lines.lenses
+    return result
+
+
 def sample_rims(picture: PictureLike, landmarks: np.ndarray) -> np.ndarray:
     """RIMS uint8, 255 where rims are found in an upright rectangle around the eyes: of the face with landmarks (478, 3)
     in pixels of the frame. For a face that wears glasses.
@@ -154,8 +167,9 @@ class _Lines:
     """Lines around the eyes of a face in crop (S, S, 3) uint8 with landmarks (478, 2 or 3).
 
     window: the rows and columns looked at; shape (h, w) of it; between: distance of the pupils, size: what it is of the
-    face seen from the front. form: OpenCV's name of what a fine line is thinner than; a square is much quicker than a
-    disc. told: see `rims_in`; without it, where lines go and how long they are decides, which one frame tells badly.
+    face seen from the front; lenses (h, w) float32, once lines are `found`: what is dark lens of it. form: OpenCV's
+    name of what a fine line is thinner than; a square is much quicker than a disc. told: see `rims_in`; without it,
+    where lines go and how long they are decides, which one frame tells badly.
     """
 
     def __init__(
@@ -202,7 +216,7 @@ class _Lines:
         over = smoothstep(dark, *(max(least, share * usual) for least, share in zip(*_BLACKER, strict=True)))
         broad = strong * np.where(self._brows, over, np.float32(1))
         fine = self._fine(black)
-        lenses = self._lenses(np.maximum(broad, fine) > 0.3)
+        self.lenses = lenses = self._lenses(np.maximum(broad, fine) > 0.3)
         # Skin between black rims is pale, and so it is between them and hair.
         clear = 1 - float(max(lenses.max(), smoothstep(black, *_BROAD_DARK)))
         if clear > 0:

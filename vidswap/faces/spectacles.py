@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from . import render, topology
-from .glasses import eyewear
+from .glasses import dark_lenses, eyewear
 from .matching import smoothstep, spread
 
 _WORN = 0.3  # of `eyewear`, from which on glasses are there
@@ -33,6 +33,11 @@ _BAR, _BARS = 0.62, 0.1  # contrast that no hair of a brow has; share of the bro
 _BROW_ABOVE = 0.17  # in distances of the pupils: so much higher are brows than a bar that the landmarks take for them
 _AS_BLACK = 0.82  # of that contrast, from which on it is rim and not brow
 _HIDDEN = 0.25  # of a brow, behind a rim, from which on the other brow is shown in its place
+_BOTH_HIDDEN = 0.65  # of both brows, behind rims, from which on the portrait is said to show none
+_BROW_BESIDE, _RIM_OF_LENS = (
+    0.08,
+    0.07,
+)  # in distances of the pupils: what goes with a hidden brow, and with a dark lens
 _BROAD = 0.16  # in distances of the pupils: over so much skin the colours behind a lens are compared with the cheeks'
 _LEVELLED = 0.8  # of the difference; some of it is the face's
 _PALE = (0.2, 0.4)  # by how much glare is bluer than skin, in logarithms of blue over red
@@ -67,6 +72,27 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     return _without_glare(bare, points, between, skin_shown)
 
 
+def hidden_by_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(S, S) float32, 0..1: what the portrait's glasses hide for good: what lies behind dark lenses, and brows that are
+    both behind a rim. crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels.
+    """
+    size = crop.shape[0]
+    hidden = np.zeros((size, size), np.float32)
+    if eyewear(crop, points) < _WORN:
+        return hidden
+    pupils = _pupils(points)
+    between = float(np.linalg.norm(pupils[1] - pupils[0]))
+    lenses = dark_lenses(crop, points)
+    if lenses.max() > 0:
+        hidden = cv2.dilate(lenses, _disc(_RIM_OF_LENS * between))
+    else:
+        rims, bars = _frames(crop, points)
+        brows = [_hull(points, ring, size) for ring in (topology.RIGHT_BROW, topology.LEFT_BROW)]
+        if not bars and all(brow.any() and rims[brow > 0].mean() > _BOTH_HIDDEN for brow in brows):
+            hidden = cv2.dilate(brows[0] | brows[1], _disc(_BROW_BESIDE * between)).astype(np.float32)
+    return cv2.GaussianBlur(hidden, (0, 0), max(0.6, 0.02 * between))
+
+
 def _beyond_lids(points: np.ndarray, eyes: np.ndarray, mask: np.ndarray, between: float) -> np.ndarray:
     """(S, S) float32, 0..1: how far skin is grown over what is around the eyes where `mask` (S, S), 0..1, comes close.
 
@@ -85,6 +111,11 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
 
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels.
     """
+    return _frames(crop, points)[0]
+
+
+def _frames(crop: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, bool]:
+    """What `frames_of_glasses` says, and whether bars lie where the landmarks see brows, which are above them."""
     size = crop.shape[0]
     pupils = _pupils(points)
     across = pupils[1] - pupils[0]
@@ -105,12 +136,13 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     brows = cv2.dilate(_either(points, topology.RIGHT_BROW, topology.LEFT_BROW, size), _disc(_BROWS * between))
     own = contrast[(rims & (1 - brows) & (dark > 0.3)) > 0]
     usual = float(np.percentile(own, 85)) if own.size else 0.0
-    if usual < _BLACK:
+    bars_lie = usual < _BLACK
+    if bars_lie:
         # Bars along the brows, with clear or fine rims below, are taken for brows by the landmarks.
         hulls = _either(points, topology.RIGHT_BROW, topology.LEFT_BROW, size)
         bars = contrast[(hulls > 0) & (contrast > _BAR)]
         if bars.size < _BARS * hulls.sum():
-            return np.asarray(found)
+            return np.asarray(found), False
         usual = float(np.percentile(bars, 85))
         up = _BROW_ABOVE * across[[1, 0]] * (1, -1)
         above = cv2.warpAffine(hulls, np.array([[1.0, 0.0, up[0]], [0.0, 1.0, up[1]]]), (size, size))
@@ -120,7 +152,7 @@ def frames_of_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     black = (contrast > _AS_BLACK * usual).astype(np.uint8) & brows & _zone(pupils, across / between, between, size)
     beside = found & (1 - brows)
     black &= _long(black | beside, _SHORTEST * between)
-    return np.asarray(beside | (cv2.dilate(black, _disc(0.035 * between)) & brows), np.uint8)
+    return np.asarray(beside | (cv2.dilate(black, _disc(0.035 * between)) & brows), np.uint8), bars_lie
 
 
 def _long(lines: np.ndarray, least: float) -> np.ndarray:

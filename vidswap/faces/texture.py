@@ -87,11 +87,17 @@ def paint_values(points: np.ndarray, values: np.ndarray, shape: tuple[int, int])
 
 
 def build_texture(
-    crop: np.ndarray, points: np.ndarray, regions: np.ndarray, person: np.ndarray, size: int = ATLAS_SIZE
+    crop: np.ndarray,
+    points: np.ndarray,
+    regions: np.ndarray,
+    person: np.ndarray,
+    size: int = ATLAS_SIZE,
+    hidden: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Atlas (T, T, 3) uint8 and how far the portrait shows it (T, T) float32 0..1; 0 where it is turned or covered.
 
-    crop (S, S, 3) uint8 RGB; points (478, 3) landmarks in its pixels; regions (S, S) labels; person (S, S) 0..1.
+    crop (S, S, 3) uint8 RGB; points (478, 3) landmarks in its pixels; regions (S, S) labels; person (S, S) 0..1;
+    hidden (S, S) float32 0..1: what else of it is not the face.
     """
     shown = paint_values(points, smoothstep(facing(points), *_FACING), (crop.shape[0], crop.shape[1]))
     covered = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
@@ -106,6 +112,8 @@ def build_texture(
     beside[: max(0, int(points[list(topology.EYES), 1].max()))] = 0
     covered = np.maximum(covered, np.maximum(strands, beside))
     shown = shown * (1 - bared_teeth(crop, points))
+    if hidden is not None:
+        shown = shown * (1 - hidden)
     shown = cv2.GaussianBlur(shown * (1 - covered), (0, 0), max(0.6, 0.5 * reach))
     alpha = unroll((shown * 255).astype(np.uint8), points, size).astype(np.float32) / 255
     return unroll(crop, points, size), alpha

@@ -36,7 +36,8 @@ _TIP = (1, 44, 237, 218, 219, 235, 64, 274, 457, 438, 439, 455, 294)
 _BASE = (2, 97, 98, 240, 326, 327, 460)
 
 _MOUTH_REACH = 0.16  # of the mouth's width: how far around its corners they are borrowed
-_LIP = (0.25, 0.75)  # how far a portrait shows them: the target's below, its own above
+_EYES_REACH = 0.2  # in distances of the pupils: how far around eyes and brows
+_KNOWN = (0.25, 0.75)  # how far a portrait shows them: the target's below, its own above
 
 _FACING = (0.25, 0.55)  # cosine of the angle to the viewer: unseen below, seen well enough above
 _SHOWN = (0.2, 0.32)  # of `nostrils_facing`: hidden below, shown well enough above
@@ -67,16 +68,33 @@ def unseen_lips(alpha: np.ndarray) -> np.ndarray:
 
     alpha (T, T) float32 0..1: how far the portraits show the atlas.
     """
-    size = alpha.shape[0]
-    places = texture.atlas_points(size)
+    places = texture.atlas_points(alpha.shape[0])
     sides = [places[i] for i in (topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER)]
     width = float(np.linalg.norm(sides[1] - sides[0]))
     near = np.min([np.linalg.norm(places - side, axis=1) for side in sides], axis=0) / (_MOUTH_REACH * width)
     zone = 1 - smoothstep(near, 0.5, 1.0)
     zone[list(topology.LIPS_INNER)] = 1
     zone[list(topology.IRISES)] = 0
+    return zone * (1 - _shown(alpha))
+
+
+def unseen_eyes(alpha: np.ndarray) -> np.ndarray:
+    """(478,) float64 0..1: the same of brows and of the skin around the eyes, which dark glasses or hair may hide.
+
+    alpha (T, T) float32 0..1: how far the portraits show the atlas.
+    """
+    places = texture.atlas_points(alpha.shape[0])
+    between = float(np.linalg.norm(places[topology.LEFT_IRIS[0]] - places[topology.RIGHT_IRIS[0]]))
+    around = places[[*topology.EYES, *topology.BROWS]]
+    near = np.linalg.norm(places[:, None] - around[None], axis=2).min(1) / (_EYES_REACH * between)
+    return (1 - smoothstep(near, 0.5, 1.0)) * (1 - _shown(alpha))
+
+
+def _shown(alpha: np.ndarray) -> np.ndarray:
+    """(478,) float64 0..1: how well portraits that show the atlas by alpha (T, T) show its landmarks."""
+    places = texture.atlas_points(alpha.shape[0])
     shown = cv2.remap(cv2.blur(alpha, (5, 5)), places[None], None, cv2.INTER_LINEAR)[0]
-    return np.asarray(zone * (1 - smoothstep(shown, *_LIP)), np.float64)
+    return np.asarray(smoothstep(shown, *_KNOWN), np.float64)
 
 
 def nostrils_facing(points: np.ndarray) -> float:
@@ -102,7 +120,7 @@ def _around_nostrils() -> np.ndarray:
 
 
 class Borrowed:
-    """What is taken from the target, by weights (478,) of landmarks: the greater of `unseen` and `unseen_lips`."""
+    """What is taken from the target, by weights (478,) of landmarks: the greatest of `unseen` and its like."""
 
     def __init__(self, weights: np.ndarray) -> None:
         triangles = topology.triangles(holes=False)
