@@ -130,3 +130,31 @@ def test_what_one_of_three_portraits_shows_alone_is_left_out(row):
     spot = (slice(62, 78), slice(112, 138))
     assert np.abs(cleaned[spot].astype(float) - alone[spot]).mean() < 4
     assert np.abs(glare[spot].astype(float) - alone[spot]).mean() > 40
+
+
+def side_lit(dark, width=0.05, size=192):
+    """A face alike on both sides, lit from one: its atlas without and with that light."""
+    random = np.random.default_rng(2)
+    half = 150 + 3 * cv2.GaussianBlur(random.normal(0, 12, (size, size // 2, 3)).astype(np.float32), (0, 0), 2)
+    plain = np.concatenate([half, half[:, ::-1]], 1)
+    x = np.arange(size) / size
+    light = dark + (1 - dark) / (1 + np.exp(-(x - 0.54) / (0.25 * width)))
+    return plain.astype(np.float32), (plain * light[None, :, None]).astype(np.float32)
+
+
+def test_a_hard_light_from_the_side_is_taken_back():
+    plain, lit = side_lit(0.35)
+    even = texture.evenly_lit(lit, np.ones((192, 192), np.float32))
+    # The lighter half is the portrait's own; of the other, as much stays as faces differ by.
+    right = np.s_[10:-10, 140:180]
+    assert np.abs(even[right] - lit[right]).max() < 1
+    columns = np.log(even[:, 8:-8].mean((0, 2)) / plain[:, 8:-8].mean((0, 2)))
+    assert columns.min() > -0.45 and np.log(0.35) < -1
+    assert np.abs(np.diff(columns)).max() < 0.6 * np.abs(np.diff(np.log(lit[:, 8:-8].mean((0, 2))))).max()
+
+
+def test_faces_are_not_made_more_alike_on_both_sides_than_they_are():
+    _, lit = side_lit(0.85)
+    assert np.abs(texture.evenly_lit(lit, np.ones((192, 192), np.float32)) - lit).max() < 1
+    dark = np.full((192, 192, 3), 90, np.float32)
+    assert texture.evenly_lit(dark, np.zeros((192, 192), np.float32)) is dark

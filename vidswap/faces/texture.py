@@ -25,6 +25,14 @@ _FOREIGN = (28.0, 56.0)  # grey levels from the median of all portraits: skin be
 _CORNER = 0.16  # of the mouth's width: as far around its corners it throws shadows
 _SHADOW = (0.04, 0.16)  # how much brighter lips and skin are, in shares
 _OPEN = (0.03, 0.08)  # of the opening's area in squares of the mouth's width: shut below, open above
+_SHADE = 0.02  # of the atlas's side: over so much halves are compared
+_ALIKE, _SHADE_AT_MOST = (
+    0.2,
+    1.4,
+)  # in logarithms: differences of halves that are the face's; what is taken back at most
+_LINE, _HARD = 0.09, (0.3, 0.7)  # of the atlas's side: width of a shadow's edge; how dark shadows are that have one
+_LEAST = 2.0  # grey levels: light that shadows have at least
+_THIRDS = np.full(3, 1 / 3, np.float32)
 _FACING = (0.22, 0.52)  # cosine of the angle to the viewer: unseen below, fully seen above
 
 
@@ -195,7 +203,7 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     What is mirrored is lit as its surroundings are; what neither half shows has alpha near 0.
     """
-    own = colour.astype(np.float32)
+    own = evenly_lit(colour.astype(np.float32), alpha)
     other, other_alpha = own[:, ::-1], alpha[:, ::-1]
     # Light differs between the halves: the mirrored skin is given the broad colours of this side.
     broad = 0.08 * colour.shape[0]
@@ -212,6 +220,38 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
     smooth = both[1] + lips[..., None] * (both[0] - both[1])
     filled = known * seen[..., None] + smooth * (1 - seen[..., None])
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8), seen.astype(np.float32)
+
+
+def evenly_lit(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """An atlas (T, T, 3) float32 0..255, shown where alpha (T, T) is, without what makes one half much darker.
+
+    A hard light from the side ends in a line across the face, which is finer than the light that is matched to the
+    target's. Faces are alike on both sides but for a tenth or two; what differs by more is light and is taken back, the
+    darker half's.
+    """
+    seen = alpha * alpha[:, ::-1]
+    if seen.max() < 0.5:
+        return colour
+    size = len(colour)
+    level = np.log(spread(colour, seen, _SHADE * size) + _LEAST)
+    apart = level[:, ::-1] - level
+    darker = apart @ _THIRDS
+    excess = np.clip(darker - _ALIKE, 0, _SHADE_AT_MOST)
+    taken = apart * (excess / np.maximum(darker, _ALIKE))[..., None]
+    if excess.max() > _HARD[0]:
+        # Where that line crosses the middle, both halves are dark beside it.
+        lit = (level + taken) @ _THIRDS
+        across = np.ones((1, 2 * round(_LINE * size) + 1), np.uint8)
+        hard = smoothstep(cv2.GaussianBlur(cv2.dilate(excess, across), (0, 0), 2 * _SHADE * size), *_HARD)
+        line = (cv2.morphologyEx(lit, cv2.MORPH_CLOSE, across) - lit) * hard * _middle(size)
+        taken = taken + cv2.GaussianBlur(line, (0, 0), 0.2 * _SHADE * size)[..., None]
+    return np.asarray(np.clip((colour + _LEAST) * np.exp(taken) - _LEAST, 0, 255), np.float32)
+
+
+@cache
+def _middle(size: int) -> np.ndarray:
+    """(T,) float32: 1 in the middle of the atlas, 0 away from it."""
+    return 1 - smoothstep(np.abs(np.arange(size) - (size - 1) / 2) / (_LINE * size), 0.7, 1.3)
 
 
 @cache

@@ -37,6 +37,7 @@ _BASE = (2, 97, 98, 240, 326, 327, 460)
 
 _MOUTH_REACH = 0.16  # of the mouth's width: how far around its corners they are borrowed
 _EYES_REACH = 0.2  # in distances of the pupils: how far around eyes and brows
+_MOSTLY = (0.4, 0.7)  # of a brow or an eye that has to be hidden for the target's to be shown
 _KNOWN = (0.25, 0.75)  # how far a portrait shows them: the target's below, its own above
 
 _FACING = (0.25, 0.55)  # cosine of the angle to the viewer: unseen below, seen well enough above
@@ -85,9 +86,14 @@ def unseen_eyes(alpha: np.ndarray) -> np.ndarray:
     """
     places = texture.atlas_points(alpha.shape[0])
     between = float(np.linalg.norm(places[topology.LEFT_IRIS[0]] - places[topology.RIGHT_IRIS[0]]))
-    around = places[[*topology.EYES, *topology.BROWS]]
-    near = np.linalg.norm(places[:, None] - around[None], axis=2).min(1) / (_EYES_REACH * between)
-    return (1 - smoothstep(near, 0.5, 1.0)) * (1 - _shown(alpha))
+    hidden = 1 - _shown(alpha)
+    weights = np.zeros(topology.POINTS)
+    for ring in (topology.RIGHT_BROW, topology.LEFT_BROW, topology.RIGHT_EYE, topology.LEFT_EYE):
+        # The end of a brow under hair is no reason for two people's brows in one.
+        share = float(smoothstep(float(hidden[list(ring)].mean()), *_MOSTLY))
+        near = np.linalg.norm(places[:, None] - places[list(ring)][None], axis=2).min(1) / (_EYES_REACH * between)
+        weights = np.maximum(weights, share * (1 - smoothstep(near, 0.5, 1.0)))
+    return np.asarray(weights * hidden, np.float64)
 
 
 def _shown(alpha: np.ndarray) -> np.ndarray:
@@ -175,7 +181,7 @@ class Borrowed:
         weight = 1 - cv2.resize(share, size, interpolation=cv2.INTER_AREA)
         both = spread(np.concatenate([new, old], 2).astype(np.float32), weight * weight, _BROAD * size[0])
         gain = np.clip((both[..., :3] + 8) / (both[..., 3:] + 8), *_GAIN)
-        _lay(part, share, ids, corner, planes, np.ascontiguousarray(crop), gain)
+        _lay(lit, (x0 * step, y0 * step), share, ids, corner, planes, np.ascontiguousarray(crop), gain)
 
 
 @compiled("(float64[:,::1], float64[:,::1], int32[:,::1])")
@@ -220,10 +226,12 @@ def _weigh(share: np.ndarray, ids: np.ndarray, corner: tuple[int, int, int], pla
 
 
 @compiled(
-    "(uint8[:,:,:], float32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1], uint8[:,:,::1], float32[:,:,::1])"
+    "(uint8[:,:,::1], UniTuple(int64, 2), float32[:,::1], int32[:,::1], UniTuple(int64, 3), float32[:,::1],"
+    " uint8[:,:,::1], float32[:,:,::1])"
 )
 def _lay(
-    part: np.ndarray,
+    lit: np.ndarray,
+    place: tuple[int, int],
     share: np.ndarray,
     ids: np.ndarray,
     corner: tuple[int, int, int],
@@ -231,7 +239,8 @@ def _lay(
     crop: np.ndarray,
     gain: np.ndarray,
 ) -> None:
-    """Mixes into part (h, w, 3) as much as share (h, w) says of crop (S, S, 3), times a field gain (gh, gw, 3).
+    """Mixes into lit (H, W, 3), from a place (x, y) on, as much as share (h, w) says of crop (S, S, 3), times a field
+    gain (gh, gw, 3).
 
     planes (M, 13): the first two say which place of the crop is read, never beyond the triangle's box; ids, corner: see
     `_weigh`. Crop and gain are read linearly.
@@ -239,9 +248,9 @@ def _lay(
     x0, y0, step = corner
     half, one = np.float32(0.5), np.float32(1)
     most_x, most_y = np.float32(crop.shape[1] - 1), np.float32(crop.shape[0] - 1)
-    wide, tall = np.float32(gain.shape[1] / part.shape[1]), np.float32(gain.shape[0] / part.shape[0])
-    for y in range(part.shape[0]):
-        for x in range(part.shape[1]):
+    wide, tall = np.float32(gain.shape[1] / share.shape[1]), np.float32(gain.shape[0] / share.shape[0])
+    for y in range(share.shape[0]):
+        for x in range(share.shape[1]):
             m, some = ids[y // step, x // step], share[y, x]
             if m < 0 or some <= 0:
                 continue
@@ -262,5 +271,7 @@ def _lay(
                 first = gain[gain_above, gain_left, k] * (one - s) + gain[gain_above, gain_left + 1, k] * s
                 second = gain[gain_above + 1, gain_left, k] * (one - s) + gain[gain_above + 1, gain_left + 1, k] * s
                 seen = (upper + v * (lower - upper)) * (first + t * (second - first))
-                before = np.float32(part[y, x, k])
-                part[y, x, k] = np.uint8(before + some * (held(seen, np.float32(255)) - before) + half)
+                before = np.float32(lit[y + place[1], x + place[0], k])
+                lit[y + place[1], x + place[0], k] = np.uint8(
+                    before + some * (held(seen, np.float32(255)) - before) + half
+                )
