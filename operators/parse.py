@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from vidswap.faces import alignment
-from vidswap.faces.glasses import RIMS, sample_eyewear, sample_rims
+from vidswap.faces.eyewear import sample_worn
+from vidswap.faces.glasses import RIMS, sample_rims
 from vidswap.faces.light import sample_light
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
@@ -99,7 +100,7 @@ class ParseAppearance(Operator[ParseOptions]):
             (*sample_look(picture, points, self._model if frame % HANDS_EVERY == 0 else None), picture, points)
             for frame, picture, points in rows
         ]
-        worn = [sample_eyewear(picture, points) for *_, picture, points in seen]
+        worn = [sample_worn(picture, points) for *_, picture, points in seen]
         rims = np.zeros((len(seen), *RIMS), np.uint8)
         for row, (*_, picture, points) in enumerate(seen):
             if worn[row] > 0:

@@ -128,6 +128,24 @@ def glasses(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.rint(frame + share * (np.array([32, 30, 34], np.float32) - frame)).astype(np.uint8), share[..., 0]
 
 
+def square_glasses(crop: np.ndarray, points: np.ndarray, thickness: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """The crop with thin dark square glasses drawn on, and the mask of what was drawn."""
+    mask = np.zeros(crop.shape[:2], np.uint8)
+    between = np.linalg.norm(points[468, :2] - points[473, :2])
+    centres = [points[i, :2] + (0, 0.06 * between) for i in (468, 473)]
+    for x, y in centres:
+        box = (round(0.40 * between), round(0.26 * between))
+        cv2.rectangle(
+            mask, (round(x) - box[0], round(y) - box[1]), (round(x) + box[0], round(y) + box[1]), 1, thickness
+        )
+    (x0, y0), (x1, y1) = centres
+    left, right = (x0 + 0.40 * between, y0), (x1 - 0.40 * between, y1)
+    cv2.line(mask, tuple(np.rint(left).astype(int)), tuple(np.rint(right).astype(int)), 1, thickness)
+    drawn = crop.copy()
+    drawn[mask > 0] = (30, 28, 30)
+    return drawn, mask > 0
+
+
 # In distances of the pupils from a pupil, inwards and down: outline and opening of a frame of plastic.
 _OUTLINE = ((-0.55, -0.3), (-0.2, -0.33), (0.42, -0.24), (0.41, 0.08), (0.3, 0.3), (-0.1, 0.42), (-0.42, 0.18))
 _OPENING = ((-0.42, -0.19), (-0.1, -0.2), (0.32, -0.16), (0.31, 0.06), (0.2, 0.22), (-0.09, 0.32), (-0.33, 0.12))

@@ -4,7 +4,7 @@ import occluders
 import pytest
 from mesh_faces import face_row, in_crop
 
-from vidswap.faces import glasses, occlusion
+from vidswap.faces import eyewear, glasses, occlusion
 
 
 @pytest.fixture(scope="module")
@@ -12,41 +12,9 @@ def row(astronaut, face_model):
     return face_row(astronaut, face_model)
 
 
-def with_glasses(crop, points, thickness=2):
-    """The crop with thin dark glasses drawn on, and the mask of what was drawn."""
-    mask = np.zeros(crop.shape[:2], np.uint8)
-    between = np.linalg.norm(points[468, :2] - points[473, :2])
-    centres = [points[i, :2] + (0, 0.06 * between) for i in (468, 473)]
-    for x, y in centres:
-        box = (round(0.40 * between), round(0.26 * between))
-        cv2.rectangle(
-            mask, (round(x) - box[0], round(y) - box[1]), (round(x) + box[0], round(y) + box[1]), 1, thickness
-        )
-    (x0, y0), (x1, y1) = centres
-    left, right = (x0 + 0.40 * between, y0), (x1 - 0.40 * between, y1)
-    cv2.line(mask, tuple(np.rint(left).astype(int)), tuple(np.rint(right).astype(int)), 1, thickness)
-    drawn = crop.copy()
-    drawn[mask > 0] = (30, 28, 30)
-    return drawn, mask > 0
-
-
-def test_glasses_are_seen_where_there_are_any(row):
-    points = in_crop(row)
-    drawn, _ = with_glasses(row["crop"][0], points)
-    assert glasses.eyewear(row["crop"][0], points) == 0
-    assert glasses.eyewear(drawn, points) > 0.8
-
-
-def test_glasses_are_seen_in_a_frame_as_in_a_crop_of_it(astronaut, astronaut_landmarks, as_picture):
-    drawn, _ = with_glasses(astronaut, astronaut_landmarks)
-    assert glasses.sample_eyewear(as_picture(astronaut), astronaut_landmarks) == 0
-    assert glasses.sample_eyewear(as_picture(drawn), astronaut_landmarks) > 0.8
-    assert glasses.sample_eyewear(as_picture(drawn), astronaut_landmarks / 60) == 0
-
-
 def test_rims_are_kept_and_the_skin_between_them_is_not(row):
     points, crop = in_crop(row), row["crop"][0]
-    drawn, mask = with_glasses(crop, points)
+    drawn, mask = occluders.square_glasses(crop, points)
     free = occlusion.free_face(drawn, points, row["regions"][0], row["person"][0])
     plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
     below = np.arange(crop.shape[0])[:, None] > points[468, 1] + 8
@@ -58,7 +26,7 @@ def test_rims_are_kept_and_the_skin_between_them_is_not(row):
 
 
 def test_rims_are_found_where_glasses_are(astronaut, astronaut_landmarks, as_picture):
-    drawn, _ = with_glasses(astronaut, astronaut_landmarks, 3)
+    drawn, _ = occluders.square_glasses(astronaut, astronaut_landmarks, 3)
     found = glasses.sample_rims(as_picture(drawn), astronaut_landmarks)
     plain = glasses.sample_rims(as_picture(astronaut), astronaut_landmarks)
     assert found.shape == glasses.RIMS and found.dtype == np.uint8
@@ -71,7 +39,7 @@ def test_rims_are_found_where_glasses_are(astronaut, astronaut_landmarks, as_pic
 
 def test_lines_are_rims_where_time_says_so(row):
     points, crop = in_crop(row), row["crop"][0]
-    drawn, mask = with_glasses(crop, points)
+    drawn, mask = occluders.square_glasses(crop, points)
     told = np.zeros(glasses.RIMS, np.uint8)
     plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
     rim = mask & (np.arange(crop.shape[0])[:, None] > points[468, 1] + 8) & (plain > 0.9)
@@ -87,7 +55,7 @@ def test_lines_are_rims_where_time_says_so(row):
 def test_frames_of_plastic_and_dark_lenses_stay(row, colour, lenses):
     points, crop = in_crop(row), (0.7 * row["crop"][0]).astype(np.uint8)
     drawn, mask = occluders.plastic_glasses(crop, points, colour, lenses)
-    assert glasses.eyewear(drawn, points) > 0.9
+    assert eyewear.worn(drawn, points) > 0.9
     plain = occlusion.free_face(crop, points, row["regions"][0], row["person"][0])
     free = occlusion.free_face(drawn, points, row["regions"][0], row["person"][0])
     rim = cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) & (plain > 0.9)
@@ -108,12 +76,3 @@ def test_skin_under_the_eyes_is_no_rim_of_a_black_frame(row):
     for lid in (145, 374):
         x, y = np.rint(points[lid, :2] + (0, 0.08 * between)).astype(int)
         assert not mask[y, x] and found[y, x] < 0.2
-
-
-def test_noise_in_the_dark_is_no_glasses(row, astronaut_landmarks, astronaut, as_picture):
-    random = np.random.default_rng(5)
-    found = []
-    for _ in range(8):
-        dark = astronaut * 0.14 + random.normal(0, 5, astronaut.shape)
-        found.append(glasses.sample_eyewear(as_picture(np.clip(dark, 0, 255).astype(np.uint8)), astronaut_landmarks))
-    assert np.mean(found) < 0.15

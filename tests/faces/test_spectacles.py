@@ -6,7 +6,7 @@ import occluders
 import pytest
 from mesh_faces import face_row, in_crop
 
-from vidswap.faces import glasses, topology
+from vidswap.faces import eyewear, topology
 from vidswap.faces.spectacles import frames_of_glasses, hidden_by_glasses, without_glasses
 
 
@@ -59,7 +59,7 @@ def test_rims_drawn_onto_a_face_are_gone(bare, colour, share):
 def test_real_glasses_are_found_and_taken_off(glazed):
     crop, points = glazed
     assert frames_of_glasses(crop, points).any()
-    assert glasses.eyewear(without_glasses(crop, points), points) < 0.1 < glasses.eyewear(crop, points)
+    assert eyewear.worn(without_glasses(crop, points), points) < 0.1 < eyewear.worn(crop, points)
 
 
 def test_eyes_stay(glazed):

@@ -1,30 +1,19 @@
-"""Glasses before the target's face: whether they are worn, and where their rims and dark lenses are, in one frame.
+"""Where the rims and dark lenses of a face's glasses are, in one frame.
 
-Looked for where they must be seen if there are any, as a line across the bridge of the nose, and only then around the
-eyes: fine lines near the eyes, broad ones (plastic) wherever glasses can be, and lenses that hide the skin around an
-eye. Whether a line there is a rim, or a brow or a crease, is better told over time: coarse pictures of where rims were
-found (`sample_rims`), once they are smoothed, choose among the lines.
+Of a face that wears some (`eyewear.worn`): fine lines near the eyes, broad ones (plastic) wherever glasses can be, and
+lenses that hide the skin around an eye. Whether a line there is a rim, or a brow or a crease, is better told over time:
+coarse pictures of where rims were found (`sample_rims`), once they are smoothed, choose among the lines.
 """
 
 from __future__ import annotations
-
-import math
 
 import cv2
 import numpy as np
 
 from . import topology
 from .detection import PictureLike
-from .matching import median, smoothstep
+from .matching import smoothstep
 
-_BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose
-_DARK_ACROSS = ((5, 0.07, 0.16), (9, 0.12, 0.23), (13, 0.26, 0.39))
-_BRIGHT_ACROSS = ((5, 0.06, 0.12), (9, 0.12, 0.2))
-"""Lines across that patch, up to so many pixels wide: contrast to the skin, of none and of one for sure."""
-_NOISE = 3.0  # times the usual difference of a row to those beside it
-_DIM = 32  # grey levels: what is darker shows contrasts that are nothing
-_MOST, _SOME = 75, 25  # percentiles: what three quarters of a row are darker or brighter than
-_THICK = (0.6, 0.75)  # contrast of what covers more of the patch
 RIMS = (32, 48)
 """Rows and columns of the coarse pictures of where rims are."""
 _AROUND, _HIGH = 2.5, 0.45  # width of those pictures in distances of the eyes; where in their height the eyes lie
@@ -58,56 +47,6 @@ _HIDDEN = (0.6, 0.85)  # share of the skin around an eye that is as dark: none, 
 _AROUND_EYE, _LENS_REACH = 0.16, 0.6
 _CHEEKS = ((205, 207, 187, 123, 50, 36), (425, 427, 411, 352, 280, 266), (18, 200, 201, 421))
 _NOSTRIL_RING = (48, 64, 98, 97, 2, 326, 327, 294, 278, 4)
-
-
-def sample_eyewear(picture: PictureLike, landmarks: np.ndarray) -> float:
-    """0..1: what `eyewear` says of the face with landmarks (478, 3) in pixels of the frame."""
-    inner = landmarks[[topology.RIGHT_EYE_INNER, topology.LEFT_EYE_INNER], :2].astype(np.float64)
-    across = inner[1] - inner[0]
-    length = float(np.hypot(*across))
-    if length < 3:
-        return 0.0
-    # No more than the bridge, upright, and no finer than it is looked at.
-    scale = min(1.0, _BRIDGE[0] / (0.6 * length))
-    cos, sin = scale * across / length
-    size = (math.ceil(0.6 * scale * length) + 8, math.ceil(1.5 * scale * length) + 8)
-    matrix = np.array([[cos, sin, 0.0], [-sin, cos, 0.0]])
-    matrix[:, 2] = (np.array(size) - 1) / 2 - matrix[:, :2] @ inner.mean(0)
-    return eyewear(picture.crop(matrix, size), landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2])
-
-
-def eyewear(crop: np.ndarray, points: np.ndarray) -> float:
-    """0..1: how surely glasses are worn, by a line across the bridge of the nose, which is otherwise plain skin.
-
-    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels.
-    """
-    width, height = _BRIDGE
-    inner, other = (points[i, :2].astype(np.float64) for i in (topology.RIGHT_EYE_INNER, topology.LEFT_EYE_INNER))
-    across = other - inner
-    if float(np.hypot(*across)) < 3:
-        return 0.0
-    down = np.array([-across[1], across[0]])
-    origin = inner + 0.2 * across - 0.75 * down
-    step_x, step_y = 0.6 * across / (width - 1), 1.5 * down / (height - 1)
-    matrix = np.stack([step_x, step_y, origin], 1)
-    patch = cv2.warpAffine(
-        crop, matrix, _BRIDGE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    # Most of a row: neither a crease nor a highlight runs all across.
-    rows = np.sort(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32), 1)
-    middle, most, some = (rows[:, round(share * (width - 1))][:, None] for share in (0.5, _MOST / 100, _SOME / 100))
-    usual = float(median(middle.ravel()))
-    # Rows of a noisy picture differ without a line.
-    noise = _NOISE * float(median(np.abs(np.diff(middle[:, 0], 2)) / 2))
-    told = [float(smoothstep(1 - float(middle[6:-6].min()) / max(usual, 8.0), *_THICK))]
-    for plane, method, widths in (
-        (most, cv2.MORPH_BLACKHAT, _DARK_ACROSS),
-        (some, cv2.MORPH_TOPHAT, _BRIGHT_ACROSS),
-    ):
-        for wide, low, high in widths:
-            apart = cv2.morphologyEx(np.ascontiguousarray(plane), method, np.ones((wide, 1), np.uint8))
-            told.append(float(smoothstep((float(apart[3:-3].max()) - noise) / (usual + _DIM), low, high)))
-    return max(told)
 
 
 def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:

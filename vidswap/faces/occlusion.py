@@ -1,7 +1,7 @@
 """What stands before the target's face: hair, the rims of glasses, whatever is not the person.
 
 Judged on the one frame: nothing is remembered. Hair is what the region labels call so, and dark strands that join it
-from the side; `glasses` tells the rest.
+from the side; `eyewear` and `glasses` tell the rest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import cv2
 import numpy as np
 
-from . import glasses, topology
+from . import eyewear, glasses, topology
 from .matching import median, share_of_way, smoothstep, spread
 from .regions import BACKGROUND, HAIR, shrunk
 
@@ -42,7 +42,7 @@ def free_face(
     """(S, S) float32: 1 where the target's face may be replaced, 0 where something stands before it.
 
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3) in its pixels; regions (S, S) labels; person (S, S) 0..1;
-    worn, rims_told: what `glasses.eyewear` and `glasses.sample_rims` say, if that is known.
+    worn, rims_told: what `eyewear.worn` and `glasses.sample_rims` say, if that is known.
     """
     size = crop.shape[0]
     sigma = max(0.7, 0.006 * size)
@@ -56,7 +56,7 @@ def free_face(
     free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions, out=side))
     if step > 1:
         free = cv2.resize(free, (size, size), interpolation=cv2.INTER_LINEAR)
-    worn = glasses.eyewear(crop, points) if worn is None else worn
+    worn = eyewear.worn(crop, points) if worn is None else worn
     if worn > 0:
         window, lines = glasses.rims_in(crop, points, rims_told)
         free[window] *= 1 - np.float32(worn) * lines

@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 
 from . import render, topology
-from .glasses import dark_lenses, eyewear
+from .eyewear import worn
+from .glasses import dark_lenses
 from .matching import smoothstep, spread
 
-_WORN = 0.3  # of `eyewear`, from which on glasses are there
+_WORN = 0.3  # of `eyewear.worn`, from which on glasses are there
 _ZONE = (-1.15, 1.15, -0.5, 0.72)  # left, right, above, below the middle of the eyes, in distances of the pupils
 _THICKEST = 0.12  # of a rim, in distances of the pupils
 _DARK, _BRIGHT = (0.10, 0.22), (0.07, 0.17)  # contrast of a rim with the skin beside it
@@ -53,7 +54,7 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
 
     crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels. Returns (S, S, 3) uint8.
     """
-    if eyewear(crop, points) < _WORN:
+    if worn(crop, points) < _WORN:
         return crop
     pupils = _pupils(points)
     between = float(np.linalg.norm(pupils[1] - pupils[0]))
@@ -78,7 +79,7 @@ def hidden_by_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     """
     size = crop.shape[0]
     hidden = np.zeros((size, size), np.float32)
-    if eyewear(crop, points) < _WORN:
+    if worn(crop, points) < _WORN:
         return hidden
     pupils = _pupils(points)
     between = float(np.linalg.norm(pupils[1] - pupils[0]))

@@ -13,7 +13,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import glasses, occlusion, render, topology
+from . import eyewear, occlusion, render, topology
 from .matching import smoothstep, spread
 from .regions import BACKGROUND, HAIR
 
@@ -115,7 +115,7 @@ def build_texture(
     covered = cv2.dilate(covered, _disc(2 * reach))
     strands = occlusion.hair_beside(crop, points, regions, reach=0.3, share=(0.2, 0.5), inside=True)
     # Temples of glasses look like hair to it; glasses that both halves wear are a part of the portrait.
-    strands = strands * np.float32(1 - glasses.eyewear(crop, points))
+    strands = strands * np.float32(1 - eyewear.worn(crop, points))
     beside = occlusion.hair_beside(crop, points, regions, reach=0.15, share=(0.45, 0.75))
     beside[: max(0, int(points[list(topology.EYES), 1].max()))] = 0
     covered = np.maximum(covered, np.maximum(strands, beside))

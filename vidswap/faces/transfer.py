@@ -9,7 +9,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import complexion, glasses, look, matching, occlusion, painting, render, texture, topology, unseen
+from . import complexion, eyewear, glasses, look, matching, occlusion, painting, render, texture, topology, unseen
 from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
@@ -53,7 +53,7 @@ class Actor:
         self.size = size
         self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
         self.regions = frozenset(regions)
-        worn = glasses.eyewear(colour, texture.atlas_points(size))
+        worn = eyewear.worn(colour, texture.atlas_points(size))
         rims = glasses.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
         self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
@@ -154,7 +154,7 @@ def perform(
     rendered = actor.pyramid.paint(raster, skin_maps, shrink)
     render.soften_contours(rendered, raster, skin_maps, shrink, actor.size)
     here = crop[window]
-    worn = glasses.eyewear(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
+    worn = eyewear.worn(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
     free = occlusion.free_face(crop, points, regions, person, worn, rims_told)[window]
     rims = actor.rims if worn > 0 else None
     if rims is not None or (occluded is not None and occluded.any()):
