@@ -149,12 +149,12 @@ def test_a_hard_light_from_the_side_is_taken_back():
     right = np.s_[10:-10, 140:180]
     assert np.abs(even[right] - lit[right]).max() < 1
     columns = np.log(even[:, 8:-8].mean((0, 2)) / plain[:, 8:-8].mean((0, 2)))
-    assert columns.min() > -0.45 and np.log(0.35) < -1
+    assert columns.min() > -0.5 and np.log(0.35) < -1
     assert np.abs(np.diff(columns)).max() < 0.7 * np.abs(np.diff(np.log(lit[:, 8:-8].mean((0, 2))))).max()
 
 
 def test_faces_are_not_made_more_alike_on_both_sides_than_they_are():
-    _, lit = side_lit(0.85)
+    _, lit = side_lit(0.7)
     assert np.abs(texture.evenly_lit(lit, np.ones((192, 192), np.float32)) - lit).max() < 1
     dark = np.full((192, 192, 3), 90, np.float32)
     assert texture.evenly_lit(dark, np.zeros((192, 192), np.float32)) is dark

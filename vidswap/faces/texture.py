@@ -25,12 +25,11 @@ _FOREIGN = (28.0, 56.0)  # grey levels from the median of all portraits: skin be
 _CORNER = 0.16  # of the mouth's width: as far around its corners it throws shadows
 _SHADOW = (0.04, 0.16)  # how much brighter lips and skin are, in shares
 _OPEN = (0.03, 0.08)  # of the opening's area in squares of the mouth's width: shut below, open above
+_LIGHT_SIDE = 256  # pixels a side at which halves are compared
 _SHADE = 0.02  # of the atlas's side: over so much halves are compared
-_ALIKE, _SHADE_AT_MOST = (
-    0.2,
-    1.4,
-)  # in logarithms: differences of halves that are the face's; what is taken back at most
-_LINE, _HARD = 0.09, (0.3, 0.7)  # of the atlas's side: width of a shadow's edge; how dark shadows are that have one
+_ALIKE = (0.4, 0.2)  # in logarithms: differences of halves that stay, in soft light and in hard; some are the face's
+_SHADE_AT_MOST = 1.4  # what is taken back at most
+_LINE, _HARD = 0.09, (0.5, 0.9)  # of the atlas's side: width of a shadow's edge; how dark shadows are that have one
 _LEAST = 2.0  # grey levels: light that shadows have at least
 _THIRDS = np.full(3, 1 / 3, np.float32)
 _FACING = (0.22, 0.52)  # cosine of the angle to the viewer: unseen below, fully seen above
@@ -226,26 +225,32 @@ def evenly_lit(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """An atlas (T, T, 3) float32 0..255, shown where alpha (T, T) is, without what makes one half much darker.
 
     A hard light from the side ends in a line across the face, which is finer than the light that is matched to the
-    target's. Faces are alike on both sides but for a tenth or two; what differs by more is light and is taken back, the
-    darker half's.
+    target's. Faces are alike on both sides: what differs by much is light and is taken back, the darker half's.
     """
-    seen = alpha * alpha[:, ::-1]
+    size = min(len(colour), _LIGHT_SIDE)
+    small, shown = (cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in (colour, alpha))
+    seen = shown * shown[:, ::-1]
     if seen.max() < 0.5:
         return colour
-    size = len(colour)
-    level = np.log(spread(colour, seen, _SHADE * size) + _LEAST)
+    level = np.log(spread(small, seen, _SHADE * size) + _LEAST)
     apart = level[:, ::-1] - level
     darker = apart @ _THIRDS
-    excess = np.clip(darker - _ALIKE, 0, _SHADE_AT_MOST)
-    taken = apart * (excess / np.maximum(darker, _ALIKE))[..., None]
-    if excess.max() > _HARD[0]:
+    # The harder the light is, the less of a difference is the face's.
+    strong = float(smoothstep(float(np.percentile(darker[seen > 0.5], 95)), *_HARD))
+    alike = _ALIKE[0] + strong * (_ALIKE[1] - _ALIKE[0])
+    excess = np.clip(darker - alike, 0, _SHADE_AT_MOST)
+    if excess.max() <= 0:
+        return colour
+    taken = apart * (excess / np.maximum(darker, alike))[..., None]
+    if strong > 0:
         # Where that line crosses the middle, both halves are dark beside it.
         lit = (level + taken) @ _THIRDS
         across = np.ones((1, 2 * round(_LINE * size) + 1), np.uint8)
-        hard = smoothstep(cv2.GaussianBlur(cv2.dilate(excess, across), (0, 0), 2 * _SHADE * size), *_HARD)
+        hard = smoothstep(cv2.GaussianBlur(cv2.dilate(darker, across), (0, 0), 2 * _SHADE * size), *_HARD)
         line = (cv2.morphologyEx(lit, cv2.MORPH_CLOSE, across) - lit) * hard * _middle(size)
-        taken = taken + cv2.GaussianBlur(line, (0, 0), 0.2 * _SHADE * size)[..., None]
-    return np.asarray(np.clip((colour + _LEAST) * np.exp(taken) - _LEAST, 0, 255), np.float32)
+        taken = taken + cv2.GaussianBlur(line, (0, 0), max(0.5, 0.2 * _SHADE * size))[..., None]
+    gain = cv2.resize(np.exp(taken).astype(np.float32), colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip((colour + _LEAST) * gain - _LEAST, 0, 255), np.float32)
 
 
 @cache
