@@ -145,10 +145,11 @@ class _Lines:
         strong = smoothstep(dark, *_BROAD_DARK) * zone
         plain = (self._full(self._filled(_FINE_ZONE)) > 0) & (self._brows == 0)
         if self._told is None:
-            strong = self._no_brows(strong)
-            usual = _usual(dark[(strong > 0.5) & plain], 75)
             # Black rims run over the bridge: what is dark elsewhere alone is hair, or a shadow.
-            black = usual * float(self._over_bridge(strong).max() > 0.5)
+            crossing = self._over_bridge(strong)
+            strong = np.maximum(self._no_brows(strong), crossing)
+            usual = _usual(dark[(strong > 0.5) & plain], 75)
+            black = usual * float(crossing.max() > 0.5)
         else:
             usual = black = _usual(dark[(self._told > 0.5) & plain], 90)
         # Black plastic along the brows is blacker than they are.
