@@ -12,6 +12,7 @@ import numpy as np
 
 from . import topology
 from .detection import PictureLike
+from .eyewear import pale_across
 from .matching import smoothstep
 
 RIMS = (32, 48)
@@ -38,7 +39,7 @@ _LONG, _BROAD_LONG = 0.25, 0.5  # extent of what is a line, at least
 _BLACKER = (0.45, 0.55), (0.7, 0.85)  # contrast of rims over brows: at least, and of that of the others
 _BESIDE_BROWS = 0.35  # of a rim lies beside the brows, at least
 _PALER = 1.2  # times the cheeks' light: of rims that are told from brows
-_BROW, _EYE, _NOSTRILS, _OVAL = 0.02, 0.05, 0.08, 0.05  # margins around them
+_BROW, _EYE, _TIP, _OVAL = 0.02, 0.05, 0.08, 0.05  # margins around them
 _BELOW_EYE = 0.13  # creases under the eye are not rims
 _NOSE = 1.27  # times its length, from the root to the base
 _MASKS = 40  # pixels between the pupils, at which masks and what is broad are told
@@ -46,7 +47,7 @@ _LENS = (0.6, 0.75)  # contrast with the cheeks of lenses that hide the eye
 _HIDDEN = (0.6, 0.85)  # share of the skin around an eye that is as dark: none, for sure
 _AROUND_EYE, _LENS_REACH = 0.16, 0.6
 _CHEEKS = ((205, 207, 187, 123, 50, 36), (425, 427, 411, 352, 280, 266), (18, 200, 201, 421))
-_NOSTRIL_RING = (48, 64, 98, 97, 2, 326, 327, 294, 278, 4)
+_NOSE_TIP = (198, 49, 129, 64, 98, 97, 2, 326, 327, 294, 358, 279, 420, 5)
 
 
 def rims(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -137,6 +138,7 @@ class _Lines:
         self._brows = self._full(self._grown(self._filled(topology.RIGHT_BROW, topology.LEFT_BROW), _BROW))
         cheeks = self._coarse(self._level)[self._filled(*_CHEEKS) > 0]
         self._cheeks = float(np.median(cheeks)) if cheeks.size >= 16 else 0.0
+        self._pale_bridge = pale_across(crop, points)
         self._form, self._told = form, None if told is None else self._chosen(points, told)
 
     def found(self) -> np.ndarray:
@@ -158,7 +160,7 @@ class _Lines:
         fine = self._fine(black)
         self.lenses = lenses = self._lenses(np.maximum(broad, fine) > 0.3)
         # Skin between black rims is pale, and so it is between them and hair.
-        clear = 1 - float(max(lenses.max(), smoothstep(black, *_BROAD_DARK)))
+        clear = self._pale_bridge * (1 - float(max(lenses.max(), smoothstep(black, *_BROAD_DARK))))
         if clear > 0:
             broad = np.maximum(broad, clear * self._pale(bright, zone))
         broad = np.maximum(broad, lenses)
@@ -201,7 +203,7 @@ class _Lines:
             contrasts.append(sign * (level - self._level) / (np.maximum(level, self._level) + 16))
         zone = np.zeros(self._grid, np.uint8)
         self._fill(zone, self._corners)
-        zone &= ~(self._grown(self._filled(_NOSTRIL_RING), _NOSTRILS) | self._grown(self._eyes, _EYE))
+        zone &= ~(self._grown(self._filled(_NOSE_TIP), _TIP) | self._grown(self._eyes, _EYE))
         # Hair beside the face is black too.
         zone &= self._grown(self._filled(topology.FACE_OVAL), _OVAL)
         return contrasts[0], contrasts[1], self._full(zone)
