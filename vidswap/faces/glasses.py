@@ -95,7 +95,7 @@ def rims_in(
 
     crop, points: see `rims`; told: what `sample_rims` says, smoothed over time, which then chooses among the lines.
     """
-    lines = _Lines(crop, points, cv2.MORPH_ELLIPSE if told is None else cv2.MORPH_RECT, told)
+    lines = _Lines(crop, points, told=told)
     if not lines.any:
         return lines.window, np.zeros(lines.shape, np.float32)
     found = lines.found()
