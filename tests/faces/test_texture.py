@@ -158,3 +158,8 @@ def test_faces_are_not_made_more_alike_on_both_sides_than_they_are():
     assert np.abs(texture.evenly_lit(lit, np.ones((192, 192), np.float32)) - lit).max() < 1
     dark = np.full((192, 192, 3), 90, np.float32)
     assert texture.evenly_lit(dark, np.zeros((192, 192), np.float32)) is dark
+
+
+def test_a_portrait_that_hardly_shows_both_halves_has_a_texture():
+    _, lit = side_lit(0.35)
+    assert np.isfinite(texture.evenly_lit(lit, np.full((192, 192), np.sqrt(0.5), np.float32))).all()

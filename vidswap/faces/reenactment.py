@@ -127,8 +127,8 @@ class Reenactor:
         label, place = drawn.at(1)
         result = self.image.copy()
         part = _read(self.image, place)
-        if max(part.shape) <= _SMALL:
-            jumps = _jumps(place)
+        jumps = _jumps(place)
+        if max(part.shape) <= _SMALL and jumps.any():
             part[jumps] = cv2.resize(
                 _read(self.image, drawn.at(2)[1]), part.shape[1::-1], interpolation=cv2.INTER_AREA
             )[jumps]

@@ -236,7 +236,7 @@ def evenly_lit(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     apart = level[:, ::-1] - level
     darker = apart @ _THIRDS
     # The harder the light is, the less of a difference is the face's.
-    strong = float(smoothstep(float(np.percentile(darker[seen > 0.5], 95)), *_HARD))
+    strong = float(smoothstep(float(np.percentile(darker[seen >= 0.5], 95)), *_HARD))
     alike = _ALIKE[0] + strong * (_ALIKE[1] - _ALIKE[0])
     excess = np.clip(darker - alike, 0, _SHADE_AT_MOST)
     if excess.max() <= 0:
