@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from vidswap.faces.tracking import TrackingOptions, TrackState, advance, assign
 
 GREY = np.full(64, 0.5, np.float32)
+SCENE = np.random.default_rng(1).uniform(0.1, 0.6, 64).astype(np.float32)
 
 
 def box(x: float, y: float = 100, size: float = 40) -> list[float]:
@@ -54,9 +55,9 @@ def test_a_track_bears_gaps_of_at_most_five_frames(missing, same):
 
 
 def test_a_cut_ends_tracks_where_boxes_overlap():
-    other = GREY + np.float32(0.2)
+    other = np.roll(SCENE, 20)
     frames = {t: [box(50)] for t in range(20)}
-    numbers = scan(frames, {t: GREY if t < 8 else other for t in range(20)})
+    numbers = scan(frames, {t: SCENE if t < 8 else other for t in range(20)})
     assert numbers[7] == [0]
     assert numbers[8] == [1]
     assert numbers[19] == [1]
@@ -64,8 +65,22 @@ def test_a_cut_ends_tracks_where_boxes_overlap():
 
 def test_a_fast_pan_is_no_cut():
     frames = {t: [box(50)] for t in range(30)}
-    ramp = {t: np.full(64, 0.03 * t, np.float32) for t in range(30)}
-    assert scan(frames, ramp)[29] == [0]
+    scenes = np.random.default_rng(0).uniform(0, 0.9, (5, 64)).astype(np.float32)
+    moving = {t: (1 - t % 8 / 8) * scenes[t // 8] + t % 8 / 8 * scenes[t // 8 + 1] for t in range(30)}
+    assert scan(frames, moving)[29] == [0]
+
+
+@pytest.mark.parametrize("light", [0.3, 0.6, 1.6, 3.0])
+def test_a_flash_or_a_strobe_is_no_cut(light):
+    frames = {t: [box(50)] for t in range(30)}
+    strobe = {t: SCENE * (light if t // 2 % 3 == 0 else 1) for t in range(30)}
+    assert scan(frames, strobe)[29] == [0]
+
+
+@pytest.mark.parametrize("light", [0.3, 1.0, 1.6])
+def test_a_cut_to_a_darker_or_a_brighter_shot_is_one(light):
+    numbers = scan({t: [box(50)] for t in range(6)}, {t: SCENE if t < 3 else light * np.roll(SCENE, 20) for t in range(6)})
+    assert [numbers[t] for t in (2, 3, 5)] == [[0], [1], [1]]
 
 
 def test_a_cut_is_seen_over_frames_without_faces():

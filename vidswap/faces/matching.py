@@ -74,7 +74,7 @@ def _above(image: np.ndarray, floor: np.ndarray) -> np.ndarray:
 
 def _not_dark(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
     luma = cv2.transform(image, _MEAN)
-    usual = float((luma * weight).sum()) / max(float(weight.sum()), 1e-6)
+    usual = max(float((luma * weight).sum()) / max(float(weight.sum()), 1e-6), 1.0)
     return 0.05 + 0.95 * smoothstep(luma, 0.3 * usual, 0.55 * usual)
 
 

@@ -65,6 +65,7 @@ class TrackState:
         return TrackState(**{**stored, "tracks": [Track(**track) for track in stored["tracks"]]})
 
 
+_LIGHT = (0.2, 5.0)  # factors that light may change by from frame to frame
 _HISTORY = 8  # frames whose changes tell how lively the shot is
 
 
@@ -111,13 +112,23 @@ def _is_cut(state: TrackState, frame: int, signature: np.ndarray, options: Track
     if not state.signature:
         return False
     elapsed = frame - state.frame
-    change = float(np.abs(np.asarray(signature, np.float64) - np.asarray(state.signature)).mean())
+    change = _change(np.asarray(signature, np.float64), np.asarray(state.signature))
     usual = statistics.median(state.changes) if state.changes else 0.0
     # Frames without faces leave no thumbnail: over a gap, a pan adds up.
     if change > max(options.cut, options.cut_ratio * usual * elapsed):
         return True
     state.changes = [*state.changes, change / elapsed][-_HISTORY:]
     return False
+
+
+def _change(now: np.ndarray, before: np.ndarray) -> float:
+    """Mean difference of two thumbnails (64,), 0..1, of which a flash, a strobe or a fade is no part: light is a factor
+    that the whole frame shares.
+    """
+    plain = float(np.abs(now - before).mean())
+    least, most = _LIGHT
+    gain = float(np.clip((now @ before) / max(float(before @ before), 1e-6), least, most))
+    return min(plain, float(np.abs(now - gain * before).mean()) / min(gain, 1.0))
 
 
 def _follow(track: Track, box: list[float], frame: int) -> None:
