@@ -15,6 +15,7 @@ from vidswap.faces.following import Follower
 from vidswap.faces.models import FaceModel
 from vidswap.faces.selection import LIKE, SelectionOptions, SelectionState, choices, choose
 from vidswap.faces.tracking import TrackingOptions, TrackState, advance
+from vidswap.faces.turned import Turned
 from vidswap.graph.batch import Batch
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options, Setting
@@ -36,6 +37,7 @@ class DetectOptions(Options):
     every: int = Field(
         8, ge=1, le=64, description="with largest: frames between two searches; between them faces are followed"
     )
+    turned: bool = Field(False, description="look for faces that lie on their side or stand on their head, too")
     task: Path | None = Field(None, description="a FaceLandmarker .task bundle instead of MediaPipe's own models")
 
 
@@ -63,8 +65,9 @@ class DetectMediaPipe(Operator[DetectOptions]):
         """Load the models."""
         from vidswap.faces.mediapipe_models import load_face_model
 
-        self._model: FaceModel = load_face_model(self.options.task)
-        told = self.options.model_dump(exclude={"task", "face", "every"})
+        model = load_face_model(self.options.task)
+        self._model: FaceModel = Turned(model) if self.options.turned else model
+        told = self.options.model_dump(exclude={"task", "turned", "face", "every"})
         # Of a source's faces all are counted, because the user chooses among them.
         largest = self.options.face == "largest" and setting.video is not None
         self._how = DetectionOptions(**told, largest=largest)

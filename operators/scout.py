@@ -8,6 +8,7 @@ from pydantic import Field
 from vidswap.faces.detection import DetectionOptions
 from vidswap.faces.models import FaceModel
 from vidswap.faces.spotting import Spotter
+from vidswap.faces.turned import Turned
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Setting
 from vidswap.media.cursor import Unreliable
@@ -25,6 +26,7 @@ class ScoutOptions(Options):
 
     every: int = Field(8, ge=0, le=64, description="frames between two glances; 0 searches every frame")
     min_face: float = Field(60, ge=0, le=4096, description="height in px of the smallest face to look for; see detect")
+    turned: bool = Field(False, description="look for faces that lie on their side or stand on their head, too; see detect")
 
 
 class DetectScout(Operator[ScoutOptions]):
@@ -54,7 +56,8 @@ class DetectScout(Operator[ScoutOptions]):
 
         self._video: VideoIndex = setting.video
         self._glancer = Glancer(self._video)
-        self._model: FaceModel = load_face_model(None)
+        model = load_face_model(None)
+        self._model: FaceModel = Turned(model) if self.options.turned else model
         self._spotter = Spotter(self._model, DetectionOptions(min_face=self.options.min_face, largest=True, refine=0))
         self._edges = stretch_edges(self._video)
         self._known: dict[int, tuple[int, int]] = {}

@@ -189,3 +189,39 @@ def _round(mask: np.ndarray) -> np.ndarray:
     depth = cv2.distanceTransform((mask > 127).astype(np.uint8), cv2.DIST_L2, 5)
     share = np.clip(depth / max(float(depth.max()), 1e-3), 0, 1)
     return np.sqrt(1 - (1 - share) ** 2).astype(np.float32)
+
+
+def surgical_mask(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frame with a pale blue mask worn on the face with landmarks (478, 2 or 3), and its cover (h, w) 0..1."""
+    top = [234, 117, 118, 101, 197, 330, 347, 346, 454]
+    low = [361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132]
+    length = float(np.linalg.norm(points[152, :2] - points[168, :2]))
+    cover = _painted(frame, points[top + low, :2])
+    folds = 1 + 0.06 * np.sin(np.arange(len(frame)) * 36 / length)
+    cloth = np.array([150, 185, 205]) * folds[:, None, None]
+    return _laid(frame, cover, cloth), cover
+
+
+def fringe(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frame with brown hair over the brows of the face with landmarks (478, 2 or 3), and its cover (h, w) 0..1."""
+    right, left = points[468, :2], points[473, :2]
+    across, down = (left - right) / 2, points[152, :2] - points[168, :2]
+    rng = np.random.default_rng(0)
+    begin = points[10, :2] - 0.25 * down
+    cover = np.zeros(frame.shape[:2], np.float32)
+    for x in np.linspace(-1.9, 1.9, 60):
+        root, tip = begin + x * across, points[9, :2] + x * across + (0.02 + 0.06 * rng.random()) * down
+        strand = [root - 0.07 * across, root + 0.07 * across, tip + 0.03 * across, tip - 0.03 * across]
+        cover = np.maximum(cover, _painted(frame, np.array(strand)))
+    hair = np.array([66, 46, 34]) * (0.7 + 0.6 * rng.random((1, frame.shape[1], 1)))
+    return _laid(frame, cover, hair), cover
+
+
+def _painted(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
+    mask = np.zeros(frame.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return mask.astype(np.float32) / 255
+
+
+def _laid(frame: np.ndarray, cover: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(frame + cover[..., None] * (colour - frame)), 0, 255).astype(np.uint8)

@@ -79,7 +79,8 @@ def test_a_flash_or_a_strobe_is_no_cut(light):
 
 @pytest.mark.parametrize("light", [0.3, 1.0, 1.6])
 def test_a_cut_to_a_darker_or_a_brighter_shot_is_one(light):
-    numbers = scan({t: [box(50)] for t in range(6)}, {t: SCENE if t < 3 else light * np.roll(SCENE, 20) for t in range(6)})
+    shots = {t: SCENE if t < 3 else light * np.roll(SCENE, 20) for t in range(6)}
+    numbers = scan({t: [box(50)] for t in range(6)}, shots)
     assert [numbers[t] for t in (2, 3, 5)] == [[0], [1], [1]]
 
 

@@ -84,8 +84,7 @@ class Faces:
 _WHOLE_SIDE = 192
 _TILE_FACE = 16.0  # px of a face in the far detector's 192 px input below which it is found seldom
 _TILES_OF_HD = 6  # tiles of a frame of 1920 x 1080 for faces of 60 px
-_FURTHER_PASSES = 4  # after those asked for, for faces whose detection was far off
-_HOPELESS = 0.02  # presence below which no further pass is worth its time
+_FURTHER_PASSES, _HOPELESS = 4, 0.02  # after those asked for; presence below which none of them is worth its time
 _SURE, _LARGE = 0.8, 0.2  # score, and share of the frame's longer side, of a face beside which no other matters
 _CUT_SCALE = 1.4  # side of what is cut out of the frame for all passes, in sides of the first one's crop
 # The mesh is larger than the detector's box, and its middle higher: medians over five people, near and far.
@@ -259,7 +258,7 @@ def shows_face(
     # Up to 1080p the near detector, or a tile, shows all that the far one sees of the whole frame.
     if not parts or len(parts) > _TILES_OF_HD:
         found.append(_far(picture, small, model, options))
-    return bool(_meshes(picture, model, suppress(_join(found)), options))
+    return bool(_meshes(picture, model, suppress(joined(found)), options))
 
 
 def _look_at_whole(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: DetectionOptions) -> Detections:
@@ -267,7 +266,7 @@ def _look_at_whole(picture: PictureLike, rgb: np.ndarray, model: FaceModel, opti
     heights = (near.boxes[:, 3] - near.boxes[:, 1]) / max(picture.width, picture.height)
     if options.largest and bool(((near.scores >= _SURE) & (heights >= _LARGE)).any()):
         return near
-    return _join([_far(picture, rgb, model, options), near])
+    return joined([_far(picture, rgb, model, options), near])
 
 
 def _near(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: DetectionOptions) -> Detections:
@@ -293,7 +292,7 @@ def _look_at_tiles(
         rgb = picture.crop(matrix, (_WHOLE_SIDE, _WHOLE_SIDE))
         inside = model.detect(rgb, far=True, min_score=options.min_score)
         found.append(_moved(inside, np.full(2, 1 / scale, np.float32), np.array([x, y], np.float32)))
-    return _join(found)
+    return joined(found)
 
 
 def tiles(width: int, height: int, min_face: float) -> Iterator[tuple[float, float, float]]:
@@ -324,7 +323,8 @@ def _moved(found: Detections, scale: np.ndarray, origin: np.ndarray | None = Non
     return Detections(boxes.reshape(-1, 4).astype(np.float32), found.scores, keypoints.astype(np.float32))
 
 
-def _join(found: list[Detections]) -> Detections:
+def joined(found: list[Detections]) -> Detections:
+    """Detections of one image, one after another."""
     if not found:
         return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 6, 2), np.float32))
     return Detections(

@@ -1,4 +1,5 @@
-"""Where a face looks unlike what it usually looks like, frame by frame: see `look`, whose looks are compared here.
+"""What stands before a face, frame by frame: where it looks unlike what it usually looks like (see `look`, whose looks
+are compared here), and where what it usually looks like is no face (see `covering`).
 
 Everything is a function of the looks of at most `REACH` frames to either side, taken at frames whose numbers are
 multiples of a fixed step, so that a result is the same bits wherever a video is cut.
@@ -6,6 +7,7 @@ multiples of a fixed step, so that a result is the same bits wherever a video is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import cv2
@@ -13,6 +15,7 @@ import numpy as np
 
 from vidswap.compiled import compiled
 
+from .covering import standing
 from .look import GRID, HANDS_EVERY, REACH, cells
 from .matching import smoothstep
 from .robust import BLOCK, comparisons, free_of_light, usual
@@ -30,6 +33,9 @@ _SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
 _HAND = 0.5  # how much more a difference says where a hand was found
 _SAID, _HIDDEN, _ALARMS = 100, 0.2, (1.0, 3.0)
 """From which score on a hand is said to be there; the least share of it that looks unlike the face; false alarms."""
+_STANDS, _GONE = (0.0, 3.0), (2.0, 3.5)
+"""Odds, as logarithms, of what is always there; spreads away from it by which it is there no more."""
+_LEAST_STANDING = 3.0  # cells
 _CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
@@ -45,8 +51,8 @@ def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = 
     count = looks.shape[1]
     values, seen = _planes(looks)
     hands = _hands_around(frames, looks[..., 5])
-    references: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
-    marks, scores = (np.zeros((len(frames), count), np.float32) for _ in range(2))
+    references: dict[int, tuple[np.ndarray, ...] | None] = {}
+    marks, scores, always = (np.zeros((len(frames), count), np.float32) for _ in range(3))
     for row in np.flatnonzero(_near(frames, asked)):
         frame = int(frames[row])
         before = frame // _ANCHOR * _ANCHOR
@@ -57,9 +63,15 @@ def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = 
         if first is None or second is None:
             continue
         share = np.float32((frame - before) / _ANCHOR)
-        middle, spread, trust = (a + share * (b - a) for a, b in zip(first, second, strict=True))
-        marks[row], scores[row] = _evidence(values[row], seen[row], hands[row] * trust, middle, spread)
-    return _steadied(frames, marks, scores, asked)
+        middle, spread, trust, things = (a + share * (b - a) for a, b in zip(first, second, strict=True))
+        bare = seen[row].copy()
+        bare[:count] *= things < 0.5
+        marks[row], scores[row] = _evidence(values[row], seen[row], bare, hands[row] * trust, middle, spread)
+        if things.any():
+            # Where something usually is, what looks otherwise is the face.
+            marks[row] *= 1 - _grown(things)
+            always[row] = things * (1 - smoothstep(scores[row], *_GONE))
+    return np.maximum(_steadied(frames, marks, scores, asked), _lasting(frames, always, asked))
 
 
 def _near(frames: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -109,10 +121,30 @@ def _plane() -> np.ndarray:
 
 def _reference(
     anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Median and spread (4, P) of what is seen within the reach of an anchor, and how far hands that are found there
-    are to be believed (K,) float32 0..1, of their scores (N, K) uint8; None where that is too little.
+) -> tuple[np.ndarray, ...] | None:
+    """Median and spread (4, P) of what is seen within the reach of an anchor, how far hands that are found there are to
+    be believed (K,) float32 0..1, of their scores (N, K) uint8, and where something stands all along (K,) float32 0..1;
+    None where that is too little.
     """
+    told = _usual(anchor, frames, values, seen)
+    if told is None:
+        return None
+    rows, middle, spread = told
+    # A detector that says "hand" of what looks as it always does speaks of the face.
+    alarms = np.zeros(scores.shape[1], np.float32)
+    nothing = np.zeros_like(alarms)
+    for row in rows[scores[rows].any(1)]:
+        said = (scores[row] > _SAID) & (seen[row, : len(alarms)] > 0)
+        unlike = _unlike(values[row], seen[row], seen[row], nothing, middle, spread) > _MAYBE[0]
+        if (unlike & said).sum() < _HIDDEN * said.sum():
+            alarms += said
+    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), _things(frames, rows, middle, spread, seen, scores)
+
+
+def _usual(
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The rows that are sampled around an anchor, and their median and spread (4, P); None where they are too few."""
     low = np.searchsorted(frames, anchor - (REACH - _ANCHOR), "left")
     high = np.searchsorted(frames, anchor + (REACH - _ANCHOR), "right")
     sampled = ((low + np.flatnonzero(frames[low:high] % step == 0), wider) for step, wider in _STEPS)
@@ -125,15 +157,36 @@ def _reference(
     spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None]) * np.float32(wider)
     # What was hardly ever seen cannot be told.
     spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = 1e3
-    # A detector that says "hand" of what looks as it always does speaks of the face.
-    alarms = np.zeros(scores.shape[1], np.float32)
-    nothing = np.zeros_like(alarms)
-    for row in rows[scores[rows].any(1)]:
-        said = (scores[row] > _SAID) & (seen[row, : len(alarms)] > 0)
-        unlike = _unlike(values[row], seen[row], nothing, middle, spread) > _MAYBE[0]
-        if (unlike & said).sum() < _HIDDEN * said.sum():
-            alarms += said
-    return middle, spread, 1 - smoothstep(alarms, *_ALARMS)
+    return rows, middle, spread
+
+
+def _things(
+    frames: np.ndarray,
+    rows: np.ndarray,
+    middle: np.ndarray,
+    spread: np.ndarray,
+    seen: np.ndarray,
+    scores: np.ndarray,
+) -> np.ndarray:
+    """(K,) float32 0..1: what stands before the face in most of the rows; arguments as in `_reference`."""
+    count = scores.shape[1]
+    looked = rows[frames[rows] % HANDS_EVERY == 0]
+    hand = scores[looked].mean(0, dtype=np.float32) / 255 if len(looked) else np.zeros(count, np.float32)
+    odds = standing(middle[:, :count], spread[:, :count], hand, seen[rows, :count].mean(0))
+    found = smoothstep(odds, *_STANDS)
+    grid = np.zeros(GRID * GRID, np.float32)
+    grid[cells().index] = found
+    _, labels = cv2.connectedComponents((grid > 0.5).astype(np.uint8).reshape(GRID, GRID), connectivity=8)
+    much = np.bincount(labels.ravel(), weights=grid, minlength=2)
+    much[0] = 0
+    near = cv2.dilate((much >= _LEAST_STANDING)[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(found * near.ravel()[cells().index], np.float32)
+
+
+def _grown(things: np.ndarray) -> np.ndarray:
+    grid = np.zeros(GRID * GRID, np.float32)
+    grid[cells().index] = things
+    return cv2.dilate(grid.reshape(GRID, GRID), _CLOSING).ravel()[cells().index]
 
 
 @compiled("(float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], float32[:,::1])")
@@ -162,12 +215,14 @@ def _distance(
 
 
 def _unlike(
-    values: np.ndarray, seen: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
+    values: np.ndarray, seen: np.ndarray, bare: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
 ) -> np.ndarray:
-    """(K,) float32: how far each cell is from what it usually looks like, in spreads."""
+    """(K,) float32: how far each cell is from what it usually looks like, in spreads, under the light of those that are
+    bare (P,).
+    """
     of = cells()
     freed = np.empty_like(values)
-    free_of_light(values, middle, seen, _plane(), _FLOOR, freed)
+    free_of_light(values, middle, bare, _plane(), _FLOOR, freed)
     both = np.zeros((GRID * GRID, 2), np.float32)
     _distance(freed, seen, hand, middle, spread, of.index, both)
     around = cv2.GaussianBlur(both.reshape(GRID, GRID, 2), (3, 3), 0.7).reshape(-1, 2)[of.index]
@@ -175,12 +230,12 @@ def _unlike(
 
 
 def _evidence(
-    values: np.ndarray, seen: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
+    values: np.ndarray, seen: np.ndarray, bare: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(K,) float32 0..1: how surely each cell shows something else than the face; and its distance in spreads (K,)."""
     of = cells()
     count = len(of.index)
-    smooth = _unlike(values, seen, hand, middle, spread)
+    smooth = _unlike(values, seen, bare, hand, middle, spread)
     sure = (smooth > _SURE) & of.plain
     if sure.sum() <= 0.5 * _LEAST_CELLS:
         return np.zeros(count, np.float32), smooth
@@ -204,18 +259,32 @@ def _evidence(
     return closed.ravel()[of.index], smooth
 
 
+def _lasting(frames: np.ndarray, always: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(N, K) uint8: means of always (N, K) float32 over the frames around those that are asked for."""
+    result = np.zeros(always.shape, np.uint8)
+    for row, around, taps in _windows(frames, always, asked):
+        result[row] = np.rint(255 * (always[around] * taps).sum(0))
+    return result
+
+
 def _steadied(frames: np.ndarray, marks: np.ndarray, scores: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """(N, K) uint8: marks (N, K) float32 that last, grown into the frames beside them where scores (N, K) permit."""
     result = np.zeros(marks.shape, np.uint8)
-    some = marks.any(1)
-    for row in np.flatnonzero(asked):
+    for row, around, taps in _windows(frames, marks, asked):
+        mean = (marks[around] * taps).sum(0)
+        lasting = np.minimum(1.6 * mean, 1) * smoothstep(scores[row], *_LASTING)
+        result[row] = np.rint(255 * np.maximum(lasting, marks[row] * smoothstep(mean, 0.1, 0.4)))
+    return result
+
+
+def _windows(frames: np.ndarray, values: np.ndarray, asked: np.ndarray) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """Rows that are asked for, the rows around each, where values (N, K) are any there, and their shares (n, 1)."""
+    some = values.any(1)
+    for row in np.flatnonzero(asked).tolist():
         low = int(np.searchsorted(frames, frames[row] - _LINGER, "left"))
         high = int(np.searchsorted(frames, frames[row] + _LINGER, "right"))
         if not some[low:high].any():
             continue
         offsets = np.abs(frames[low:high] - frames[row])
         taps = (1 + np.cos(np.pi * offsets / (_LINGER + 1))).astype(np.float32)
-        mean = (marks[low:high] * taps[:, None]).sum(0) / taps.sum()
-        lasting = np.minimum(1.6 * mean, 1) * smoothstep(scores[row], *_LASTING)
-        result[row] = np.rint(255 * np.maximum(lasting, marks[row] * smoothstep(mean, 0.1, 0.4)))
-    return result
+        yield row, slice(low, high), (taps / taps.sum())[:, None]

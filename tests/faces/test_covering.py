@@ -1,0 +1,140 @@
+import cv2
+import numpy as np
+import occluders
+import pytest
+import torch
+from conftest import ArrayPicture
+
+from vidswap.demo import portrait
+from vidswap.faces import alignment, covering, evidence, look, topology
+from vidswap.faces.detection import find_faces
+
+FRAMES = 48
+CELLS = len(look.cells().index)
+
+
+@pytest.fixture(scope="module", params=["grace_hopper", "astronaut"])
+def face(face_model, request):
+    """Crop (192, 192, 3) of a portrait, its landmarks in it."""
+    image = np.ascontiguousarray(cv2.imread(str(portrait(request.param)))[:, :, ::-1])
+    landmarks = find_faces(ArrayPicture(image), face_model).landmarks[0]
+    matrix = alignment.matrix_of_axes(alignment.ffhq_axes(landmarks), 192)
+    return ArrayPicture(image).crop(matrix, (192, 192)), alignment.transform(matrix, landmarks)
+
+
+def before(crop, points, name, sway=0.0):
+    """The crop with something before the face, and its cover."""
+    if name == "mask":
+        return occluders.surgical_mask(crop, points)
+    if name == "fringe":
+        return occluders.fringe(crop, points)
+    skin = crop[np.rint(points[205, 1]).astype(int), np.rint(points[205, 0]).astype(int)]
+    thing = occluders.hand(skin * 0.95) if name == "hand" else getattr(occluders, name)()
+    at = points[topology.CHIN, :2] * 0.8 + points[topology.NOSE_TIP, :2] * 0.2 + (sway, 0)
+    return occluders.put(crop, thing, tuple(at), np.ptp(points[:, 0]) * thing.width)
+
+
+def filmed(face, name=None, model=None, stop=FRAMES):
+    """Looks (48, K, 6) of a face with something before it in all frames up to `stop`, and its cover of each cell."""
+    rng = np.random.default_rng(0)
+    crop, points = face
+    looks, covers = [], []
+    of = look.cells()
+    places = (points[of.corners][..., :2] * of.shares[..., None]).sum(1).astype(np.float32)
+    for frame in range(FRAMES):
+        shown, cover = crop, np.zeros(crop.shape[:2], np.float32)
+        if name is not None and frame < stop:
+            shown, cover = before(crop, points, name, sway=2 * np.sin(frame / 5))
+        shown = np.clip(shown + rng.normal(0, 2, crop.shape), 0, 255).astype(np.uint8)
+        hands = model.hands(shown) if name == "hand" and frame % look.HANDS_EVERY == 0 else None
+        looks.append(look.look_of_crop(shown, points + rng.normal(0, 0.4, points.shape), hands))
+        covers.append(cv2.remap(cv2.blur(cover, (5, 5)), places[None], None, cv2.INTER_LINEAR).ravel())
+    return np.stack(looks), np.stack(covers)
+
+
+@pytest.mark.parametrize("name", ["mask", "fringe", "microphone", "cup", "paper", "hand"])
+def test_what_is_before_a_face_all_along_is_seen(face, face_model, name):
+    looks, covers = filmed(face, name, face_model)
+    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    seen = looks[..., 4] > 100
+    covered, bare = (covers > 0.9) & seen, (covers < 0.02) & seen
+    assert covered.sum(1).min() > 20
+    assert found[covered].mean() > 0.75
+    assert found[bare].mean() < 0.03
+    # Of the whole face.
+    assert (((1 - found) * covered).sum(1) / seen.sum(1)).max() < 0.06
+
+
+def test_before_a_bare_face_nothing_is_seen(face):
+    looks, _ = filmed(face)
+    assert evidence.occluded(np.arange(FRAMES), looks).max() == 0
+
+
+def test_when_a_thing_leaves_the_face_is_seen(face):
+    looks, covers = filmed(face, "mask", stop=36)
+    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    covered = covers[0] > 0.9
+    assert found[:30, covered].mean() > 0.75
+    assert found[42:].mean() < 0.05
+
+
+def test_parts_of_a_video_tell_what_the_whole_tells(face):
+    looks, _ = filmed(face, "microphone")
+    frames = np.arange(4 * FRAMES)
+    looks = np.concatenate([looks, looks[::-1]] * 2)
+    whole = evidence.occluded(frames, looks)
+    assert whole.max() == 255
+    for low, high in ((0, 17), (50, 51), (90, 192)):
+        near = (frames >= low - look.REACH) & (frames < high + look.REACH)
+        inner = (frames[near] >= low) & (frames[near] < high)
+        assert np.array_equal(evidence.occluded(frames[near], looks[near])[inner], whole[low:high])
+
+
+def some_look(seed=0):
+    rng = np.random.default_rng(seed)
+    middle = np.stack([rng.uniform(-5, 200, CELLS), *rng.uniform(110, 160, (2, CELLS)), rng.uniform(2, 5, CELLS)])
+    spread = rng.uniform(0.5, 9, (4, CELLS))
+    seen = np.where(rng.random(CELLS) < 0.2, 0, rng.random(CELLS))
+    spread[:, seen == 0] = 1e3
+    return [v.astype(np.float32) for v in (middle, spread, rng.random(CELLS), seen)]
+
+
+def test_features_are_finite_and_of_unit_size_whatever_a_look_is():
+    for given in (some_look(), [v * 0 for v in some_look()], [*some_look()[:3], np.zeros(CELLS, np.float32)]):
+        with np.errstate(divide="ignore"):
+            planes = covering.features(*given)
+        assert planes.shape == (covering.FEATURES, look.GRID, look.GRID)
+        assert np.abs(planes).max() <= 4
+
+
+def test_planes_that_change_sign_in_a_mirror_are_those_that_are_named():
+    mirrored = covering.places()[..., ::-1]
+    for number, (plane, other) in enumerate(zip(covering.places(), mirrored, strict=True), covering.FACE):
+        sign = -1 if number in covering.SIDED else 1
+        assert np.corrcoef(plane.ravel(), sign * other.ravel())[0, 1] > 0.85, number
+
+
+def test_the_network_is_that_of_the_plain_formulation():
+    given = some_look(1)
+    with np.load(covering.WEIGHTS, allow_pickle=False) as stored:
+        weights = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files}
+
+    def layer(name, planes, dilation=1):
+        made = torch.nn.functional.conv2d(
+            planes, weights[name], weights[f"{name}_bias"], padding=dilation, dilation=dilation
+        )
+        return torch.relu(made)
+
+    def up(planes):
+        return torch.nn.functional.interpolate(planes, scale_factor=2)
+
+    pool = torch.nn.functional.avg_pool2d
+    fine = layer("fine", torch.from_numpy(covering.features(*given))[None])
+    half = layer("middle2", layer("middle", pool(fine, 2)))
+    quarter = layer("coarse3", layer("coarse2", layer("coarse", pool(half, 2)), 2))
+    half = layer("middle_up", torch.cat([half, up(quarter)], 1))
+    fine = layer("fine_up", torch.cat([fine, up(half)], 1))
+    odds = torch.nn.functional.conv2d(fine, weights["out"], weights["out_bias"]).numpy().ravel()[look.cells().index]
+    seen = given[3] > 0.3
+    np.testing.assert_allclose(covering.standing(*given)[seen], odds[seen].clip(-20, 20), rtol=1e-3, atol=1e-3)
+    assert (covering.standing(*given)[~seen] == -20).all()

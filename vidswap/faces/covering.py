@@ -1,0 +1,172 @@
+"""What stands before a face all along: masks, microphones, cups, a hand at the chin, a fringe over the brows.
+
+`evidence` compares a face with what it usually looks like, and so takes what is always there for a part of it. Here a
+small network reads the usual look itself and says which cells of it are no face. It was taught (`tools/covering.py`)
+with things of any shape, colour and texture drawn before the faces of the clips named in docs/architecture.md, in any
+light; it sees cells of the coarse grid alone, relative to the skin around the eyes, and no single face's detail.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidswap.compiled import compiled
+
+from . import texture, topology
+from .look import GRID, cells
+
+WEIGHTS = Path(__file__).with_name("covering.npz")
+FEATURES = 19
+"""Planes that `features` makes."""
+HAND, FACE, SIDED = 9, 12, (13,)
+"""Scores of hands, 1 within the face, and those of them that change their sign in a mirror."""
+LAYERS = ("fine", "middle", "middle2", "coarse", "coarse2", "coarse3", "middle_up", "fine_up", "out")
+"""Convolutions, in order: on the grid, at half of it, at a quarter, and back, each joined by what was there before."""
+
+_FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)  # spreads of L, a, b and detail that are usual for bare skin
+_LEAST_SEEN = 0.3
+_NO_LIGHT, _NO_COLOUR = 16.0, 30.0  # levels of L, below which light and hue tell little
+
+
+def features(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(FEATURES, GRID, GRID) float32 of a usual look, in units of about 1; 0 where nothing is known.
+
+    middle, spread (4, K) float32: median and spread of L, a, b and the logarithm of detail (`evidence`); hand (K,)
+    0..1: mean score of hands; seen (K,) 0..1: share of the frames that show each cell.
+    """
+    known = seen > _LEAST_SEEN
+    near = beside_eyes()
+    near = near[known[near]]
+    # Freed of light, what is black may be less.
+    light, detail = np.maximum(middle[0], 0), middle[3]
+    hue = (middle[1:3] - 128) / (light + _NO_COLOUR) * 110
+    usual = np.array([np.median(v[near]) if len(near) else 0 for v in (light, *hue, detail)], np.float32)
+    # Logarithms of float64: those of float32 are not the same bits on every machine.
+    noise = np.clip(np.log(spread.astype(np.float64) / _FLOOR[:, None]), 0, 2.5) * (spread[:1] < 500)
+    planes = np.stack(
+        [
+            np.log((light + _NO_LIGHT).astype(np.float64) / (usual[0] + _NO_LIGHT)),
+            *(hue - usual[1:3, None]) / 15,
+            *hue / 30,
+            (detail - usual[3]) / 1.5,
+            noise[0],
+            0.5 * (noise[1] + noise[2]),
+            noise[3],
+            hand,
+        ]
+    )
+    result = np.zeros((FEATURES, GRID * GRID), np.float32)
+    index = cells().index
+    result[: len(planes), index] = np.clip(planes, -4, 4) * known
+    result[len(planes), index] = seen
+    result[len(planes) + 1, index] = usual[0] / 128 - 1
+    result = result.reshape(FEATURES, GRID, GRID)
+    result[len(planes) + 2 :] = places()
+    return result
+
+
+@cache
+def places() -> np.ndarray:
+    """(7, GRID, GRID) float32: the face, across and down -1..1, how far aside, eyes with brows, lips, nostrils."""
+    down, across = np.mgrid[:GRID, :GRID].astype(np.float32) / (GRID - 1) * 2 - 1
+    inside = np.zeros(GRID * GRID, np.float32)
+    inside[cells().index] = 1
+    inside = inside.reshape(GRID, GRID)
+    nostrils = _filled(((2, 97, 98, 64, 294, 327, 326),), 0.6)
+    planes = (across, down, np.abs(across), _eyes(), _filled((topology.LIPS_OUTER,), 0.3), nostrils)
+    return np.stack([inside, *(plane * inside for plane in planes)]).astype(np.float32)
+
+
+@cache
+def beside_eyes() -> np.ndarray:
+    """(M,): the cells around eyes and brows, and of the root of the nose: skin that is covered most seldom."""
+    eyes = _eyes().astype(np.uint8)
+    around = cv2.dilate(eyes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))).astype(bool) & (eyes == 0)
+    around &= ~_filled((topology.NOSE,), 0.0) | _filled(((168, 6, 122, 351),), 0.5)
+    return np.flatnonzero(around.ravel()[cells().index])
+
+
+def _eyes() -> np.ndarray:
+    return _filled(
+        (topology.RIGHT_EYE + topology.RIGHT_BROW, topology.LEFT_EYE + topology.LEFT_BROW),
+        0.8,
+    )
+
+
+def _filled(rings: tuple[tuple[int, ...], ...], margin: float) -> np.ndarray:
+    """(GRID, GRID) bool: cells that lie within the hull of rings of landmarks, grown by a margin in cells."""
+    fine = 8
+    points = texture.atlas_points(GRID * fine).astype(np.float32)
+    mask = np.zeros((GRID * fine, GRID * fine), np.uint8)
+    for ring in rings:
+        cv2.fillPoly(mask, [np.rint(cv2.convexHull(points[list(ring)]) * 16).astype(np.int32)], 255, shift=4)
+    side = 2 * round(margin * fine) + 1
+    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return np.asarray(cv2.resize(mask, (GRID, GRID), interpolation=cv2.INTER_AREA) > 127)
+
+
+def standing(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(K,) float32: how likely each cell of a usual look is something before the face, as the logarithm of its odds.
+
+    Arguments are those of `features`. Cells that are hardly ever seen have the least there is, -20.
+    """
+    fine = _layer("fine", features(middle, spread, hand, seen))
+    half = _layer("middle2", _layer("middle", _halved(fine)))
+    quarter = _layer("coarse3", _layer("coarse2", _layer("coarse", _halved(half)), 2))
+    half = _layer("middle_up", np.concatenate([half, _doubled(quarter)]))
+    fine = _layer("fine_up", np.concatenate([fine, _doubled(half)]))
+    kernel, bias = _weights()["out"]
+    logits = np.full((GRID, GRID), bias[0], np.float32)
+    # Added one by one: what a library's product of matrices adds first depends on the machine.
+    for share, plane in zip(kernel.ravel(), fine, strict=True):
+        logits += share * plane
+    return np.where(seen > _LEAST_SEEN, np.clip(logits.ravel()[cells().index], -20, 20), np.float32(-20))
+
+
+@cache
+def _weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    with np.load(WEIGHTS, allow_pickle=False) as stored:
+        return {name: (stored[name].astype(np.float32), stored[f"{name}_bias"].astype(np.float32)) for name in LAYERS}
+
+
+def _layer(name: str, image: np.ndarray, dilation: int = 1) -> np.ndarray:
+    kernel, bias = _weights()[name]
+    result = np.empty((len(kernel), *image.shape[1:]), np.float32)
+    _convolved(np.ascontiguousarray(image), kernel, bias, dilation, result)
+    return result
+
+
+def _halved(planes: np.ndarray) -> np.ndarray:
+    return (planes[:, ::2, ::2] + planes[:, 1::2, ::2] + planes[:, ::2, 1::2] + planes[:, 1::2, 1::2]) * np.float32(
+        0.25
+    )
+
+
+def _doubled(planes: np.ndarray) -> np.ndarray:
+    return planes.repeat(2, 1).repeat(2, 2)
+
+
+@compiled("(float32[:,:,::1], float32[:,:,:,::1], float32[::1], int64, float32[:,:,::1])")
+def _convolved(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, dilation: int, result: np.ndarray) -> None:
+    """Writes to result (D, h, w) the image (C, h, w) under kernel (D, C, 3, 3), zeros around it, and bias (D,); 0 where
+    that is negative.
+    """
+    planes, height, width = result.shape
+    for plane in range(planes):
+        result[plane, :, :] = bias[plane]
+        for channel in range(image.shape[0]):
+            for i in range(3):
+                above = (i - 1) * dilation
+                for j in range(3):
+                    aside = (j - 1) * dilation
+                    share = kernel[plane, channel, i, j]
+                    for y in range(max(0, -above), min(height, height - above)):
+                        for x in range(max(0, -aside), min(width, width - aside)):
+                            result[plane, y, x] += share * image[channel, y + above, x + aside]
+        for y in range(height):
+            for x in range(width):
+                result[plane, y, x] = max(result[plane, y, x], np.float32(0))
