@@ -85,7 +85,9 @@ def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], mode
     changes = [c for c in (drawing.make_up, drawing.beard, drawing.shadow) if rng.random() < 0.22]
     taken = drawing.light(rng, SIDE)
     soft, close, follows, wobble = rng.uniform(0, 1.2), rng.random() < 0.4, rng.random(), rng.uniform(0, 0.05)
-    often = 1.0 if rng.random() < 0.8 else rng.uniform(0.6, 1)
+    # What is there for less than half of the time is no part of the usual look, however it widens the spread.
+    often = rng.choice([1.0, rng.uniform(0.6, 1), rng.uniform(0.1, 0.42)], p=(0.35, 0.15, 0.5))
+    flicker, beat = rng.uniform(0, 0.15) if rng.random() < 0.5 else 0, rng.uniform(0.1, 1)
     seed = int(rng.integers(1 << 30))
     scale, shift = 1 + rng.normal(0, 0.02), rng.normal(0, 0.01 * SIDE, 2)
     looks, covers, hidden = [], [], []
@@ -105,7 +107,7 @@ def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], mode
             if close:
                 image = image * (1 - 0.35 * cv2.GaussianBlur(own, (0, 0), 4))[..., None]
             image, cover = image + own[..., None] * (picture - image), np.maximum(cover, own)
-        seen = taken(image, rng)
+        seen = taken(image * (1 + flicker * np.sin(4 * beat * len(looks))), rng)
         asked = any(thing.kind == "hand" for thing in things) or rng.random() < 0.05
         circles = model.hands(seen) if asked else face.hands[frame]
         # Landmarks of covered faces are off, all along and from frame to frame.

@@ -119,14 +119,23 @@ def blends(folder: Path) -> np.ndarray:
 
 def occlusion(folder: Path) -> np.ndarray:
     """A bar of wood passes before the face: it stays before it."""
-    clip, covered, result = clip_of(folder, "astronaut"), folder / "covered.mp4", folder / "covered_result.mkv"
-    moving = "color=0x8a6242:s=70x480:r=25,noise=alls=12:allf=t[bar];[0:v][bar]overlay=x='-80+t*150':y=0:shortest=1"
-    subprocess.run([*FFMPEG, "-i", str(clip), "-filter_complex", moving, "-crf", "14", str(covered)], check=True)
-    vidswap("swap", "-s", portrait("grace_hopper"), "-t", covered, "-o", result, "-y", "-q")
-    numbers = (40, 50, 60, 70)
+    return covered(folder, "color=0x8a6242:s=70x480:r=25", "x='-80+t*150':y=0", (40, 50, 60, 70))
+
+
+def standing(folder: Path) -> np.ndarray:
+    """A sheet of paper is before the face all the time."""
+    return covered(folder, "color=0xd8d6cc:s=150x170:r=25", "x=165:y=255", MOMENTS)
+
+
+def covered(folder: Path, thing: str, where: str, numbers: tuple[int, ...]) -> np.ndarray:
+    """A thing, a source of ffmpeg's, over a clip, and what the swap makes of it."""
+    clip, target, result = clip_of(folder, "astronaut"), folder / "covered.mp4", folder / "covered_result.mkv"
+    laid = f"{thing},noise=alls=12:allf=t[thing];[0:v][thing]overlay={where}:shortest=1"
+    subprocess.run([*FFMPEG, "-i", str(clip), "-filter_complex", laid, "-crf", "14", str(target)], check=True)
+    vidswap("swap", "-s", portrait("grace_hopper"), "-t", target, "-o", result, "-y", "-q")
     return sheet(
         [
-            [tile(image, f"target, frame {n}") for n, image in zip(numbers, frames(covered, numbers), strict=True)],
+            [tile(image, f"target, frame {n}") for n, image in zip(numbers, frames(target, numbers), strict=True)],
             [tile(image, "result") for image in frames(result, numbers)],
         ]
     )
@@ -164,6 +173,7 @@ PICTURES: dict[str, Callable[[Path], np.ndarray]] = {
     "strength": strength,
     "blend": blends,
     "occlusion": occlusion,
+    "standing": standing,
     "people": people,
     "reenact": reenactment,
 }

@@ -33,9 +33,9 @@ _SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
 _HAND = 0.5  # how much more a difference says where a hand was found
 _SAID, _HIDDEN, _ALARMS = 100, 0.2, (1.0, 3.0)
 """From which score on a hand is said to be there; the least share of it that looks unlike the face; false alarms."""
-_STANDS, _GONE = (0.0, 3.0), (2.0, 3.5)
-"""Odds, as logarithms, of what is always there; spreads away from it by which it is there no more."""
-_LEAST_STANDING = 3.0  # cells
+_STANDS, _STANDS_SURELY, _LEAST_STANDING = (-0.5, 1.5), 2.5, 4
+"""Odds, as logarithms, of what is always there, where so many cells beside are sure."""
+_GONE = (2.0, 3.5)  # spreads away from it by which it is there no more
 _CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
@@ -145,8 +145,10 @@ def _usual(
     anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """The rows that are sampled around an anchor, and their median and spread (4, P); None where they are too few."""
-    low = np.searchsorted(frames, anchor - (REACH - _ANCHOR), "left")
-    high = np.searchsorted(frames, anchor + (REACH - _ANCHOR), "right")
+    # An anchor decides about frames before and after it, and those about the ones that they last into.
+    reach = REACH - _ANCHOR - _LINGER
+    low = np.searchsorted(frames, anchor - reach, "left")
+    high = np.searchsorted(frames, anchor + reach, "right")
     sampled = ((low + np.flatnonzero(frames[low:high] % step == 0), wider) for step, wider in _STEPS)
     enough = next(((rows, wider) for rows, wider in sampled if len(rows) >= _LEAST_SAMPLES), None)
     if enough is None:
@@ -173,14 +175,13 @@ def _things(
     looked = rows[frames[rows] % HANDS_EVERY == 0]
     hand = scores[looked].mean(0, dtype=np.float32) / 255 if len(looked) else np.zeros(count, np.float32)
     odds = standing(middle[:, :count], spread[:, :count], hand, seen[rows, :count].mean(0))
-    found = smoothstep(odds, *_STANDS)
-    grid = np.zeros(GRID * GRID, np.float32)
-    grid[cells().index] = found
-    _, labels = cv2.connectedComponents((grid > 0.5).astype(np.uint8).reshape(GRID, GRID), connectivity=8)
-    much = np.bincount(labels.ravel(), weights=grid, minlength=2)
-    much[0] = 0
-    near = cv2.dilate((much >= _LEAST_STANDING)[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(found * near.ravel()[cells().index], np.float32)
+    grid = np.full(GRID * GRID, -20, np.float32)
+    grid[cells().index] = odds
+    _, labels = cv2.connectedComponents((grid > _STANDS[0]).astype(np.uint8).reshape(GRID, GRID), connectivity=8)
+    sure = np.bincount(labels.ravel(), weights=grid > _STANDS_SURELY, minlength=2)
+    sure[0] = 0
+    near = cv2.dilate((sure >= _LEAST_STANDING)[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(smoothstep(odds, *_STANDS) * near.ravel()[cells().index], np.float32)
 
 
 def _grown(things: np.ndarray) -> np.ndarray:
