@@ -37,7 +37,7 @@ class DetectOptions(Options):
     every: int = Field(
         8, ge=1, le=64, description="with largest: frames between two searches; between them faces are followed"
     )
-    turned: bool = Field(False, description="look for faces that lie on their side or stand on their head, too")
+    turned: bool = Field(False, description="look for faces that lie or stand on their head, too")
     task: Path | None = Field(None, description="a FaceLandmarker .task bundle instead of MediaPipe's own models")
 
 

@@ -26,7 +26,7 @@ class ScoutOptions(Options):
 
     every: int = Field(8, ge=0, le=64, description="frames between two glances; 0 searches every frame")
     min_face: float = Field(60, ge=0, le=4096, description="height in px of the smallest face to look for; see detect")
-    turned: bool = Field(False, description="look for faces that lie on their side or stand on their head, too; see detect")
+    turned: bool = Field(False, description="look for faces that lie or stand on their head, too; see detect")
 
 
 class DetectScout(Operator[ScoutOptions]):

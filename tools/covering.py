@@ -27,7 +27,7 @@ from occluders import hand as drawn_hand
 
 from vidswap import media
 from vidswap.faces import alignment, covering, evidence, look
-from vidswap.faces.detection import DetectionOptions, find_faces
+from vidswap.faces.detection import DetectionOptions, find_faces, overview, signature
 from vidswap.faces.mediapipe_models import load_face_model
 from vidswap.faces.models import FaceModel
 from vidswap.faces.regions import BACKGROUND, HAIR, paint_regions
@@ -36,6 +36,7 @@ SIDE = 192
 FRAMES = 160  # of a clip that are looked at, at most
 CELLS = len(look.cells().index)
 ROWS = 12  # of a sample: middle and spread (4 each), hand, seen, cover, hair
+CUT = 0.1  # mean difference of two thumbnails on end that is a cut
 WIDTHS = (16, 24, 32)
 LEARNING_RATE, BATCH, FALSE_ALARM = 8e-3, 64, 2.0
 
@@ -53,23 +54,28 @@ class Face:
 
 
 def cut(clip: Path, model: FaceModel) -> list[Face]:
-    """The faces of a clip, left to right; of one that shows two people now and one then, only what shows them all."""
+    """The faces of a clip's shots; of one that shows two people now and one then, only what shows them all."""
     index = media.probe(clip)
     stop = min(index.frame_count, FRAMES)
     step = 4 if stop > 60 else 1
-    found: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]] = {}
-    people = 0
+    found: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]] = {}
+    people, shot, before = 0, 0, np.zeros(64)
     for picture in media.read(index, 0, stop):
         if picture.frame % step:
             continue
-        landmarks = find_faces(picture, model, DetectionOptions()).landmarks
+        small = overview(picture)
+        shot += float(np.abs(signature(small) - before).mean()) > CUT
+        before = signature(small)
+        landmarks = find_faces(picture, model, DetectionOptions(), small).landmarks
         if len(landmarks) > people:
             found, people = {}, len(landmarks)
         for place, points in enumerate(landmarks if len(landmarks) == people else ()):
             matrix = alignment.matrix_of_axes(alignment.ffhq_axes(points), SIDE)
             crop, own = picture.crop(matrix, (SIDE, SIDE)), alignment.transform(matrix, points)
             labels = paint_regions(crop, own[:, :2], model.segment(crop))
-            found.setdefault(place, []).append((crop, own, np.isin(labels, (HAIR, BACKGROUND)), model.hands(crop)))
+            found.setdefault((shot, place), []).append(
+                (crop, own, np.isin(labels, (HAIR, BACKGROUND)), model.hands(crop))
+            )
     columns = (list(zip(*rows, strict=True)) for rows in found.values() if len(rows) >= 5)
     return [Face(np.stack(c), np.stack(p), np.stack(h), list(s)) for c, p, h, s in columns]
 
@@ -86,7 +92,7 @@ def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], mode
     taken = drawing.light(rng, SIDE)
     soft, close, follows, wobble = rng.uniform(0, 1.2), rng.random() < 0.4, rng.random(), rng.uniform(0, 0.05)
     # What is there for less than half of the time is no part of the usual look, however it widens the spread.
-    often = rng.choice([1.0, rng.uniform(0.6, 1), rng.uniform(0.1, 0.42)], p=(0.35, 0.15, 0.5))
+    often = rng.choice([1.0, rng.uniform(0.6, 1), rng.uniform(0.1, 0.42)], p=(0.6, 0.15, 0.25))
     flicker, beat = rng.uniform(0, 0.15) if rng.random() < 0.5 else 0, rng.uniform(0.1, 1)
     seed = int(rng.integers(1 << 30))
     scale, shift = 1 + rng.normal(0, 0.02), rng.normal(0, 0.01 * SIDE, 2)

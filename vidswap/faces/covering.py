@@ -135,9 +135,14 @@ def _weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def _layer(name: str, image: np.ndarray, dilation: int = 1) -> np.ndarray:
     kernel, bias = _weights()[name]
-    result = np.empty((len(kernel), *image.shape[1:]), np.float32)
-    _convolved(np.ascontiguousarray(image), kernel, bias, dilation, result)
-    return result
+    planes, height, width = image.shape
+    wide = width + 2 * dilation
+    # Zeros around the image, and some behind it: the last row is read to its end and beyond.
+    margin = np.zeros((planes, height + 2 * dilation + 1, wide), np.float32)
+    margin[:, dilation : dilation + height, dilation : dilation + width] = image
+    result = np.empty((len(kernel), height * wide), np.float32)
+    _convolved(margin.reshape(planes, -1), kernel, bias, wide, dilation, result)
+    return result.reshape(-1, height, wide)[:, :, :width]
 
 
 def _halved(planes: np.ndarray) -> np.ndarray:
@@ -150,23 +155,22 @@ def _doubled(planes: np.ndarray) -> np.ndarray:
     return planes.repeat(2, 1).repeat(2, 2)
 
 
-@compiled("(float32[:,:,::1], float32[:,:,:,::1], float32[::1], int64, float32[:,:,::1])")
-def _convolved(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, dilation: int, result: np.ndarray) -> None:
-    """Writes to result (D, h, w) the image (C, h, w) under kernel (D, C, 3, 3), zeros around it, and bias (D,); 0 where
-    that is negative.
+@compiled("(float32[:,::1], float32[:,:,:,::1], float32[::1], int64, int64, float32[:,::1])")
+def _convolved(
+    image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, width: int, dilation: int, result: np.ndarray
+) -> None:
+    """Writes to result (D, h * width) rows of the image (C, more than that) under kernel (D, C, 3, 3) of a dilation and
+    bias (D,); 0 where that is negative. Rows are `width` long, their margin included, and lie one after another.
     """
-    planes, height, width = result.shape
+    planes, length = result.shape
     for plane in range(planes):
-        result[plane, :, :] = bias[plane]
+        made = result[plane]
+        made[:] = bias[plane]
         for channel in range(image.shape[0]):
             for i in range(3):
-                above = (i - 1) * dilation
-                for j in range(3):
-                    aside = (j - 1) * dilation
-                    share = kernel[plane, channel, i, j]
-                    for y in range(max(0, -above), min(height, height - above)):
-                        for x in range(max(0, -aside), min(width, width - aside)):
-                            result[plane, y, x] += share * image[channel, y + above, x + aside]
-        for y in range(height):
-            for x in range(width):
-                result[plane, y, x] = max(result[plane, y, x], np.float32(0))
+                left, middle, right = kernel[plane, channel, i]
+                here = image[channel, i * dilation * width :]
+                for x in range(length):
+                    made[x] += left * here[x] + middle * here[x + dilation] + right * here[x + 2 * dilation]
+        for x in range(length):
+            made[x] = max(made[x], np.float32(0))
