@@ -138,9 +138,9 @@ def _pts_of(track: Batch, pts: np.ndarray | None, frame: int, row: int, share: f
 
 
 class SmoothOcclusion(Operator[NoOptions]):
-    """What came before each face, by comparing its look with what it is over some seconds around the frame.
+    """What stands before each face, by comparing its look with what it is over some seconds around the frame.
 
-    What stays before a face for more than half of that time is taken for a part of it.
+    What is there for more than half of that time is told by what faces look like (`vidswap.faces.covering`).
     """
 
     kind = "smooth"
