@@ -134,7 +134,7 @@ def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], mode
     told = evidence._usual(length * 2 // 8 * 8, numbers, values, known)
     if told is None:
         return None
-    _, middle, spread = told
+    _, middle, spread, _ = told
     parts = (scores.mean(0) / 255, known[:, :CELLS].mean(0), np.median(covers, 0), np.median(hidden, 0))
     return np.concatenate([middle[:, :CELLS], spread[:, :CELLS], np.stack(parts)]).astype(np.float16)
 

@@ -6,7 +6,7 @@ import occluders
 import pytest
 from cli_media import decoded, moving_portrait, write_clip
 
-FRAMES = 18
+FRAMES = 20
 
 
 @pytest.fixture

@@ -129,7 +129,8 @@ def _reference(
     told = _usual(anchor, frames, values, seen)
     if told is None:
         return None
-    rows, middle, spread = told
+    rows, middle, narrow, wider = told
+    spread = narrow * np.float32(wider)
     # A detector that says "hand" of what looks as it always does speaks of the face.
     alarms = np.zeros(scores.shape[1], np.float32)
     nothing = np.zeros_like(alarms)
@@ -138,13 +139,15 @@ def _reference(
         unlike = _unlike(values[row], seen[row], seen[row], nothing, middle, spread) > _MAYBE[0]
         if (unlike & said).sum() < _HIDDEN * said.sum():
             alarms += said
-    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), _things(frames, rows, middle, spread, seen, scores)
+    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), _things(frames, rows, values, seen, scores, middle, narrow)
 
 
 def _usual(
     anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """The rows that are sampled around an anchor, and their median and spread (4, P); None where they are too few."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
+    """The rows that are sampled around an anchor, their median and spread (4, P), and how much wider that is to be
+    taken; None where they are too few.
+    """
     # An anchor decides about frames before and after it, and those about the ones that they last into.
     reach = REACH - _ANCHOR - _LINGER
     low = np.searchsorted(frames, anchor - reach, "left")
@@ -154,27 +157,43 @@ def _usual(
     if enough is None:
         return None
     rows, wider = enough
+    middle, spread = _middle_and_spread(values, seen, rows)
+    return rows, middle, spread, wider
+
+
+def _middle_and_spread(values: np.ndarray, seen: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle, spread = np.empty_like(values[0]), np.empty_like(values[0])
     usual(values, seen, rows, _plane(), _FLOOR, comparisons(len(rows)), middle, spread)
-    spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None]) * np.float32(wider)
+    spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None])
     # What was hardly ever seen cannot be told.
     spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = 1e3
-    return rows, middle, spread
+    return middle, spread
 
 
 def _things(
     frames: np.ndarray,
     rows: np.ndarray,
-    middle: np.ndarray,
-    spread: np.ndarray,
+    values: np.ndarray,
     seen: np.ndarray,
     scores: np.ndarray,
+    middle: np.ndarray,
+    spread: np.ndarray,
 ) -> np.ndarray:
     """(K,) float32 0..1: what stands before the face in most of the rows; arguments as in `_reference`."""
     count = scores.shape[1]
     looked = rows[frames[rows] % HANDS_EVERY == 0]
     hand = scores[looked].mean(0, dtype=np.float32) / 255 if len(looked) else np.zeros(count, np.float32)
-    odds = standing(middle[:, :count], spread[:, :count], hand, seen[rows, :count].mean(0))
+    share = seen[rows, :count].mean(0)
+    odds = standing(middle[:, :count], spread[:, :count], hand, share)
+    if odds.max() <= _STANDS_SURELY:
+        return np.zeros(count, np.float32)
+    # What is there for a third of the time moves medians, too, where light changes.
+    alike, nothing = seen[rows], np.zeros(count, np.float32)
+    for place, row in enumerate(rows):
+        alike[place, :count] *= _unlike(values[row], seen[row], seen[row], nothing, middle, spread) < _MAYBE[0]
+    middle, spread = _middle_and_spread(values[rows], alike, np.arange(len(rows)))
+    share *= alike[:, :count].sum(0) >= _LEAST_SAMPLES / 2
+    odds = standing(middle[:, :count], spread[:, :count], hand, share)
     grid = np.full(GRID * GRID, -20, np.float32)
     grid[cells().index] = odds
     _, labels = cv2.connectedComponents((grid > _STANDS[0]).astype(np.uint8).reshape(GRID, GRID), connectivity=8)
