@@ -36,7 +36,7 @@ _SAID, _HIDDEN, _ALARMS = 100, 0.2, (1.0, 3.0)
 _STANDS, _STANDS_SURELY, _LEAST_STANDING = (-0.5, 1.5), 2.5, 4
 """Odds, as logarithms, of what is always there, where so many cells beside are sure."""
 _GONE = (2.0, 3.5)  # spreads away from it by which it is there no more
-_CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+_CLOSING, _WIDE_CLOSING = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for side in (5, 9))
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
@@ -200,7 +200,9 @@ def _things(
     sure = np.bincount(labels.ravel(), weights=grid > _STANDS_SURELY, minlength=2)
     sure[0] = 0
     near = cv2.dilate((sure >= _LEAST_STANDING)[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(smoothstep(odds, *_STANDS) * near.ravel()[cells().index], np.float32)
+    found = smoothstep(grid, *_STANDS).reshape(GRID, GRID) * near
+    # What lies between parts of one thing is a part of it.
+    return cv2.morphologyEx(found, cv2.MORPH_CLOSE, _WIDE_CLOSING).ravel()[cells().index]
 
 
 def _grown(things: np.ndarray) -> np.ndarray:

@@ -66,6 +66,7 @@ class TrackState:
 
 
 _LIGHT = (0.2, 5.0)  # factors that light may change by from frame to frame
+_SAME = 0.3  # of what can be seen in a frame: how much may be otherwise where only light has changed
 _HISTORY = 8  # frames whose changes tell how lively the shot is
 
 
@@ -123,12 +124,13 @@ def _is_cut(state: TrackState, frame: int, signature: np.ndarray, options: Track
 
 def _change(now: np.ndarray, before: np.ndarray) -> float:
     """Mean difference of two thumbnails (64,), 0..1, of which a flash, a strobe or a fade is no part: light is a factor
-    that the whole frame shares.
+    that the whole frame shares, and leaves alone what can be seen in it.
     """
-    plain = float(np.abs(now - before).mean())
     least, most = _LIGHT
     gain = float(np.clip((now @ before) / max(float(before @ before), 1e-6), least, most))
-    return min(plain, float(np.abs(now - gain * before).mean()) / min(gain, 1.0))
+    rest = float(np.abs(now - gain * before).mean())
+    seen = gain * float(np.abs(before - before.mean()).mean())
+    return rest / min(gain, 1.0) if rest < _SAME * seen else float(np.abs(now - before).mean())
 
 
 def _follow(track: Track, box: list[float], frame: int) -> None:
