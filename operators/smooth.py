@@ -140,7 +140,8 @@ def _pts_of(track: Batch, pts: np.ndarray | None, frame: int, row: int, share: f
 class SmoothOcclusion(Operator[NoOptions]):
     """What stands before each face, by comparing its look with what it is over some seconds around the frame.
 
-    What is there for more than half of that time is told by what faces look like (`vidswap.faces.covering`).
+    What is there for more than half of that time, or in a single picture, is told by what faces look like
+    (`vidswap.faces.covering`).
     """
 
     kind = "smooth"

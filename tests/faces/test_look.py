@@ -139,9 +139,15 @@ def test_cells_are_laid_as_in_the_plain_formulation(face):
     np.testing.assert_allclose(area, np.linalg.det(np.stack([b - a, c - a], 1)) / of.area, rtol=1e-9, atol=1e-12)
 
 
-def test_too_short_a_track_says_nothing(face):
-    looks, _ = filmed(face, occluders.cup())
-    assert evidence.occluded(np.arange(25, 40), looks[25:40]).max() == 0
+def test_of_a_short_track_only_what_is_there_all_along_is_seen(face):
+    looks, covers = filmed(face, occluders.paper())
+    assert evidence.occluded(np.arange(15), looks[:15]).max() == 0
+    assert evidence.occluded(np.arange(20, 32), looks[20:32]).max() == 0
+    for brief in (slice(34, 46), slice(36, 37)):
+        found = evidence.occluded(np.arange(FRAMES)[brief], looks[brief]) / 255
+        seen = looks[brief, :, 4] > 100
+        assert found[(covers[brief] > 0.9) & seen].mean() > 0.75
+        assert found[(covers[brief] < 0.02) & seen].mean() < 0.03
 
 
 def test_a_face_that_is_seen_briefly_is_protected_too(face):

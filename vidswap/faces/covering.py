@@ -24,6 +24,8 @@ FEATURES = 19
 """Planes that `features` makes."""
 HAND, FACE, SIDED = 9, 12, (13,)
 """Scores of hands, 1 within the face, and those of them that change their sign in a mirror."""
+EYES = 4
+"""Of `places`."""
 LAYERS = ("fine", "middle", "middle2", "coarse", "coarse2", "coarse3", "middle_up", "fine_up", "out")
 """Convolutions, in order: on the grid, at half of it, at a quarter, and back, each joined by what was there before."""
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from vidswap.compiled import compiled
 
-from .covering import standing
+from .covering import EYES, beside_eyes, places, standing
 from .look import GRID, HANDS_EVERY, REACH, cells
-from .matching import smoothstep
+from .matching import median, smoothstep
 from .robust import BLOCK, comparisons, free_of_light, usual
 
 _ANCHOR, _LINGER = 8, 3
@@ -35,6 +35,7 @@ _SAID, _HIDDEN, _ALARMS = 100, 0.2, (1.0, 3.0)
 """From which score on a hand is said to be there; the least share of it that looks unlike the face; false alarms."""
 _STANDS, _STANDS_SURELY, _LEAST_STANDING = (-0.5, 1.5), 2.5, 4
 """Odds, as logarithms, of what is always there, where so many cells beside are sure."""
+_DARK = 30.0  # L of skin below which a single look tells nothing
 _GONE = (2.0, 3.5)  # spreads away from it by which it is there no more
 _CLOSING, _WIDE_CLOSING = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for side in (5, 9))
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
@@ -128,7 +129,7 @@ def _reference(
     """
     told = _usual(anchor, frames, values, seen)
     if told is None:
-        return None
+        return _brief(anchor, frames, values, seen, scores)
     rows, middle, narrow, wider = told
     spread = narrow * np.float32(wider)
     # A detector that says "hand" of what looks as it always does speaks of the face.
@@ -142,17 +143,51 @@ def _reference(
     return middle, spread, 1 - smoothstep(alarms, *_ALARMS), _things(frames, rows, values, seen, scores, middle, narrow)
 
 
+def _brief(
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, ...] | None:
+    """What `_reference` gives of a face that is shown too briefly, in a picture perhaps, for its look to be usual: only
+    what stands before it all along can be told.
+    """
+    rows = _rows_near(anchor, frames)
+    if not len(rows):
+        return None
+    count = scores.shape[1]
+    middle = median(values[rows])
+    spread = np.repeat(_FLOOR[:, None], middle.shape[1], 1)
+    # A frame or two in which a face is taken for a hand would say too much.
+    things = _standing(middle, spread, np.zeros(count, np.float32), seen[rows, :count].mean(0))
+    light = middle[0, beside_eyes()][seen[rows].any(0)[beside_eyes()]]
+    if not len(light) or np.median(light) < _DARK:
+        things[:] = 0
+    return middle, np.full_like(spread, 1e3), np.zeros(count, np.float32), _less_glasses(things)
+
+
+def _less_glasses(things: np.ndarray) -> np.ndarray:
+    """Things (K,) less those that lie mostly around the eyes: glasses are told by `eyewear` and `glasses`."""
+    grid = np.zeros(GRID * GRID, np.float32)
+    grid[cells().index] = things
+    _, labels = cv2.connectedComponents((grid > 0).astype(np.uint8).reshape(GRID, GRID), connectivity=8)
+    around = cv2.dilate(places()[EYES], _CLOSING).ravel()
+    much, there = (np.bincount(labels.ravel(), weights=v) for v in (grid, grid * around))
+    return np.asarray(things * (there < 0.7 * much)[labels.ravel()[cells().index]], np.float32)
+
+
+def _rows_near(anchor: int, frames: np.ndarray) -> np.ndarray:
+    # An anchor decides about frames before and after it, and those about the ones that they last into.
+    reach = REACH - _ANCHOR - _LINGER
+    low = int(np.searchsorted(frames, anchor - reach, "left"))
+    return np.arange(low, int(np.searchsorted(frames, anchor + reach, "right")))
+
+
 def _usual(
     anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
     """The rows that are sampled around an anchor, their median and spread (4, P), and how much wider that is to be
     taken; None where they are too few.
     """
-    # An anchor decides about frames before and after it, and those about the ones that they last into.
-    reach = REACH - _ANCHOR - _LINGER
-    low = np.searchsorted(frames, anchor - reach, "left")
-    high = np.searchsorted(frames, anchor + reach, "right")
-    sampled = ((low + np.flatnonzero(frames[low:high] % step == 0), wider) for step, wider in _STEPS)
+    near = _rows_near(anchor, frames)
+    sampled = ((near[frames[near] % step == 0], wider) for step, wider in _STEPS)
     enough = next(((rows, wider) for rows, wider in sampled if len(rows) >= _LEAST_SAMPLES), None)
     if enough is None:
         return None
@@ -181,8 +216,7 @@ def _things(
 ) -> np.ndarray:
     """(K,) float32 0..1: what stands before the face in most of the rows; arguments as in `_reference`."""
     count = scores.shape[1]
-    looked = rows[frames[rows] % HANDS_EVERY == 0]
-    hand = scores[looked].mean(0, dtype=np.float32) / 255 if len(looked) else np.zeros(count, np.float32)
+    hand = _mean_hand(frames, rows, scores)
     share = seen[rows, :count].mean(0)
     odds = standing(middle[:, :count], spread[:, :count], hand, share)
     if odds.max() <= _STANDS_SURELY:
@@ -193,6 +227,19 @@ def _things(
         alike[place, :count] *= _unlike(values[row], seen[row], seen[row], nothing, middle, spread) < _MAYBE[0]
     middle, spread = _middle_and_spread(values[rows], alike, np.arange(len(rows)))
     share *= alike[:, :count].sum(0) >= _LEAST_SAMPLES / 2
+    return _standing(middle, spread, hand, share)
+
+
+def _mean_hand(frames: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    looked = rows[frames[rows] % HANDS_EVERY == 0]
+    if not len(looked):
+        return np.zeros(scores.shape[1], np.float32)
+    return np.asarray(scores[looked].mean(0, dtype=np.float32) / 255, np.float32)
+
+
+def _standing(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(K,) float32 0..1: what `covering.standing` is sure of, and what belongs to that."""
+    count = len(hand)
     odds = standing(middle[:, :count], spread[:, :count], hand, share)
     grid = np.full(GRID * GRID, -20, np.float32)
     grid[cells().index] = odds
