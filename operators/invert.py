@@ -9,6 +9,7 @@ from pydantic import Field
 
 from vidswap.faces import alignment, texture
 from vidswap.faces.folds import without_folds
+from vidswap.faces.parsing import hidden_by_things
 from vidswap.faces.spectacles import hidden_by_glasses, without_glasses
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options
@@ -36,9 +37,9 @@ class InvertMesh(Operator[InvertMeshOptions]):
         made = []
         for row in batch.rows():
             points = alignment.transform(row["matrix"], row["landmarks"])
-            crop, hidden = row["crop"], None
+            crop, hidden = row["crop"], hidden_by_things(row["crop"], points)
             if self.options.glasses == "off":
-                crop, hidden = without_glasses(crop, points), hidden_by_glasses(crop, points)
+                crop, hidden = without_glasses(crop, points), np.maximum(hidden, hidden_by_glasses(crop, points))
             crop = crop if self.options.folds == "kept" else without_folds(crop, points)
             parts = row["regions"], row["person"]
             made.append(texture.build_texture(crop, points, *parts, self.options.size, hidden))

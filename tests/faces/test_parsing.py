@@ -1,4 +1,7 @@
 import numpy as np
+import occluders
+import pytest
+from mesh_faces import face_row, in_crop
 
 from vidswap.faces import look, parsing
 from vidswap.faces.regions import BACKGROUND, EYES, SKIN, paint_regions
@@ -29,3 +32,19 @@ def test_what_came_before_the_face_is_background(astronaut, astronaut_landmarks,
     assert found[y - 4, x] == BACKGROUND
     assert found[top[1] + 8, top[0]] == labels[top[1] + 8, top[0]] == SKIN
     assert (found != labels).sum() > 500
+
+
+@pytest.mark.parametrize(("name", "share"), [("surgical_mask", 0.8), ("hand", 0.45), ("microphone", 0.8)])
+def test_what_hides_a_portraits_face_is_seen(grace_hopper, face_model, name, share):
+    row = face_row(grace_hopper, face_model)
+    crop, points = row["crop"][0], in_crop(row)
+    assert not parsing.hidden_by_things(crop, points).any()
+    if name == "surgical_mask":
+        shown, cover = occluders.surgical_mask(crop, points)
+    else:
+        thing = occluders.hand((190, 140, 115)) if name == "hand" else occluders.microphone()
+        shown, cover = occluders.put(crop, thing, tuple(points[205, :2]), np.ptp(points[:, 0]) * thing.width)
+    found = parsing.hidden_by_things(shown, points)
+    oval = parsing.before_face(crop, points, np.full(len(look.cells().index), 255, np.uint8)) > 0.5
+    assert found[(cover > 0.95) & oval].mean() > share
+    assert found[(cover < 0.01) & oval].mean() < 0.15

@@ -152,3 +152,16 @@ def test_grooves_beside_the_nose_show_no_hard_line_and_the_rest_stays(target):
     beyond = soft.copy()
     transfer.soften_grooves(beyond, points + 10_000.0, 1)
     assert np.array_equal(beyond, soft)
+
+
+def test_of_a_portrait_with_a_mask_nose_and_mouth_are_not_known_and_of_another_they_are():
+    size = 256
+    mouth, forehead = (tuple(np.rint(texture.atlas_points(size)[i]).astype(int)[::-1]) for i in (13, 151))
+    alpha = np.ones((size, size), np.float32)
+    assert transfer.known(alpha).min() == 1
+    # Bared teeth hide the corners of a mouth.
+    alpha[mouth[0] - 8 : mouth[0] + 8, mouth[1] - 30 : mouth[1] + 30] = 0
+    assert transfer.known(alpha)[mouth] > 0.9
+    alpha[size // 2 :] = 0
+    assert transfer.known(alpha)[mouth] == 0
+    assert transfer.known(alpha)[forehead] == 1

@@ -31,7 +31,10 @@ HANDS_EVERY = 4
 REACH = 60
 """Frames to either side that decide about a frame."""
 
-_SAMPLE_SIZE, _HAND_SIZE, _GUIDED = 96, 192, 192
+SAMPLE_SIZE = 96
+"""Pixels a side of the aligned crop that a look is taken of."""
+
+_HAND_SIZE, _GUIDED = 192, 192
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,13 @@ def sample_look(
     A model looks for hands.
     """
     axes = alignment.ffhq_axes(landmarks)
-    matrix = alignment.matrix_of_axes(axes, _SAMPLE_SIZE)
-    crop = picture.crop(matrix, (_SAMPLE_SIZE, _SAMPLE_SIZE))
+    matrix = alignment.matrix_of_axes(axes, SAMPLE_SIZE)
+    crop = picture.crop(matrix, (SAMPLE_SIZE, SAMPLE_SIZE))
     hands = None
     if model is not None:
         large = alignment.matrix_of_axes(axes, _HAND_SIZE)
         hands = model.hands(picture.crop(large, (_HAND_SIZE, _HAND_SIZE)))
-        hands[:, :3] *= _SAMPLE_SIZE / _HAND_SIZE
+        hands[:, :3] *= SAMPLE_SIZE / _HAND_SIZE
     points = alignment.transform(matrix, landmarks)
     return look_of_crop(crop, points, hands), darkest_of_crop(crop, points)
 

@@ -1,15 +1,17 @@
-"""What becomes of a parser's label maps: is there a face in them, and what stands before it."""
+"""Is there a face in a parser's label map, and what stands before the face of a map or of a portrait."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from . import look, render, texture, topology
+from . import evidence, look, render, texture, topology
 from .label_maps import resized
 from .regions import BACKGROUND, EYES, LIP, NOSE, SKIN
 
 _LEAST_SKIN = 0.01  # of the square's area; a face fills a third of it
 _ATLAS = 256
+_RIM = 0.012  # of the crop's side: what lies so near to a thing is in its shadow
 
 
 def shows_face(labels: np.ndarray) -> bool:
@@ -25,16 +27,36 @@ def without_occluders(labels: np.ndarray, crop: np.ndarray, points: np.ndarray, 
     """
     if not occluded.any():
         return labels
-    size = len(crop)
-    triangles = topology.triangles()
-    raster = render.rasterise(np.asarray(points, np.float64), triangles, (size, size))
-    if not raster.ids.size:
-        return labels
-    maps = render.affine_maps(points, texture.atlas_points(_ATLAS), triangles)
-    places = (render.lookup(raster, maps) + np.float32(0.5)) / np.float32(_ATLAS)
-    before = np.zeros((size, size), np.float32)
-    before[raster.window] = look.mask(occluded, places, crop[raster.window]) * (raster.ids >= 0)
-    covered = resized((before > 0.5).astype(np.uint8), len(labels)) > 0
+    covered = resized((before_face(crop, points, occluded) > 0.5).astype(np.uint8), len(labels)) > 0
     result = labels.copy()
     result[covered] = BACKGROUND
     return result
+
+
+def before_face(crop: np.ndarray, points: np.ndarray, occluded: np.ndarray) -> np.ndarray:
+    """(C, C) float32 0..1: where something stands before the face, of what `without_occluders` takes."""
+    size = len(crop)
+    before = np.zeros((size, size), np.float32)
+    triangles = topology.triangles()
+    raster = render.rasterise(np.asarray(points, np.float64), triangles, (size, size))
+    if raster.ids.size and occluded.any():
+        maps = render.affine_maps(points, texture.atlas_points(_ATLAS), triangles)
+        places = (render.lookup(raster, maps) + np.float32(0.5)) / np.float32(_ATLAS)
+        before[raster.window] = look.mask(occluded, places, crop[raster.window]) * (raster.ids >= 0)
+    return before
+
+
+def hidden_by_things(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(C, C) float32 0..1: what masks, hands, microphones and the like hide of the face in a picture, and their rim.
+
+    crop (C, C, 3) uint8 RGB, aligned; points (478, 3) in its pixels. Glasses are left to `spectacles`.
+    """
+    size, side = len(crop), look.SAMPLE_SIZE
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    placed = np.column_stack([(points[:, :2] + 0.5) * (side / size) - 0.5, points[:, 2] * (side / size)])
+    occluded = evidence.occluded(np.zeros(1, np.int64), look.look_of_crop(small, placed)[None])[0]
+    if not occluded.any():
+        return np.zeros((size, size), np.float32)
+    reach = 2 * round(_RIM * size) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    return np.asarray(cv2.dilate(before_face(crop, points, occluded), disc), np.float32)

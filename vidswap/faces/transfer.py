@@ -27,6 +27,8 @@ _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the 
 _SKIN = len(topology.triangles())
 _GROOVES = ((49, 102, 129, 64, 98), (279, 331, 358, 294, 327))
 """Landmarks along the grooves beside the nose's wings."""
+_NOSE_MIDDLE = 195
+_BROAD, _HARDLY = 0.05, (0.1, 0.35)  # of the atlas; how much of it is shown around a place that is not known
 _UNDER_NOSE = (64, 98, 97, 2, 326, 327, 294)
 """Landmarks along the nose's base: as narrow a fold while it hides the nostrils."""
 _GROOVE_SOFT = 0.025  # of the distance of the wings: over so much the grooves are smoothed
@@ -47,8 +49,8 @@ class Actor:
         hidden: np.ndarray | None = None,
     ) -> None:
         size = colour.shape[0]
-        # Well inside the outline the completed texture is always better than a hole through which the target looks.
-        shown = np.maximum(soft(alpha), inner(size))
+        # Well inside the outline the completed texture is better than a hole through which the target looks.
+        shown = np.maximum(soft(alpha), inner(size) * known(alpha))
         cover = shown * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
         self.size = size
         self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
@@ -88,6 +90,16 @@ def inner(size: int) -> np.ndarray:
     around = (*topology.BROWS, *topology.EYES, *topology.NOSE, *topology.LIPS_OUTER)
     cv2.fillPoly(inside, [np.rint(cv2.convexHull(places[list(around)]) * 16).astype(np.int32)], 1, shift=4)
     return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.02 * size)
+
+
+def known(alpha: np.ndarray) -> np.ndarray:
+    """(T, T) float32: 0 where alpha (T, T) float32 shows so little of nose and mouth that what is grown into the rest is
+    neither, as of a portrait with a mask.
+    """
+    size = alpha.shape[0]
+    above, below = texture.atlas_points(size)[[_NOSE_MIDDLE, topology.NOSE_TIP], 1]
+    lower = smoothstep(np.arange(size, dtype=np.float32), float(above), float(below))[:, None]
+    return 1 - lower * (1 - smoothstep(cv2.GaussianBlur(alpha, (0, 0), _BROAD * size), *_HARDLY))
 
 
 @cache
