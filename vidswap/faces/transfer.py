@@ -93,7 +93,7 @@ def inner(size: int) -> np.ndarray:
 
 
 def known(alpha: np.ndarray) -> np.ndarray:
-    """(T, T) float32: 0 where alpha (T, T) float32 shows so little of nose and mouth that what is grown into the rest is
+    """(T, T) float32: 0 where alpha (T, T) float32 shows so little of nose and mouth that what grows into the rest is
     neither, as of a portrait with a mask.
     """
     size = alpha.shape[0]
