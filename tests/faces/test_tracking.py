@@ -54,10 +54,10 @@ def test_a_track_bears_gaps_of_at_most_five_frames(missing, same):
     assert (numbers[9] == numbers[10 + missing]) is same
 
 
-def test_a_cut_ends_tracks_where_boxes_overlap():
-    other = np.roll(SCENE, 20)
+@pytest.mark.parametrize("shots", [(GREY, GREY + np.float32(0.2)), (SCENE, np.roll(SCENE, 20))])
+def test_a_cut_ends_tracks_where_boxes_overlap(shots):
     frames = {t: [box(50)] for t in range(20)}
-    numbers = scan(frames, {t: SCENE if t < 8 else other for t in range(20)})
+    numbers = scan(frames, {t: shots[int(t >= 8)] for t in range(20)})
     assert numbers[7] == [0]
     assert numbers[8] == [1]
     assert numbers[19] == [1]
@@ -65,6 +65,8 @@ def test_a_cut_ends_tracks_where_boxes_overlap():
 
 def test_a_fast_pan_is_no_cut():
     frames = {t: [box(50)] for t in range(30)}
+    ramp = {t: np.full(64, 0.03 * t, np.float32) for t in range(30)}
+    assert scan(frames, ramp)[29] == [0]
     scenes = np.random.default_rng(0).uniform(0, 0.9, (5, 64)).astype(np.float32)
     moving = {t: (1 - t % 8 / 8) * scenes[t // 8] + t % 8 / 8 * scenes[t // 8 + 1] for t in range(30)}
     assert scan(frames, moving)[29] == [0]

@@ -16,8 +16,8 @@ import numpy as np
 
 from vidswap.compiled import compiled
 
-from . import texture, topology
-from .look import GRID, cells
+from . import topology
+from .look import GRID, cells, hulls, laid
 
 WEIGHTS = Path(__file__).with_name("covering.npz")
 FEATURES = 19
@@ -29,7 +29,11 @@ EYES = 4
 LAYERS = ("fine", "middle", "middle2", "coarse", "coarse2", "coarse3", "middle_up", "fine_up", "out")
 """Convolutions, in order: on the grid, at half of it, at a quarter, and back, each joined by what was there before."""
 
-_FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)  # spreads of L, a, b and detail that are usual for bare skin
+FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)
+"""Least spread of L, a, b and detail that counts as usual."""
+UNKNOWN = np.float32(1e3)
+"""Spread of what was hardly ever seen."""
+
 _LEAST_SEEN = 0.3
 _NO_LIGHT, _NO_COLOUR = 16.0, 30.0  # levels of L, below which light and hue tell little
 
@@ -48,7 +52,7 @@ def features(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, seen: np.
     hue = (middle[1:3] - 128) / (light + _NO_COLOUR) * 110
     usual = np.array([np.median(v[near]) if len(near) else 0 for v in (light, *hue, detail)], np.float32)
     # Logarithms of float64: those of float32 are not the same bits on every machine.
-    noise = np.clip(np.log(spread.astype(np.float64) / _FLOOR[:, None]), 0, 2.5) * (spread[:1] < 500)
+    noise = np.clip(np.log(spread.astype(np.float64) / FLOOR[:, None]), 0, 2.5) * (spread[:1] < UNKNOWN)
     planes = np.stack(
         [
             np.log((light + _NO_LIGHT).astype(np.float64) / (usual[0] + _NO_LIGHT)),
@@ -75,9 +79,7 @@ def features(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, seen: np.
 def places() -> np.ndarray:
     """(7, GRID, GRID) float32: the face, across and down -1..1, how far aside, eyes with brows, lips, nostrils."""
     down, across = np.mgrid[:GRID, :GRID].astype(np.float32) / (GRID - 1) * 2 - 1
-    inside = np.zeros(GRID * GRID, np.float32)
-    inside[cells().index] = 1
-    inside = inside.reshape(GRID, GRID)
+    inside = laid(np.ones(len(cells().index)))
     nostrils = _filled(((2, 97, 98, 64, 294, 327, 326),), 0.6)
     planes = (across, down, np.abs(across), _eyes(), _filled((topology.LIPS_OUTER,), 0.3), nostrils)
     return np.stack([inside, *(plane * inside for plane in planes)]).astype(np.float32)
@@ -102,13 +104,9 @@ def _eyes() -> np.ndarray:
 def _filled(rings: tuple[tuple[int, ...], ...], margin: float) -> np.ndarray:
     """(GRID, GRID) bool: cells that lie within the hull of rings of landmarks, grown by a margin in cells."""
     fine = 8
-    points = texture.atlas_points(GRID * fine).astype(np.float32)
-    mask = np.zeros((GRID * fine, GRID * fine), np.uint8)
-    for ring in rings:
-        cv2.fillPoly(mask, [np.rint(cv2.convexHull(points[list(ring)]) * 16).astype(np.int32)], 255, shift=4)
     side = 2 * round(margin * fine) + 1
-    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return np.asarray(cv2.resize(mask, (GRID, GRID), interpolation=cv2.INTER_AREA) > 127)
+    mask = cv2.dilate(hulls(rings, fine), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return np.asarray(cv2.resize(255 * mask, (GRID, GRID), interpolation=cv2.INTER_AREA) > 127)
 
 
 def standing(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, seen: np.ndarray) -> np.ndarray:

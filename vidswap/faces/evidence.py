@@ -15,8 +15,8 @@ import numpy as np
 
 from vidswap.compiled import compiled
 
-from .covering import EYES, beside_eyes, places, standing
-from .look import GRID, HANDS_EVERY, REACH, cells
+from .covering import EYES, FLOOR, UNKNOWN, beside_eyes, places, standing
+from .look import GRID, HANDS_EVERY, REACH, cells, laid
 from .matching import median, smoothstep
 from .robust import BLOCK, comparisons, free_of_light, usual
 
@@ -26,7 +26,6 @@ _STEPS = ((4, 1.0), (2, 1.6))
 face that is seen briefly."""
 _LEAST_SAMPLES = 8
 _SEEN = 70
-_FLOOR = np.array([8.0, 2.2, 2.4, 0.45], np.float32)  # least spread that counts as usual, per channel
 _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
 _SHADE = 10.0  # of lightness: as much as a fold of skin changes it
 _SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
@@ -42,7 +41,7 @@ _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
 def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
-    """(N, K) uint8, 255 where something new stands before the face, of looks (N, K, 6) of one track at `frames` (N,).
+    """(N, K) uint8, 255 where something stands before the face, of looks (N, K, 6) of one track at `frames` (N,).
 
     Rows need `REACH` frames to either side; frames ascend and may be missing. wanted (N,) bool: rows that are asked
     for; the others are 0.
@@ -154,22 +153,21 @@ def _brief(
         return None
     count = scores.shape[1]
     middle = median(values[rows])
-    spread = np.repeat(_FLOOR[:, None], middle.shape[1], 1)
+    spread = np.repeat(FLOOR[:, None], middle.shape[1], 1)
     # A frame or two in which a face is taken for a hand would say too much.
     things = _standing(middle, spread, np.zeros(count, np.float32), seen[rows, :count].mean(0))
     light = middle[0, beside_eyes()][seen[rows].any(0)[beside_eyes()]]
     if not len(light) or np.median(light) < _DARK:
         things[:] = 0
-    return middle, np.full_like(spread, 1e3), np.zeros(count, np.float32), _less_glasses(things)
+    return middle, np.full_like(spread, UNKNOWN), np.zeros(count, np.float32), _less_glasses(things)
 
 
 def _less_glasses(things: np.ndarray) -> np.ndarray:
     """Things (K,) less those that lie mostly around the eyes: glasses are told by `eyewear` and `glasses`."""
-    grid = np.zeros(GRID * GRID, np.float32)
-    grid[cells().index] = things
-    _, labels = cv2.connectedComponents((grid > 0).astype(np.uint8).reshape(GRID, GRID), connectivity=8)
-    around = cv2.dilate(places()[EYES], _CLOSING).ravel()
-    much, there = (np.bincount(labels.ravel(), weights=v) for v in (grid, grid * around))
+    grid = laid(things)
+    _, labels = cv2.connectedComponents((grid > 0).astype(np.uint8), connectivity=8)
+    around = cv2.dilate(places()[EYES], _CLOSING)
+    much, there = (np.bincount(labels.ravel(), weights=v.ravel()) for v in (grid, grid * around))
     return np.asarray(things * (there < 0.7 * much)[labels.ravel()[cells().index]], np.float32)
 
 
@@ -198,10 +196,10 @@ def _usual(
 
 def _middle_and_spread(values: np.ndarray, seen: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle, spread = np.empty_like(values[0]), np.empty_like(values[0])
-    usual(values, seen, rows, _plane(), _FLOOR, comparisons(len(rows)), middle, spread)
-    spread = np.maximum(np.float32(1.4826) * spread, _FLOOR[:, None])
+    usual(values, seen, rows, _plane(), FLOOR, comparisons(len(rows)), middle, spread)
+    spread = np.maximum(np.float32(1.4826) * spread, FLOOR[:, None])
     # What was hardly ever seen cannot be told.
-    spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = 1e3
+    spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = UNKNOWN
     return middle, spread
 
 
@@ -241,21 +239,18 @@ def _standing(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, share: n
     """(K,) float32 0..1: what `covering.standing` is sure of, and what belongs to that."""
     count = len(hand)
     odds = standing(middle[:, :count], spread[:, :count], hand, share)
-    grid = np.full(GRID * GRID, -20, np.float32)
-    grid[cells().index] = odds
-    _, labels = cv2.connectedComponents((grid > _STANDS[0]).astype(np.uint8).reshape(GRID, GRID), connectivity=8)
-    sure = np.bincount(labels.ravel(), weights=grid > _STANDS_SURELY, minlength=2)
+    grid = laid(odds, rest=-20)
+    _, labels = cv2.connectedComponents((grid > _STANDS[0]).astype(np.uint8), connectivity=8)
+    sure = np.bincount(labels.ravel(), weights=(grid > _STANDS_SURELY).ravel(), minlength=2)
     sure[0] = 0
     near = cv2.dilate((sure >= _LEAST_STANDING)[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
-    found = smoothstep(grid, *_STANDS).reshape(GRID, GRID) * near
+    found = smoothstep(grid, *_STANDS) * near
     # What lies between parts of one thing is a part of it.
     return cv2.morphologyEx(found, cv2.MORPH_CLOSE, _WIDE_CLOSING).ravel()[cells().index]
 
 
 def _grown(things: np.ndarray) -> np.ndarray:
-    grid = np.zeros(GRID * GRID, np.float32)
-    grid[cells().index] = things
-    return cv2.dilate(grid.reshape(GRID, GRID), _CLOSING).ravel()[cells().index]
+    return cv2.dilate(laid(things), _CLOSING).ravel()[cells().index]
 
 
 @compiled("(float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], float32[:,::1])")
@@ -291,7 +286,7 @@ def _unlike(
     """
     of = cells()
     freed = np.empty_like(values)
-    free_of_light(values, middle, bare, _plane(), _FLOOR, freed)
+    free_of_light(values, middle, bare, _plane(), FLOOR, freed)
     both = np.zeros((GRID * GRID, 2), np.float32)
     _distance(freed, seen, hand, middle, spread, of.index, both)
     around = cv2.GaussianBlur(both.reshape(GRID, GRID, 2), (3, 3), 0.7).reshape(-1, 2)[of.index]

@@ -71,19 +71,10 @@ def cells() -> Cells:
     a, b, c = (points[corners[:, i]] for i in range(3))
     whole = _cross(b - a, c - a)
     second, third = _cross(middle - a, c - a) / whole, _cross(b - a, middle - a) / whole
-    large = (texture.atlas_points(GRID * fine)).astype(np.float64)
-
-    def filled(ring: tuple[int, ...]) -> np.ndarray:
-        mask = np.zeros((GRID * fine, GRID * fine), np.uint8)
-        hull = cv2.convexHull(large[list(ring)].astype(np.float32))
-        cv2.fillPoly(mask, [np.rint(hull * 16).astype(np.int32)], 1, shift=4)
-        return mask
-
-    outline = filled(topology.FACE_OVAL)
+    outline = hulls((topology.FACE_OVAL,), fine)
     away = cv2.distanceTransform(outline, cv2.DIST_L2, 5) > 1.3 * fine
-    changing = np.zeros_like(outline)
-    for ring in (topology.RIGHT_EYE, topology.LEFT_EYE, topology.LIPS_OUTER, topology.RIGHT_BROW, topology.LEFT_BROW):
-        changing |= filled(ring)
+    rings = (topology.RIGHT_EYE, topology.LEFT_EYE, topology.LIPS_OUTER, topology.RIGHT_BROW, topology.LEFT_BROW)
+    changing = hulls(rings, fine)
     changing = cv2.dilate(changing, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * fine + 1, 2 * fine + 1)))
     plain = cv2.resize((away & (changing == 0)).astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA) > 0.5
     rim = cv2.dilate((ids < 0).astype(np.uint8), np.ones((3, 3), np.uint8)).ravel()[index] > 0
@@ -98,6 +89,22 @@ def cells() -> Cells:
         rim,
         plane.astype(np.float32),
     )
+
+
+def hulls(rings: tuple[tuple[int, ...], ...], fine: int) -> np.ndarray:
+    """(GRID * fine, GRID * fine) uint8: 1 within the convex hull of any ring of landmarks, in the atlas."""
+    points = texture.atlas_points(GRID * fine).astype(np.float32)
+    mask = np.zeros((GRID * fine, GRID * fine), np.uint8)
+    for ring in rings:
+        cv2.fillPoly(mask, [np.rint(cv2.convexHull(points[list(ring)]) * 16).astype(np.int32)], 1, shift=4)
+    return mask
+
+
+def laid(values: np.ndarray, rest: float = 0.0) -> np.ndarray:
+    """(GRID, GRID) float32 of the cells' values (K,), `rest` where there are none."""
+    grid = np.full(GRID * GRID, rest, np.float32)
+    grid[cells().index] = values
+    return grid.reshape(GRID, GRID)
 
 
 def sample_look(

@@ -73,7 +73,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("nostrils", (), "float32", "cosine of the angle between the viewer and what is around the nostrils"),
         Column("rims", (32, 48), "uint8", "255 where rims of glasses lie, in an upright rectangle around the eyes"),
         Column("appearance", ("K", 6), "uint8", "colour, detail, visibility and hands per cell of the face"),
-        Column("occluded", ("K",), "uint8", "255 where something came before that cell of the face"),
+        Column("occluded", ("K",), "uint8", "255 where something stands before that cell of the face"),
         Column("quad_axes", (3, 2), "float64", "rows c, x, y of the FFHQ square c +- x +- y, frame pixels"),
         Column("matrix", (2, 3), "float64", "similarity from frame pixels to crop pixels"),
         Column("crop", ("S", "S", 3), "uint8", "aligned RGB crop", transient=True, ragged=True),
