@@ -7,6 +7,8 @@ import gc
 import sys
 from itertools import pairwise
 
+from vidswap import interrupts
+
 from .streams import enduring
 
 __all__ = ["main"]
@@ -17,6 +19,7 @@ def main() -> None:
     code: object = 0
     written = None
     try:
+        interrupts.install()
         sys.stderr, _ = enduring(sys.stderr, 2)
         sys.stdout, written = enduring(sys.stdout, 1)
         with _worker_started_early(sys.argv[1:]):
@@ -28,7 +31,7 @@ def main() -> None:
             gc.enable()
             run()
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted\n")
+        sys.stderr.write(interrupts.INTERRUPTED)
         sys.exit(130)
     except SystemExit as ended:
         code = ended.code

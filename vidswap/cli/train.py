@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from vidswap import interrupts
+
 from .console import VOICE
 from .options import Json, Quiet
 from .train_options import (
@@ -349,7 +351,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     before: dict[int, Any] = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            if signal.getsignal(number) in interrupts.USUAL:
                 before[number] = signal.signal(number, stop)
         yield lambda: asked > 0
     finally:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from vidswap import interrupts
+
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 IMPATIENT_SIGNALS = 4
 
@@ -61,7 +63,7 @@ def interruptible() -> Iterator[Interruption]:
     try:
         for name in ENDING:
             number = getattr(signal, name)
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            if signal.getsignal(number) in interrupts.USUAL:
                 before[number] = signal.signal(number, stop)
     except ValueError:
         # Only the main thread may set handlers.
