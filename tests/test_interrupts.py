@@ -23,7 +23,12 @@ def run(tmp_path, code):
     (tmp_path / "swallowing.py").write_text(SWALLOWS)
     command = [sys.executable, "-c", "from vidswap import interrupts; interrupts.install()\n" + textwrap.dedent(code)]
     return subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
