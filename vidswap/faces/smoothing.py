@@ -99,8 +99,9 @@ def smooth_landmarks(frames: np.ndarray, landmarks: np.ndarray, options: Adaptiv
 
     Head motion and expression are smoothed apart. The pose in the image (a similarity fitted to the points that
     expression moves little) goes through a degree 2 fit, which keeps nods and shakes, and is believed as it is where
-    it moves by more than noise does, as in a shaking camera; what is left, the shape of the face, goes through a mean that weighs by time and by likeness (bilateral: Tomasi and Manduchi 1998), for each eye,
-    the mouth and the rest alone, so that blinks and speech, which change shape more than noise does, stay as they are.
+    it moves by more than noise does, as in a shaking camera; what is left, the shape of the face, goes through a mean
+    that weighs by time and by likeness (bilateral: Tomasi and Manduchi 1998), for each eye, the mouth and the rest
+    alone, so that blinks and speech, which change shape more than noise does, stay as they are.
     """
     options = options or AdaptiveOptions()
     landmarks, frames = np.ascontiguousarray(landmarks, np.float64), np.asarray(frames, np.int64)
@@ -128,8 +129,9 @@ class AdaptiveOptions:
     noise: distance of a pose from the smoothed one, in distances between the eyes, up to which it counts as noise.
 
     Measured at 25 frames per second on footage and on a made face with noise as in footage (.01 distances between the
-    eyes): second differences fall to .55-.65 on faces that move little, to .2 on one at rest; slow head motion keeps .98 of its size at 2 Hz and .9
-    at 3 Hz, the lips keep .9 at 4 Hz, and blinks are told nearly as well as without a filter.
+    eyes): second differences fall to .45-.6 on people who move little, to .2 on a face at rest and to .75 on a woman
+    who nods as she talks; small motion of the head keeps .98 of its size at 2 Hz and .9 at 3 Hz, the lips keep .9 at
+    4 Hz, and blinks are told nearly as well as without a filter.
     """
 
     pose_sigma: float = 1.4
