@@ -28,6 +28,17 @@ def test_a_moving_face_keeps_its_track():
     assert set(itertools.chain(*scan({t: [box(10 + 8 * t)] for t in range(30)}).values())) == {0}
 
 
+def test_a_camera_that_is_knocked_keeps_the_tracks_of_all():
+    offsets = np.random.default_rng(5).normal(0, 18, (60, 2))
+    frames = {t: [box(200 + x, 200 + y), box(320 + x, 190 + y)] for t, (x, y) in enumerate(offsets)}
+    assert all(numbers == [0, 1] for numbers in scan(frames).values())
+
+
+def test_one_who_comes_as_another_leaves_is_another():
+    frames = {t: [box(100 if t < 10 else 180)] for t in range(20)}
+    assert [scan(frames)[t] for t in (9, 10)] == [[0], [1]]
+
+
 def test_people_who_cross_keep_their_tracks():
     frames = {t: [box(100 + 6 * t, 100), box(340 - 6 * t, 104)] for t in range(40)}
     assert all(numbers == [0, 1] for numbers in scan(frames).values())

@@ -25,12 +25,15 @@ class TrackingOptions:
     cut: least mean difference (0..1) of the luma thumbnails of two successive frames that is a shot cut.
     cut_ratio: a cut also differs so many times more than the frames before it did, so that fast pans are none.
     reach: how far, in box sizes, a face may lie from where its track expected it.
+    jolt: how far, in box sizes, from where it was in the frame before, if both would else stay alone: a camera that is
+        knocked moves otherwise than expected.
     """
 
     max_gap: int = 5
     cut: float = 0.05
     cut_ratio: float = 4.0
     reach: float = 0.8
+    jolt: float = 1.6
 
 
 @dataclass
@@ -92,9 +95,12 @@ def advance(
     state.tracks = [t for t in state.tracks if frame - t.seen - 1 <= options.max_gap]
     given = [[float(v) for v in box] for box in boxes]
     numbers = [-1] * len(given)
-    for row, column in _match(state.tracks, given, frame, options):
-        _follow(state.tracks[row], given[column], frame)
-        numbers[column] = state.tracks[row].number
+    for jolted in (False, True):
+        free = [column for column, number in enumerate(numbers) if number < 0]
+        missed = [t for t in state.tracks if (t.seen == frame - 1 if jolted else True)]
+        for row, place in _match(missed, [given[column] for column in free], frame, options, jolted=jolted):
+            _follow(missed[row], given[free[place]], frame)
+            numbers[free[place]] = missed[row].number
     for column, box in enumerate(given):
         if numbers[column] < 0:
             numbers[column] = state.next_number
@@ -145,7 +151,7 @@ def _follow(track: Track, box: list[float], frame: int) -> None:
 
 
 def _match(
-    tracks: Sequence[Track], boxes: Sequence[list[float]], frame: int, options: TrackingOptions
+    tracks: Sequence[Track], boxes: Sequence[list[float]], frame: int, options: TrackingOptions, *, jolted: bool
 ) -> list[tuple[int, int]]:
     """Pairs (track, box) of least total cost; pairs out of reach are left out."""
     if not tracks or not boxes:
@@ -154,7 +160,7 @@ def _match(
     cost = np.full((len(tracks), len(boxes)), _FORBIDDEN)
     for row, track in enumerate(tracks):
         for column, box in enumerate(boxes):
-            cost[row, column] = _cost(track, box, frame, options)
+            cost[row, column] = _cost(track, box, frame, options, jolted=jolted)
     chosen = assign(cost)
     return [(row, column) for row, column in enumerate(chosen) if column >= 0 and cost[row, column] < _FORBIDDEN]
 
@@ -162,13 +168,13 @@ def _match(
 _FORBIDDEN = 1e3
 
 
-def _cost(track: Track, box: list[float], frame: int, options: TrackingOptions) -> float:
-    elapsed = frame - track.seen
+def _cost(track: Track, box: list[float], frame: int, options: TrackingOptions, *, jolted: bool) -> float:
+    elapsed, reach = (0, options.jolt) if jolted else (frame - track.seen, options.reach)
     x, y, size = centre_and_size(box)
     old_x, old_y, old_size = centre_and_size(track.box)
     move_x, move_y = track.velocity[0] * elapsed, track.velocity[1] * elapsed
     apart = float(np.hypot(x - old_x - move_x, y - old_y - move_y)) / (0.5 * (size + old_size))
-    if apart > options.reach or not 0.5 < size / old_size < 2.0:
+    if apart > reach or not 0.5 < size / old_size < 2.0:
         return _FORBIDDEN
     expected = [track.box[0] + move_x, track.box[1] + move_y, track.box[2] + move_x, track.box[3] + move_y]
     return apart + (1.0 - _overlap(expected, box)) + abs(float(np.log(size / old_size)))
