@@ -11,6 +11,8 @@ from vidswap.faces import alignment, texture, transfer, unseen
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options, Setting
 
+_LEAST_SHOWN = 0.7  # of eyes, nose, mouth and what lies between
+
 
 def chosen_regions(value: Any) -> str:
     """A comma-separated list of regions as given by a user, checked; raises ValueError with the names there are."""
@@ -56,16 +58,32 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
     needs_source = ("landmarks", "texture", "texture_alpha")
     Options = GenerateMeshOptions
 
+    def __init__(self, options: GenerateMeshOptions) -> None:
+        super().__init__(options)
+        self._told: list[str] = []
+
     def setup(self, setting: Setting) -> None:
         """Prepare the texture of each person, from all of that person's pictures."""
         regions = self.options.regions.split(",")
         self._actors = []
-        for person in setting.people():
+        people = setting.people()
+        for number, person in enumerate(people, 1):
             colour, alpha = texture.merged(person["texture"], person["texture_alpha"])
             hidden = np.max(
                 [unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha), unseen.unseen_eyes(alpha)], axis=0
             )
             self._actors.append(transfer.Actor(colour, alpha, regions, hidden))
+            if (shown := transfer.shown(alpha)) < _LEAST_SHOWN:
+                whose = f" of person {number}" if len(people) > 1 else ""
+                self._told.append(
+                    f"no portrait{whose} shows more than {shown:.0%} of the face; what is hidden is the target's, or "
+                    "grown from beside it: give a portrait that shows it as well"
+                )
+
+    def take_warnings(self) -> list[str]:
+        """Portraits that hide much of a face."""
+        told, self._told = self._told, []
+        return told
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds image (S, S, 3) uint8 and alpha (S, S) float32 to each row."""

@@ -217,6 +217,20 @@ def fringe(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return _laid(frame, cover, hair), cover
 
 
+def beard(frame: np.ndarray, points: np.ndarray, dense: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """The frame with a dark beard and a moustache on the face with landmarks (478, 2 or 3), and its cover (h, w) 0..1;
+    little of dense is stubble.
+    """
+    jaw = [361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132]
+    cheeks = [177, 147, 187, 207, 206, 203, 97, 2, 326, 423, 426, 427, 411, 376, 401]
+    lips = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
+    cover = _painted(frame, points[jaw + cheeks, :2]) * (1 - _painted(frame, points[lips, :2]))
+    cover = cv2.GaussianBlur(cover, (0, 0), 0.01 * float(np.ptp(points[:, 0]))) * np.float32(dense)
+    streaks = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, frame.shape[:2]), (0, 0), 0.5, sigmaY=2)
+    hairs = np.array([62, 45, 36]) * np.clip(1 + 0.6 * streaks, 0.4, 1.8)[..., None]
+    return _laid(frame, cover, hairs), cover
+
+
 def _painted(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
     mask = np.zeros(frame.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)

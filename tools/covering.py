@@ -1,12 +1,13 @@
-"""Teach vidswap/faces/covering.npz what stands before faces, by things drawn before those of clips.
+"""Teach vidswap/faces/covering.npz what stands before faces, and beards.npz what beards are, drawn on those of clips.
 
-    python tools/covering.py CLIP [CLIP ...] --hands HAND.png [HAND.png ...] -o vidswap/faces/covering.npz
+    python tools/covering.py CLIP [CLIP ...] --hands HAND.png [HAND.png ...] -o vidswap/faces
 
 Every sample is a face of a clip over some frames, before which a thing is drawn or none (`covering_things`), in some
-light; its usual look is what the network reads, and how much of each cell the thing covers what it is taught. What may
-be taken for a thing (beards, shadows, make-up, glasses that somebody wears) counts as face. A face's own hair, and what
-is seen beside it, counts for nothing. HAND.png are hands cut out, with alpha. The clips of which the file was made that
-ships are named in docs/architecture.md. It holds no picture. Needs torch, and an hour of two processors.
+light; its usual look is what a network reads, and how much of each cell the thing covers what it is taught. What may
+be taken for a thing (beards, shadows, make-up, glasses that somebody wears) counts as face. Another network is taught
+beards in the same way, dense ones alone: skin shows through stubble. A face's own hair, and what is seen beside it,
+counts for nothing. HAND.png are hands cut out, with alpha. The clips of which the files were made that ship are named
+in docs/architecture.md. They hold no picture. Needs torch, and an hour of two processors.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ from vidswap.faces.regions import BACKGROUND, HAIR, paint_regions
 SIDE = 192
 FRAMES = 160  # of a clip that are looked at, at most
 CELLS = len(look.cells().index)
-ROWS = 12  # of a sample: middle and spread (4 each), hand, seen, cover, hair
+ROWS = 13  # of a sample: middle and spread (4 each), hand, seen, cover, hair, beard
 CUT = 0.1  # mean difference of two thumbnails on end that is a cut
 WIDTHS = (16, 24, 32)
+COVER, BEARD = 10, 12
 LEARNING_RATE, BATCH, FALSE_ALARM = 8e-3, 64, 2.0
 
 
@@ -80,15 +82,19 @@ def cut(clip: Path, model: FaceModel) -> list[Face]:
     return [Face(np.stack(c), np.stack(p), np.stack(h), list(s)) for c, p, h, s in columns]
 
 
-def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], model: FaceModel) -> np.ndarray | None:
-    """(ROWS, K) float16 of a face before which something may stand; None where its look cannot be told."""
+def sample(
+    rng: np.random.Generator, face: Face, hands: list[drawing.Hand], model: FaceModel, beards: float = 0.22
+) -> np.ndarray | None:
+    """(ROWS, K) float16 of a face before which something may stand, and which has a beard in a share of `beards`; None
+    where its look cannot be told.
+    """
     count, length = len(face.crops), int(rng.integers(8, 12))
     there_and_back = np.r_[np.arange(count), np.arange(count)[::-1]]
     frames = there_and_back[(int(rng.integers(count)) + np.arange(length)) % (2 * count)]
     first = face.points[frames[0]]
     skin = np.median(face.crops[frames[0]][_pixels(first[[50, 280, 117, 346, 6, 205, 425]])].astype(float), 0)
     things = [drawing.make(rng, skin, hands) for _ in range(rng.choice([0, 1, 2], p=(0.38, 0.53, 0.09)))]
-    changes = [c for c in (drawing.make_up, drawing.beard, drawing.shadow) if rng.random() < 0.22]
+    make_up, shadow, bearded = (rng.random() < share for share in (0.22, 0.22, beards))
     taken = drawing.light(rng, SIDE)
     soft, close, follows, wobble = rng.uniform(0, 1.2), rng.random() < 0.4, rng.random(), rng.uniform(0, 0.05)
     # What is there for less than half of the time is no part of the usual look, however it widens the spread.
@@ -96,12 +102,16 @@ def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], mode
     flicker, beat = rng.uniform(0, 0.15) if rng.random() < 0.5 else 0, rng.uniform(0.1, 1)
     seed = int(rng.integers(1 << 30))
     scale, shift = 1 + rng.normal(0, 0.02), rng.normal(0, 0.01 * SIDE, 2)
-    looks, covers, hidden = [], [], []
+    looks, covers, hidden, hairs = [], [], [], []
     for frame in frames:
-        points, image, again = face.points[frame].astype(np.float64), face.crops[frame].astype(np.float32), seed
-        for change in changes:
-            image, again = change(np.random.default_rng(again), image, points), again + 1
-        cover = np.zeros((SIDE, SIDE), np.float32)
+        points, image = face.points[frame].astype(np.float64), face.crops[frame].astype(np.float32)
+        beard, cover = (np.zeros((SIDE, SIDE), np.float32) for _ in range(2))
+        if make_up:
+            image = drawing.make_up(np.random.default_rng(seed), image, points)
+        if bearded:
+            image, beard = drawing.beard(np.random.default_rng(seed + 1), image, points)
+        if shadow:
+            image = drawing.shadow(np.random.default_rng(seed + 2), image, points)
         for thing in things if rng.random() < often else ():
             axes = drawing.axes_of(points)
             if not thing.worn:
@@ -126,6 +136,7 @@ def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], mode
         for values, kept in (
             (cv2.blur(cover, (5, 5)), covers),
             (cv2.blur(np.float32(face.hidden[frame]), (3, 3)), hidden),
+            (cv2.blur(beard * (1 - cover), (5, 5)), hairs),
         ):
             kept.append(cv2.remap(values, places[None], None, cv2.INTER_LINEAR)[0])
     numbers = np.arange(length) * look.HANDS_EVERY
@@ -135,7 +146,8 @@ def sample(rng: np.random.Generator, face: Face, hands: list[drawing.Hand], mode
     if told is None:
         return None
     _, middle, spread, _ = told
-    parts = (scores.mean(0) / 255, known[:, :CELLS].mean(0), np.median(covers, 0), np.median(hidden, 0))
+    medians = (np.median(values, 0) for values in (covers, hidden, hairs))
+    parts = (scores.mean(0) / 255, known[:, :CELLS].mean(0), *medians)
     return np.concatenate([middle[:, :CELLS], spread[:, :CELLS], np.stack(parts)]).astype(np.float16)
 
 
@@ -213,11 +225,11 @@ def with_false_hands(planes: torch.Tensor) -> torch.Tensor:
     return planes
 
 
-def teach(samples: np.ndarray, epochs: int) -> Net:
-    """A network taught by samples (N, ROWS, K)."""
+def teach(samples: np.ndarray, row: int, epochs: int) -> Net:
+    """A network taught what a row of samples (N, ROWS, K) says."""
     rows = samples.astype(np.float32)
     planes = torch.from_numpy(np.stack([covering.features(r[:4], r[4:8], r[8], r[9]) for r in rows]))
-    cover, known = rows[:, 10], rows[:, 9] > 0.3
+    cover, known = rows[:, row], rows[:, 9] > 0.3
     weight = (
         known
         * np.where((cover < 0.5) & (rows[:, 11] > 0.4), 0.03, 1)
@@ -256,7 +268,7 @@ def main() -> None:
     parser.add_argument("--hands", nargs="*", type=Path, default=[])
     parser.add_argument("--samples", type=int, default=36000)
     parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder")
     options = parser.parse_args()
     model = load_face_model(None)
     faces = [face for clip in options.clips for face in cut(clip, model)]
@@ -272,7 +284,9 @@ def main() -> None:
         made = sample(rng, faces[rng.integers(len(faces))], hands, model)
         if made is not None:
             samples.append(made)
-    np.savez_compressed(options.output, **teach(np.stack(samples), options.epochs).weights())
+    for path, row in zip(covering.WEIGHTS, (COVER, BEARD), strict=True):
+        taught = teach(np.stack(samples), row, options.epochs)
+        np.savez_compressed(options.output / path.name, **taught.weights())
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from vidswap.faces import topology
 KINDS = ("mask", "blob", "stick", "hand", "strands", "fringe", "hat", "line")
 _OFTEN = np.array([1, 2, 1, 2, 1, 1, 1, 1]) / 10
 _HAIR = ((22, 18, 16), (50, 35, 25), (80, 55, 35), (130, 90, 50), (185, 150, 100), (150, 145, 140), (120, 55, 30))
-_BEARD = (
-    (-0.95, 0.35), (-0.75, 0.62), (-0.42, 0.66), (-0.2, 0.62), (0, 0.6), (0.2, 0.62), (0.42, 0.66), (0.75, 0.62),
-    (0.95, 0.35), (0.92, 0.75), (0.6, 1.05), (0, 1.2), (-0.6, 1.05), (-0.92, 0.75),
-)  # fmt: skip
-_MOUSTACHE = ((-0.45, 0.62), (0, 0.56), (0.45, 0.62), (0.42, 0.74), (0, 0.7), (-0.42, 0.74))
+_JAW = (323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93)
+_CHEEKS = (137, 177, 147, 187, 207, 206, 203, 98, 97, 2, 326, 327, 423, 426, 427, 411, 376, 401, 366)
+_MOUSTACHE = (61, 206, 203, 98, 97, 2, 326, 327, 423, 426, 291, 0)
+_CHIN = (61, 212, 210, 169, 170, 140, 171, 175, 396, 369, 395, 394, 430, 432, 291, 405, 17, 181)
+"""Landmarks around parts of beards."""
 
 Picture = np.ndarray
 Hand = tuple[np.ndarray, np.ndarray]
@@ -274,18 +274,47 @@ def _slope(rng: np.random.Generator, side: int) -> np.ndarray:
     return np.asarray(across * np.cos(angle) + down * np.sin(angle), np.float32)
 
 
-def beard(rng: np.random.Generator, image: Picture, points: np.ndarray) -> Picture:
-    """The face with a beard, a goatee or a moustache, which are parts of it."""
-    side, axes, kind = len(image), axes_of(points), rng.integers(4)
-    outline = np.array(_MOUSTACHE if kind == 2 else _BEARD)
-    if kind == 1:
-        outline = np.stack([0.6 * outline[:, 0], np.maximum(outline[:, 1], 0.62)], 1)
-    cover = filled(axes.place(outline), side) * (1 - filled(points[list(topology.LIPS_OUTER), :2], side))
-    cover = cv2.GaussianBlur(cover, (0, 0), rng.uniform(1, 5)) * rng.uniform(0.3, 1)
-    colour = np.array([*_HAIR, (215, 212, 208)][rng.integers(len(_HAIR) + 1)], float) * rng.uniform(0.8, 1.2)
-    light = cv2.GaussianBlur(image.mean(2), (0, 0), side / 15) / max(float(image.mean()), 1)
-    hairs = colour * ((1 + 0.35 * _noise(rng, side, rng.uniform(1, 2.5))) * light)[..., None]
-    return image + cover[..., None] * (np.clip(hairs, 0, 255) - image)
+def beard(rng: np.random.Generator, image: Picture, points: np.ndarray) -> tuple[Picture, np.ndarray]:
+    """The face with a beard, a goatee, a moustache or a strip along the jaw, and its cover (S, S) 0..1: how much of the
+    skin hairs hide, from stubble to dense ones.
+    """
+    side, flat = len(image), points[:, :2]
+    kind = rng.choice(("full", "jaw", "goatee", "moustache", "strip"), p=(0.5, 0.1, 0.17, 0.13, 0.1))
+    mouth = flat[[13, 14]].mean(0)
+    jaw = flat[list(_JAW)]
+    line = flat[list(_CHEEKS)]
+    # From the line of the cheeks down to that of the jaw, which hair may hang over.
+    low = np.linspace(jaw[0], jaw[-1], len(line)) * 0.5 + 0.5 * mouth
+    line = line + rng.uniform(-0.15, 0.45) * (low - line)
+    full = np.vstack([mouth + (jaw - mouth) * (1 + rng.uniform(0, 0.35)), line])
+    parts = {
+        "full": [full, flat[list(_MOUSTACHE)]],
+        "jaw": [full],
+        "goatee": [flat[list(_CHIN)]] + ([flat[list(_MOUSTACHE)]] if rng.random() < 0.8 else []),
+        "moustache": [flat[list(_MOUSTACHE)]],
+        "strip": [full],
+    }[str(kind)]
+    width = float(np.ptp(jaw[:, 0]))
+    cover = np.max([filled(part + rng.normal(0, 0.012 * width, part.shape), side) for part in parts], 0)
+    if kind == "strip":
+        inner = mouth + (full - mouth) * rng.uniform(0.65, 0.85) - [0, rng.uniform(0, 0.1) * width]
+        cover = cover * (1 - filled(inner, side))
+    lips = filled(flat[list(topology.LIPS_OUTER)], side)
+    cover = cv2.GaussianBlur(cover * (1 - lips), (0, 0), rng.uniform(0.01, 0.05) * width) * (1 - 0.9 * lips)
+    dense = rng.uniform(0.8, 1.05) if rng.random() < 0.6 else rng.uniform(0.1, 0.8)
+    hairs = cv2.GaussianBlur(rng.normal(0, 1, (side, side)).astype(np.float32), (0, 0), 0.6, sigmaY=rng.uniform(0.8, 3))
+    hairs /= hairs.std()
+    patches = _noise(rng, side, rng.uniform(8, 40))
+    cover = np.clip(cover * dense * (1 + rng.uniform(0, 0.2) * patches + rng.uniform(0, 0.12) * hairs), 0, 1)
+    colour = np.array([*_HAIR, (215, 212, 208)][rng.integers(len(_HAIR) + 1)], float) * rng.uniform(0.7, 1.2)
+    if rng.random() < 0.25:
+        grey = np.clip(rng.normal(0.3, 0.3) + 0.3 * patches, 0, 1)[..., None]
+        colour = colour + grey * (rng.uniform(140, 205) - colour)
+    light = cv2.GaussianBlur(image.mean(2), (0, 0), side / 15)
+    usual = float((light * cover).sum() / max(float(cover.sum()), 1e-3))
+    light = light / max(usual, 1) * (0.4 + 0.6 * usual / 150)
+    strands = colour * ((1 + rng.uniform(0.03, 0.2) * np.clip(hairs, -2, 2)) * light)[..., None]
+    return image + cover[..., None] * (np.clip(strands, 0, 255) - image), cover
 
 
 def shadow(rng: np.random.Generator, image: Picture, points: np.ndarray) -> Picture:

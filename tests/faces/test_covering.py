@@ -28,6 +28,8 @@ def before(crop, points, name, sway=0.0):
         return occluders.surgical_mask(crop, points)
     if name == "fringe":
         return occluders.fringe(crop, points)
+    if name in ("beard", "stubble"):
+        return occluders.beard(crop, points, 1.0 if name == "beard" else 0.35)
     skin = crop[np.rint(points[205, 1]).astype(int), np.rint(points[205, 0]).astype(int)]
     thing = occluders.hand(skin * 0.95) if name == "hand" else getattr(occluders, name)()
     at = points[topology.CHIN, :2] * 0.8 + points[topology.NOSE_TIP, :2] * 0.2 + (sway, 0)
@@ -71,6 +73,16 @@ def test_what_is_before_a_face_all_along_is_seen(face, face_model, name, share):
 def test_before_a_bare_face_nothing_is_seen(face):
     looks, _ = filmed(face)
     assert evidence.occluded(np.arange(FRAMES), looks).max() == 0
+
+
+def test_a_beard_that_hides_the_skin_is_hair_and_stubble_is_none(face):
+    looks, covers = filmed(face, "beard")
+    seen = looks[..., 4] > 100
+    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    assert found[(covers > 0.9) & seen].mean() > 0.8
+    assert found[(covers < 0.02) & seen].mean() < 0.03
+    assert evidence.occluded(np.arange(FRAMES), looks, beards=False).mean() < 0.02 * 255
+    assert evidence.occluded(np.arange(FRAMES), filmed(face, "stubble")[0]).max() == 0
 
 
 def test_when_a_thing_leaves_the_face_is_seen(face):
@@ -118,9 +130,10 @@ def test_planes_that_change_sign_in_a_mirror_are_those_that_are_named():
         assert np.corrcoef(plane.ravel(), sign * other.ravel())[0, 1] > 0.85, number
 
 
-def test_the_network_is_that_of_the_plain_formulation():
+@pytest.mark.parametrize("network", [0, 1])
+def test_the_networks_are_those_of_the_plain_formulation(network):
     given = some_look(1)
-    with np.load(covering.WEIGHTS, allow_pickle=False) as stored:
+    with np.load(covering.WEIGHTS[network], allow_pickle=False) as stored:
         weights = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files}
 
     def layer(name, planes, dilation=1):
@@ -140,5 +153,6 @@ def test_the_network_is_that_of_the_plain_formulation():
     fine = layer("fine_up", torch.cat([fine, up(half)], 1))
     odds = torch.nn.functional.conv2d(fine, weights["out"], weights["out_bias"]).numpy().ravel()[look.cells().index]
     seen = given[3] > 0.3
-    np.testing.assert_allclose(covering.standing(*given)[seen], odds[seen].clip(-20, 20), rtol=1e-3, atol=1e-3)
-    assert (covering.standing(*given)[~seen] == -20).all()
+    told = covering.standing(*given)[network]
+    np.testing.assert_allclose(told[seen], odds[seen].clip(-20, 20), rtol=1e-3, atol=1e-3)
+    assert (told[~seen] == -20).all()

@@ -34,6 +34,12 @@ def test_what_came_before_the_face_is_background(astronaut, astronaut_landmarks,
     assert (found != labels).sum() > 500
 
 
+def test_a_portraits_beard_hides_nothing(grace_hopper, face_model):
+    row = face_row(grace_hopper, face_model)
+    bearded, _ = occluders.beard(row["crop"][0], in_crop(row))
+    assert parsing.hidden_by_things(bearded, in_crop(row)).mean() < 0.01
+
+
 @pytest.mark.parametrize(("name", "share"), [("surgical_mask", 0.8), ("hand", 0.45), ("microphone", 0.8)])
 def test_what_hides_a_portraits_face_is_seen(grace_hopper, face_model, name, share):
     row = face_row(grace_hopper, face_model)

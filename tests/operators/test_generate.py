@@ -51,6 +51,23 @@ def test_the_crop_itself_is_not_written_into(source, batch):
     assert all(np.array_equal(a, b) for a, b in zip(before, batch["crop"], strict=True))
 
 
+def test_portraits_that_hide_much_of_the_face_are_told_once(source):
+    assert generator(source).take_warnings() == []
+    masked = source["texture_alpha"].copy()
+    masked[:, masked.shape[1] // 2 :] = 0
+    hidden = source.with_columns(texture_alpha=masked)
+    operator = generator(hidden)
+    (told,) = operator.take_warnings()
+    assert told.startswith("no portrait shows more than ")
+    assert operator.take_warnings() == []
+    operator = GenerateMesh(GenerateMesh.Options())
+    operator.setup(Setting(sources={"source": source, "source2": hidden}))
+    assert "no portrait of person 2" in operator.take_warnings()[0]
+    # A second picture of the same person that shows it.
+    operator.setup(Setting(sources={"source": source, "source.2": hidden}))
+    assert operator.take_warnings() == []
+
+
 def test_regions_are_checked():
     assert GenerateMesh.Options(regions="mouth, nose").regions == "nose,mouth"
     assert GenerateMesh.Options().regions == "brows,eyes,nose,mouth,skin"

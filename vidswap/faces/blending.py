@@ -9,6 +9,7 @@ from .matching import smoothstep, spread
 
 _MARGIN, _BLOCK = 16, 32  # pixels
 _SQUARE_RISE, _MASK_RISE = 0.04, 0.03  # of the side
+_BROAD = 48.0  # grey levels: by so much light and complexion differ at most
 _FINE = 96  # pixels a side: the pyramid is not begun at a smaller size than this
 
 
@@ -27,7 +28,10 @@ def multiband(crop: np.ndarray, image: np.ndarray, alpha: np.ndarray, levels: in
     one, other, mask = crop, image, np.asarray(alpha, np.float32)
     if coarse > 1:
         one, other, mask = (cv2.resize(whole, size, interpolation=cv2.INTER_AREA) for whole in (one, other, mask))
-    beyond = _beyond_mixing(cv2.subtract(other, one, dtype=cv2.CV_32F), mask, levels + 1 - coarse)
+    difference = cv2.subtract(other, one, dtype=cv2.CV_32F)
+    # A beard on skin is no broad colour: mixed over a wide band it would be a ghost.
+    np.clip(difference, -_BROAD, _BROAD, out=difference)
+    beyond = _beyond_mixing(difference, mask, levels + 1 - coarse)
     if coarse > 1:
         beyond = cv2.resize(beyond, (width, height), interpolation=cv2.INTER_LINEAR)
     mixed = cv2.multiply(cv2.subtract(image, crop, dtype=cv2.CV_32F), cv2.merge([alpha, alpha, alpha]))

@@ -1,9 +1,10 @@
-"""What stands before a face all along: masks, microphones, cups, a hand at the chin, a fringe over the brows.
+"""What stands before a face all along: masks, microphones, cups, a hand at the chin, a fringe over the brows; beards.
 
 `evidence` compares a face with what it usually looks like, and so takes what is always there for a part of it. Here a
-small network reads the usual look itself and says which cells of it are no face. It was taught (`tools/covering.py`)
+small network reads the usual look itself and says which cells of it are no face; another one, where the skin is hidden
+by a beard, which is hair on a target and a part of the face on a portrait. They were taught (`tools/covering.py`)
 with things of any shape, colour and texture drawn before the faces of the clips named in docs/architecture.md, in any
-light; it sees cells of the coarse grid alone, relative to the skin around the eyes, and no single face's detail.
+light; they see cells of the coarse grid alone, relative to the skin around the eyes, and no single face's detail.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from vidswap.compiled import compiled
 from . import topology
 from .look import GRID, cells, hulls, laid
 
-WEIGHTS = Path(__file__).with_name("covering.npz")
+WEIGHTS = tuple(Path(__file__).with_name(name) for name in ("covering.npz", "beards.npz"))
 FEATURES = 19
 """Planes that `features` makes."""
 HAND, FACE, SIDED = 9, 12, (13,)
 """Scores of hands, 1 within the face, and those of them that change their sign in a mirror."""
-EYES = 4
+EYES, LIPS = 4, 5
 """Of `places`."""
 LAYERS = ("fine", "middle", "middle2", "coarse", "coarse2", "coarse3", "middle_up", "fine_up", "out")
 """Convolutions, in order: on the grid, at half of it, at a quarter, and back, each joined by what was there before."""
@@ -110,31 +111,43 @@ def _filled(rings: tuple[tuple[int, ...], ...], margin: float) -> np.ndarray:
 
 
 def standing(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(K,) float32: how likely each cell of a usual look is something before the face, as the logarithm of its odds.
+    """(2, K) float32: how likely each cell of a usual look is something before the face, and a beard that hides the
+    skin, as logarithms of odds.
 
     Arguments are those of `features`. Cells that are hardly ever seen have the least there is, -20.
     """
-    fine = _layer("fine", features(middle, spread, hand, seen))
-    half = _layer("middle2", _layer("middle", _halved(fine)))
-    quarter = _layer("coarse3", _layer("coarse2", _layer("coarse", _halved(half)), 2))
-    half = _layer("middle_up", np.concatenate([half, _doubled(quarter)]))
-    fine = _layer("fine_up", np.concatenate([fine, _doubled(half)]))
-    kernel, bias = _weights()["out"]
+    planes = features(middle, spread, hand, seen)
+    odds = np.stack([_odds(path, planes)[cells().index] for path in WEIGHTS])
+    return np.where(seen > _LEAST_SEEN, np.clip(odds, -20, 20), np.float32(-20))
+
+
+def _odds(path: Path, planes: np.ndarray) -> np.ndarray:
+    """(GRID^2,) float32: what the network of a file says of planes (FEATURES, GRID, GRID)."""
+    weights = _weights(path)
+
+    def layer(name: str, image: np.ndarray, dilation: int = 1) -> np.ndarray:
+        return _layer(*weights[name], image, dilation)
+
+    fine = layer("fine", planes)
+    half = layer("middle2", layer("middle", _halved(fine)))
+    quarter = layer("coarse3", layer("coarse2", layer("coarse", _halved(half)), 2))
+    half = layer("middle_up", np.concatenate([half, _doubled(quarter)]))
+    fine = layer("fine_up", np.concatenate([fine, _doubled(half)]))
+    kernel, bias = weights["out"]
     logits = np.full((GRID, GRID), bias[0], np.float32)
     # Added one by one: what a library's product of matrices adds first depends on the machine.
     for share, plane in zip(kernel.ravel(), fine, strict=True):
         logits += share * plane
-    return np.where(seen > _LEAST_SEEN, np.clip(logits.ravel()[cells().index], -20, 20), np.float32(-20))
+    return logits.ravel()
 
 
 @cache
-def _weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    with np.load(WEIGHTS, allow_pickle=False) as stored:
+def _weights(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    with np.load(path, allow_pickle=False) as stored:
         return {name: (stored[name].astype(np.float32), stored[f"{name}_bias"].astype(np.float32)) for name in LAYERS}
 
 
-def _layer(name: str, image: np.ndarray, dilation: int = 1) -> np.ndarray:
-    kernel, bias = _weights()[name]
+def _layer(kernel: np.ndarray, bias: np.ndarray, image: np.ndarray, dilation: int) -> np.ndarray:
     planes, height, width = image.shape
     wide = width + 2 * dilation
     # Zeros around the image, and some behind it: the last row is read to its end and beyond.

@@ -15,10 +15,11 @@ import numpy as np
 
 from vidswap.compiled import compiled
 
-from .covering import EYES, FLOOR, UNKNOWN, beside_eyes, places, standing
+from .covering import FLOOR, UNKNOWN, standing
 from .look import GRID, HANDS_EVERY, REACH, cells, laid
 from .matching import median, smoothstep
 from .robust import BLOCK, comparisons, free_of_light, usual
+from .standing import CLOSING, SURELY, in_a_single_look, things_and_beard, with_hair
 
 _ANCHOR, _LINGER = 8, 3
 _STEPS = ((4, 1.0), (2, 1.6))
@@ -32,19 +33,17 @@ _SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
 _HAND = 0.5  # how much more a difference says where a hand was found
 _SAID, _HIDDEN, _ALARMS = 100, 0.2, (1.0, 3.0)
 """From which score on a hand is said to be there; the least share of it that looks unlike the face; false alarms."""
-_STANDS, _STANDS_SURELY, _LEAST_STANDING = (-0.5, 1.5), 2.5, 4
-"""Odds, as logarithms, of what is always there, where so many cells beside are sure."""
-_DARK = 30.0  # L of skin below which a single look tells nothing
 _GONE = (2.0, 3.5)  # spreads away from it by which it is there no more
-_CLOSING, _WIDE_CLOSING = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for side in (5, 9))
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
-def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
+def occluded(
+    frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None, *, beards: bool = True
+) -> np.ndarray:
     """(N, K) uint8, 255 where something stands before the face, of looks (N, K, 6) of one track at `frames` (N,).
 
     Rows need `REACH` frames to either side; frames ascend and may be missing. wanted (N,) bool: rows that are asked
-    for; the others are 0.
+    for; the others are 0. beards: whether a beard that hides the skin counts, as other hair does.
     """
     frames = np.asarray(frames, np.int64)
     asked = np.ones(len(frames), bool) if wanted is None else np.asarray(wanted, bool)
@@ -58,7 +57,7 @@ def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = 
         before = frame // _ANCHOR * _ANCHOR
         for anchor in (before, before + _ANCHOR):
             if anchor not in references:
-                references[anchor] = _reference(anchor, frames, values, seen, looks[..., 5])
+                references[anchor] = _reference(anchor, frames, values, seen, looks[..., 5], beards)
         first, second = references[before], references[before + _ANCHOR]
         if first is None or second is None:
             continue
@@ -120,7 +119,7 @@ def _plane() -> np.ndarray:
 
 
 def _reference(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray, beards: bool
 ) -> tuple[np.ndarray, ...] | None:
     """Median and spread (4, P) of what is seen within the reach of an anchor, how far hands that are found there are to
     be believed (K,) float32 0..1, of their scores (N, K) uint8, and where something stands all along (K,) float32 0..1;
@@ -128,7 +127,7 @@ def _reference(
     """
     told = _usual(anchor, frames, values, seen)
     if told is None:
-        return _brief(anchor, frames, values, seen, scores)
+        return _brief(anchor, frames, values, seen, scores, beards)
     rows, middle, narrow, wider = told
     spread = narrow * np.float32(wider)
     # A detector that says "hand" of what looks as it always does speaks of the face.
@@ -139,11 +138,12 @@ def _reference(
         unlike = _unlike(values[row], seen[row], seen[row], nothing, middle, spread) > _MAYBE[0]
         if (unlike & said).sum() < _HIDDEN * said.sum():
             alarms += said
-    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), _things(frames, rows, values, seen, scores, middle, narrow)
+    things, hair = _things(frames, rows, values, seen, scores, middle, narrow)
+    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), with_hair(things, hair, beards)
 
 
 def _brief(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray, beards: bool
 ) -> tuple[np.ndarray, ...] | None:
     """What `_reference` gives of a face that is shown too briefly, in a picture perhaps, for its look to be usual: only
     what stands before it all along can be told.
@@ -152,23 +152,20 @@ def _brief(
     if not len(rows):
         return None
     count = scores.shape[1]
+    middle, spread = _single(values, rows)
+    things, hair = in_a_single_look(middle, spread, seen[rows, :count].mean(0))
+    return middle, np.full_like(spread, UNKNOWN), np.zeros(count, np.float32), with_hair(things, hair, beards)
+
+
+def _single(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle = median(values[rows])
-    spread = np.repeat(FLOOR[:, None], middle.shape[1], 1)
-    # A frame or two in which a face is taken for a hand would say too much.
-    things = _standing(middle, spread, np.zeros(count, np.float32), seen[rows, :count].mean(0))
-    light = middle[0, beside_eyes()][seen[rows].any(0)[beside_eyes()]]
-    if not len(light) or np.median(light) < _DARK:
-        things[:] = 0
-    return middle, np.full_like(spread, UNKNOWN), np.zeros(count, np.float32), _less_glasses(things)
+    return middle, np.repeat(FLOOR[:, None], middle.shape[1], 1)
 
 
-def _less_glasses(things: np.ndarray) -> np.ndarray:
-    """Things (K,) less those that lie mostly around the eyes: glasses are told by `eyewear` and `glasses`."""
-    grid = laid(things)
-    _, labels = cv2.connectedComponents((grid > 0).astype(np.uint8), connectivity=8)
-    around = cv2.dilate(places()[EYES], _CLOSING)
-    much, there = (np.bincount(labels.ravel(), weights=v.ravel()) for v in (grid, grid * around))
-    return np.asarray(things * (there < 0.7 * much)[labels.ravel()[cells().index]], np.float32)
+def beard(look: np.ndarray) -> np.ndarray:
+    """(K,) float32 0..1: where a single look (K, 6) shows a beard that hides the skin."""
+    values, seen = _planes(look[None])
+    return in_a_single_look(*_single(values, np.zeros(1, np.int64)), seen[0, : len(look)])[1]
 
 
 def _rows_near(anchor: int, frames: np.ndarray) -> np.ndarray:
@@ -211,21 +208,23 @@ def _things(
     scores: np.ndarray,
     middle: np.ndarray,
     spread: np.ndarray,
-) -> np.ndarray:
-    """(K,) float32 0..1: what stands before the face in most of the rows; arguments as in `_reference`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """What stands before the face in most of the rows, and its beard, (K,) float32 0..1 each; arguments as in
+    `_reference`.
+    """
     count = scores.shape[1]
     hand = _mean_hand(frames, rows, scores)
     share = seen[rows, :count].mean(0)
     odds = standing(middle[:, :count], spread[:, :count], hand, share)
-    if odds.max() <= _STANDS_SURELY:
-        return np.zeros(count, np.float32)
+    if odds.max() <= SURELY:
+        return np.zeros(count, np.float32), np.zeros(count, np.float32)
     # What is there for a third of the time moves medians, too, where light changes.
     alike, nothing = seen[rows], np.zeros(count, np.float32)
     for place, row in enumerate(rows):
         alike[place, :count] *= _unlike(values[row], seen[row], seen[row], nothing, middle, spread) < _MAYBE[0]
     middle, spread = _middle_and_spread(values[rows], alike, np.arange(len(rows)))
     share *= alike[:, :count].sum(0) >= _LEAST_SAMPLES / 2
-    return _standing(middle, spread, hand, share)
+    return things_and_beard(middle, spread, hand, share)
 
 
 def _mean_hand(frames: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -235,22 +234,8 @@ def _mean_hand(frames: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> np.n
     return np.asarray(scores[looked].mean(0, dtype=np.float32) / 255, np.float32)
 
 
-def _standing(middle: np.ndarray, spread: np.ndarray, hand: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """(K,) float32 0..1: what `covering.standing` is sure of, and what belongs to that."""
-    count = len(hand)
-    odds = standing(middle[:, :count], spread[:, :count], hand, share)
-    grid = laid(odds, rest=-20)
-    _, labels = cv2.connectedComponents((grid > _STANDS[0]).astype(np.uint8), connectivity=8)
-    sure = np.bincount(labels.ravel(), weights=(grid > _STANDS_SURELY).ravel(), minlength=2)
-    sure[0] = 0
-    near = cv2.dilate((sure >= _LEAST_STANDING)[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
-    found = smoothstep(grid, *_STANDS) * near
-    # What lies between parts of one thing is a part of it.
-    return cv2.morphologyEx(found, cv2.MORPH_CLOSE, _WIDE_CLOSING).ravel()[cells().index]
-
-
 def _grown(things: np.ndarray) -> np.ndarray:
-    return cv2.dilate(laid(things), _CLOSING).ravel()[cells().index]
+    return cv2.dilate(laid(things), CLOSING).ravel()[cells().index]
 
 
 @compiled("(float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], float32[:,::1])")
@@ -319,7 +304,7 @@ def _evidence(
     grid = np.zeros(GRID * GRID, np.float32)
     grid[of.index] = kept[labels] * smoothstep(smooth, *_MAYBE)
     # What lies between parts of one thing is a part of it.
-    closed = cv2.morphologyEx(grid.reshape(GRID, GRID), cv2.MORPH_CLOSE, _CLOSING)
+    closed = cv2.morphologyEx(grid.reshape(GRID, GRID), cv2.MORPH_CLOSE, CLOSING)
     return closed.ravel()[of.index], smooth
 
 

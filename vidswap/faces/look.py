@@ -174,6 +174,14 @@ def on_grid(column: np.ndarray) -> np.ndarray:
     return np.where(inside, grid.reshape(GRID, GRID), value / np.maximum(weight, 1e-3)).astype(np.float32)
 
 
+def sampled(grid: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(h, w) float32: a grid (GRID, GRID) float32 read linearly at places (h, w, 2) of `mask`; 0 off the face."""
+    where = places * np.float32(GRID) - np.float32(0.5)
+    read = cv2.remap(grid, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    read[places[..., 0] < -1] = 0
+    return read
+
+
 def mask(column: np.ndarray, places: np.ndarray, crop: np.ndarray) -> np.ndarray:
     """(h, w) float32 0..1: what a row of `occluded` (K,) uint8 says, at full resolution and along edges of the image.
 
@@ -184,9 +192,7 @@ def mask(column: np.ndarray, places: np.ndarray, crop: np.ndarray) -> np.ndarray
     nothing = np.zeros(places.shape[:2], np.float32)
     if not column.any():
         return nothing
-    where = places * np.float32(GRID) - np.float32(0.5)
-    coarse = cv2.remap(on_grid(column), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    coarse[places[..., 0] < -1] = 0
+    coarse = sampled(on_grid(column), places)
     height, width = coarse.shape
     scale = min(1.0, _GUIDED / max(height, width))
     size = (max(2, round(width * scale)), max(2, round(height * scale)))

@@ -49,14 +49,25 @@ def before_face(crop: np.ndarray, points: np.ndarray, occluded: np.ndarray) -> n
 def hidden_by_things(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(C, C) float32 0..1: what masks, hands, microphones and the like hide of the face in a picture, and their rim.
 
-    crop (C, C, 3) uint8 RGB, aligned; points (478, 3) in its pixels. Glasses are left to `spectacles`.
+    crop (C, C, 3) uint8 RGB, aligned; points (478, 3) in its pixels. Glasses are left to `spectacles`; a beard is a
+    part of the face.
     """
-    size, side = len(crop), look.SAMPLE_SIZE
-    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    placed = np.column_stack([(points[:, :2] + 0.5) * (side / size) - 0.5, points[:, 2] * (side / size)])
-    occluded = evidence.occluded(np.zeros(1, np.int64), look.look_of_crop(small, placed)[None])[0]
+    size = len(crop)
+    occluded = evidence.occluded(np.zeros(1, np.int64), _look(crop, points)[None], beards=False)[0]
     if not occluded.any():
         return np.zeros((size, size), np.float32)
     reach = 2 * round(_RIM * size) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     return np.asarray(cv2.dilate(before_face(crop, points, occluded), disc), np.float32)
+
+
+def beard(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(C, C) float32 0..1: where hairs hide the skin of a face in a picture; arguments as in `hidden_by_things`."""
+    return before_face(crop, points, np.rint(255 * evidence.beard(_look(crop, points))).astype(np.uint8))
+
+
+def _look(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    size, side = len(crop), look.SAMPLE_SIZE
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    placed = np.column_stack([(points[:, :2] + 0.5) * (side / size) - 0.5, points[:, 2] * (side / size)])
+    return look.look_of_crop(small, placed)

@@ -100,11 +100,12 @@ def build_texture(
     person: np.ndarray,
     size: int = ATLAS_SIZE,
     hidden: np.ndarray | None = None,
+    beard: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Atlas (T, T, 3) uint8 and how far the portrait shows it (T, T) float32 0..1; 0 where it is turned or covered.
 
     crop (S, S, 3) uint8 RGB; points (478, 3) landmarks in its pixels; regions (S, S) labels; person (S, S) 0..1;
-    hidden (S, S) float32 0..1: what else of it is not the face.
+    hidden (S, S) float32 0..1: what else of it is not the face; beard (S, S) float32 0..1: hair that is.
     """
     shown = paint_values(points, smoothstep(facing(points), *_FACING), (crop.shape[0], crop.shape[1]))
     covered = ((regions == HAIR) | (regions == BACKGROUND)).astype(np.float32)
@@ -118,7 +119,11 @@ def build_texture(
     beside = occlusion.hair_beside(crop, points, regions, reach=0.15, share=(0.45, 0.75))
     beside[: max(0, int(points[list(topology.EYES), 1].max()))] = 0
     covered = np.maximum(covered, np.maximum(strands, beside))
-    shown = shown * (1 - bared_teeth(crop, points))
+    bared = bared_teeth(crop, points)
+    if beard is not None:
+        reach_of_beard = cv2.dilate(beard, _disc(2 * reach)) * (person > 0.5)
+        covered, bared = covered * (1 - reach_of_beard), bared * (1 - beard)
+    shown = shown * (1 - bared)
     if hidden is not None:
         shown = shown * (1 - hidden)
     shown = cv2.GaussianBlur(shown * (1 - covered), (0, 0), max(0.6, 0.5 * reach))

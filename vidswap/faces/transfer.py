@@ -9,7 +9,20 @@ from functools import cache
 import cv2
 import numpy as np
 
-from . import complexion, eyewear, glasses, look, matching, occlusion, painting, render, texture, topology, unseen
+from . import (
+    complexion,
+    evidence,
+    eyewear,
+    glasses,
+    look,
+    matching,
+    occlusion,
+    painting,
+    render,
+    texture,
+    topology,
+    unseen,
+)
 from .matching import smoothstep
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
@@ -38,7 +51,8 @@ class Actor:
     """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel; darkest (3,)
     float32, 0..255: the darkest of each of its channels.
 
-    hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`).
+    hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`). beard (GRID, GRID) 0..1:
+    where hairs hide the skin, in the cells of `look`; None of a face without a beard.
     """
 
     def __init__(
@@ -59,8 +73,17 @@ class Actor:
         rims = glasses.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
         self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
+        hair = evidence.beard(look_of(colour))
+        self.beard = look.laid(hair) if hair.any() else None
         small = [cv2.resize(i, (matching.FIELD_SIDE,) * 2, interpolation=cv2.INTER_AREA) for i in (colour, shown)]
         self.darkest = matching.floor_of(small[0].astype(np.float32), small[1] > 0.5)
+
+
+def look_of(colour: np.ndarray) -> np.ndarray:
+    """(K, 6) uint8: the look of the face in an atlas (T, T, 3) uint8 RGB, as large as in crops that tell looks."""
+    side = look.SAMPLE_SIZE // 2
+    small = cv2.resize(colour, (side, side), interpolation=cv2.INTER_AREA)
+    return look.look_of_crop(small, texture.atlas_points(side))
 
 
 def soft(alpha: np.ndarray) -> np.ndarray:
@@ -90,6 +113,12 @@ def inner(size: int) -> np.ndarray:
     around = (*topology.BROWS, *topology.EYES, *topology.NOSE, *topology.LIPS_OUTER)
     cv2.fillPoly(inside, [np.rint(cv2.convexHull(places[list(around)]) * 16).astype(np.int32)], 1, shift=4)
     return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.02 * size)
+
+
+def shown(alpha: np.ndarray) -> float:
+    """How much of eyes, nose, mouth and what lies between a texture's alpha (T, T) float32 shows, 0..1."""
+    weight = inner(alpha.shape[0])
+    return float((alpha * weight).sum() / weight.sum())
 
 
 def known(alpha: np.ndarray) -> np.ndarray:
@@ -169,16 +198,19 @@ def perform(
     worn = eyewear.worn(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
     free = occlusion.free_face(crop, points, regions, person, worn, rims_told)[window]
     rims = actor.rims if worn > 0 else None
-    if rims is not None or (occluded is not None and occluded.any()):
+    hair = None
+    if rims is not None or actor.beard is not None or (occluded is not None and occluded.any()):
         places = render.lookup(raster, skin_maps)
         if occluded is not None and occluded.any():
             free = free * (1 - look.mask(occluded, (places + np.float32(0.5)) / np.float32(actor.size), here))
         if rims is not None:
             # Nobody wears two pairs of glasses.
             free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
+        if actor.beard is not None:
+            hair = look.sampled(actor.beard, (places + np.float32(0.5)) / np.float32(actor.size))
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
-    lit = _lit(here, rendered, raster, shape, shown, (darkest, actor.darkest))
+    lit = _lit(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)
     blur = matching.sharpness_filter(lit, here, shown)
     lit = matching.match_grain(matching.weakened(lit, blur), here, shown)
 
@@ -279,6 +311,7 @@ def _lit(
     shape: np.ndarray,
     weight: np.ndarray,
     darkest: tuple[np.ndarray | None, np.ndarray],
+    hair: np.ndarray | None,
 ) -> np.ndarray:
     side = max(here.shape[:2])
     scale = min(1.0, matching.FIELD_SIDE / side)
@@ -293,6 +326,9 @@ def _lit(
         )
     features = cv2.dilate(features, np.ones((3, 3), np.uint8))
     skin = small * (1 - features.astype(np.float32))
+    if hair is not None:
+        # A beard is as dark as it is under any light.
+        skin *= 1 - cv2.resize(hair, size, interpolation=cv2.INTER_AREA)
     mixing = complexion.mixing(target, source, skin)
     source = cv2.transform(source, mixing)
     own = np.maximum(mixing @ darkest[1], 0)
