@@ -9,7 +9,7 @@ from .matching import smoothstep, spread
 
 _MARGIN, _BLOCK = 16, 32  # pixels
 _SQUARE_RISE, _MASK_RISE = 0.04, 0.03  # of the side
-_BROAD = 48.0  # grey levels: by so much light and complexion differ at most
+_BROAD = 64.0  # grey levels: by so much light and complexion differ at most
 _FINE = 96  # pixels a side: the pyramid is not begun at a smaller size than this
 
 
