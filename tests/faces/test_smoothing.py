@@ -113,6 +113,15 @@ def test_a_shaking_camera_is_followed(turning):
     assert apart(FILTERS["gaussian"](frames, shaken + 0.3 * trembling)) > 0.02
 
 
+def test_a_small_face_is_not_followed_by_parts_of_pixels():
+    frames, noise = np.arange(100), np.random.default_rng(0).normal(0, 0.25, (100, 1, 3))
+    small = still_face(100) / EYES_APART * 15 + noise
+    assert jitter(FILTERS["adaptive"](frames, small)) < 0.4 * jitter(small)
+    # As much of a face that shows it well.
+    large = small / 15 * EYES_APART
+    assert jitter(FILTERS["adaptive"](frames, large)) > 0.7 * jitter(large)
+
+
 def test_blinks_and_speech_are_told_nearly_as_they_are():
     frames = np.arange(200)
     clean = still_face(200)

@@ -108,7 +108,7 @@ def smooth_landmarks(frames: np.ndarray, landmarks: np.ndarray, options: Adaptiv
     poses, shapes = np.empty((len(landmarks), 4)), np.empty_like(landmarks)
     _split(landmarks, _mean_face(), _CALM, poses, shapes)
     kernel, _ = gaussian(options.pose_sigma)
-    poses = _followed(poses, smooth(frames, poses, kernel, options.radius, degree=2), options.noise)
+    poses = _followed(poses, smooth(frames, poses, kernel, options.radius, degree=2), options)
     time_kernel, _ = gaussian(options.shape_sigma)
     times = np.array([time_kernel(k) for k in range(options.radius + 1)])
     result = np.empty_like(landmarks)
@@ -126,7 +126,8 @@ class AdaptiveOptions:
     likeness: change of shape, in distances between the eyes, that counts as another expression rather than as noise;
     quick_likeness: of the right eye, the left eye and the mouth.
     radius: frames looked at to either side.
-    noise: distance of a pose from the smoothed one, in distances between the eyes, up to which it counts as noise.
+    noise: distance of a pose from the smoothed one, in distances between the eyes, up to which it counts as noise, or
+    pixels: the same in pixels, below which no detector tells where a small face is.
 
     Measured at 25 frames per second on footage and on a made face with noise as in footage (.01 distances between the
     eyes): second differences fall to .45-.6 on people who move little, to .2 on a face at rest and to .75 on a woman
@@ -140,9 +141,10 @@ class AdaptiveOptions:
     quick_likeness: tuple[float, float, float] = (0.025, 0.025, 0.02)
     radius: int = 4
     noise: float = 0.012
+    pixels: float = 0.45
 
 
-def _followed(poses: np.ndarray, calm: np.ndarray, noise: float) -> np.ndarray:
+def _followed(poses: np.ndarray, calm: np.ndarray, options: AdaptiveOptions) -> np.ndarray:
     """Poses (N, 4), smoothed to `calm` (N, 4) where the two lie near each other, and more and more as they are beyond.
 
     How near is told at a point of the face that lies a distance between the eyes from its middle.
@@ -150,7 +152,8 @@ def _followed(poses: np.ndarray, calm: np.ndarray, noise: float) -> np.ndarray:
     result = np.empty_like(calm)
     for row, (pose, smoothed) in enumerate(zip(poses, calm, strict=True)):
         a, b, x, y = pose - smoothed
-        apart = (math.sqrt(x * x + y * y) + math.sqrt(a * a + b * b)) / math.sqrt(smoothed[0] ** 2 + smoothed[1] ** 2)
+        apart = math.sqrt(x * x + y * y) + math.sqrt(a * a + b * b)
+        noise = max(options.noise * math.sqrt(smoothed[0] ** 2 + smoothed[1] ** 2), options.pixels)
         result[row] = pose + math.exp(-(apart * apart) / (2.0 * noise * noise)) * (smoothed - pose)
     return result
 
