@@ -36,6 +36,25 @@ def test_hair_that_falls_in_from_the_side_is_left_alone(row):
     assert kept[nose_y, nose_x] == 0
 
 
+def test_hair_over_the_end_of_a_brow_has_no_notch_there(row):
+    crop, points, regions = row["crop"][0].copy(), in_crop(row), row["regions"][0].copy()
+    brow = points[list(topology.RIGHT_BROW), :2]
+    edge = int(0.6 * brow[:, 0].min() + 0.4 * brow[:, 0].max())
+    crop[:, :edge] = (40, 30, 20)
+    oval = np.zeros(regions.shape, np.uint8)
+    cv2.fillPoly(oval, [np.rint(points[list(topology.FACE_OVAL), :2]).astype(np.int32)], 1)
+    left = np.arange(len(crop)) < edge
+    regions[left & (oval == 0)] = HAIR
+    ending = np.zeros(regions.shape, np.uint8)
+    cv2.fillPoly(ending, [np.rint(cv2.convexHull(brow.astype(np.float32))).astype(np.int32)], 1)
+    ending = (ending > 0) & (np.arange(len(crop)) < edge - 3)
+    plain, whole = (occlusion.hair_beside(crop, points, regions, whole=w) for w in (False, True))
+    assert whole[ending].mean() > 1.2 * plain[ending].mean()
+    assert whole[ending].mean() > 0.6
+    assert (whole >= plain - 1e-2).all()
+    assert whole[:, edge + 6 :].max() < 0.2
+
+
 def test_what_is_not_the_person_is_left_alone(row):
     person = row["person"][0].copy()
     person[:, : person.shape[1] // 2] = 0

@@ -16,6 +16,7 @@ from .matching import median, share_of_way, smoothstep, spread
 from .regions import BACKGROUND, HAIR, shrunk
 
 _COLOUR_SIDE = 128
+_NOTCH = 0.24  # of the distance of the eyes' outer corners
 _SPECK = 1.5  # pixels of that: smaller spots of hair count less
 _HIDES = np.zeros(256, np.uint8)
 _HIDES[[HAIR, BACKGROUND]] = 255
@@ -53,7 +54,7 @@ def free_face(
     left = math.sqrt(sigma**2 - (step**2 - 1) / 4) / step
     hidden = smoothstep(cv2.GaussianBlur(hidden, (0, 0), left), 0.15, 0.7)
     there = smoothstep(cv2.GaussianBlur(shrunk(person, side), (0, 0), left), 0.2, 0.6)
-    free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions, out=side))
+    free = (1 - hidden) * there * (1 - hair_beside(crop, points, regions, out=side, whole=True))
     if step > 1:
         free = cv2.resize(free, (size, size), interpolation=cv2.INTER_LINEAR)
     worn = eyewear.worn(crop, points) if worn is None else worn
@@ -71,13 +72,15 @@ def hair_beside(
     share: tuple[float, float] = (0.35, 0.7),
     inside: bool = False,
     out: int | None = None,
+    whole: bool = False,
 ) -> np.ndarray:
     """(S, S) float32, 0..1: hair that falls over the outline from outside, told by colour from the skin beside it.
 
     Only within `reach` (in distances between the outer corners of the eyes) of hair outside of the outline: a beard,
     which has skin below it, stays a part of the face. `share`: how far a colour must be on its way from skin to hair,
     for none and for all of it. With `inside` hair within the outline counts as well, and only what is above the
-    lower edge of the brows is looked at. `out`: side of the result, if not S.
+    lower edge of the brows is looked at. `out`: side of the result, if not S. `whole`: ends of brows and corners of
+    eyes that hair comes up to on both sides lie under it, so that its outline has no notches there.
     """
     size = crop.shape[0]
     side = min(size, _COLOUR_SIDE)
@@ -108,7 +111,12 @@ def hair_beside(
     rim = outside & (cv2.dilate(oval, disc) > 0)
     hair = median(lab[rim if rim.sum() >= 8 else outside])
     along = share_of_way(lab, spread(lab, skin.astype(np.float32), 0.12 * side), hair)
-    strands = smoothstep(along, *share) * near * (1 - features)
+    dark = smoothstep(along, *share) * near
+    strands = dark * (1 - features)
+    if whole:
+        rounded = _disc(max(1, round(_NOTCH * between)))
+        there = cv2.convertScaleAbs(np.maximum(strands, outside), alpha=255)
+        strands = np.minimum(dark, cv2.morphologyEx(there, cv2.MORPH_CLOSE, rounded) * np.float32(1 / 255))
     strands = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), 0.8)
     return np.clip(cv2.resize(strands, (size, size), interpolation=cv2.INTER_LINEAR) * 1.3, 0, 1)
 
