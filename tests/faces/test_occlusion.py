@@ -52,7 +52,7 @@ def test_hair_over_the_end_of_a_brow_has_no_notch_there(row):
     assert whole[ending].mean() > 1.2 * plain[ending].mean()
     assert whole[ending].mean() > 0.6
     assert (whole >= plain - 1e-2).all()
-    assert whole[:, edge + 6 :].max() < 0.2
+    assert whole[:, edge + 8 : int(points[topology.NOSE_TIP, 0])].max() < 0.3
 
 
 def test_what_is_not_the_person_is_left_alone(row):
