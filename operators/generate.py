@@ -73,7 +73,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 [unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha), unseen.unseen_eyes(alpha)], axis=0
             )
             self._actors.append(transfer.Actor(colour, alpha, regions, hidden))
-            if (shown := transfer.shown(alpha)) < _LEAST_SHOWN:
+            if (shown := transfer.share_shown(alpha)) < _LEAST_SHOWN:
                 whose = f" of person {number}" if len(people) > 1 else ""
                 self._told.append(
                     f"no portrait{whose} shows more than {shown:.0%} of the face; what is hidden is the target's, or "

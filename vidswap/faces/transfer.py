@@ -115,7 +115,7 @@ def inner(size: int) -> np.ndarray:
     return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.02 * size)
 
 
-def shown(alpha: np.ndarray) -> float:
+def share_shown(alpha: np.ndarray) -> float:
     """How much of eyes, nose, mouth and what lies between a texture's alpha (T, T) float32 shows, 0..1."""
     weight = inner(alpha.shape[0])
     return float((alpha * weight).sum() / weight.sum())
