@@ -217,14 +217,18 @@ def fringe(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return _laid(frame, cover, hair), cover
 
 
-def beard(frame: np.ndarray, points: np.ndarray, dense: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def beard(
+    frame: np.ndarray, points: np.ndarray, dense: float = 1.0, whole: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """The frame with a dark beard and a moustache on the face with landmarks (478, 2 or 3), and its cover (h, w) 0..1;
-    little of dense is stubble.
+    little of dense is stubble; not whole: the moustache alone.
     """
     jaw = [361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132]
     cheeks = [177, 147, 187, 207, 206, 203, 97, 2, 326, 423, 426, 427, 411, 376, 401]
     lips = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
-    cover = _painted(frame, points[jaw + cheeks, :2]) * (1 - _painted(frame, points[lips, :2]))
+    moustache = [61, 206, 203, 97, 2, 326, 423, 426, 291, 0]
+    cover = _painted(frame, points[jaw + cheeks if whole else moustache, :2])
+    cover *= 1 - _painted(frame, points[lips, :2])
     cover = cv2.GaussianBlur(cover, (0, 0), 0.01 * float(np.ptp(points[:, 0]))) * np.float32(dense)
     streaks = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, frame.shape[:2]), (0, 0), 0.5, sigmaY=2)
     hairs = np.array([62, 45, 36]) * np.clip(1 + 0.6 * streaks, 0.4, 1.8)[..., None]

@@ -28,8 +28,8 @@ def before(crop, points, name, sway=0.0):
         return occluders.surgical_mask(crop, points)
     if name == "fringe":
         return occluders.fringe(crop, points)
-    if name in ("beard", "stubble"):
-        return occluders.beard(crop, points, 1.0 if name == "beard" else 0.35)
+    if name in ("beard", "stubble", "moustache"):
+        return occluders.beard(crop, points, 0.35 if name == "stubble" else 1.0, whole=name != "moustache")
     skin = crop[np.rint(points[205, 1]).astype(int), np.rint(points[205, 0]).astype(int)]
     thing = occluders.hand(skin * 0.95) if name == "hand" else getattr(occluders, name)()
     at = points[topology.CHIN, :2] * 0.8 + points[topology.NOSE_TIP, :2] * 0.2 + (sway, 0)
@@ -83,6 +83,12 @@ def test_a_beard_that_hides_the_skin_is_hair_and_stubble_is_none(face):
     assert found[(covers < 0.02) & seen].mean() < 0.03
     assert evidence.occluded(np.arange(FRAMES), looks, beards=False).mean() < 0.02 * 255
     assert evidence.occluded(np.arange(FRAMES), filmed(face, "stubble")[0]).max() == 0
+
+
+def test_a_moustache_gives_way(face):
+    looks, covers = filmed(face, "moustache")
+    assert evidence.beard(looks[0])[covers[0] > 0.9].mean() > 0.5
+    assert evidence.occluded(np.arange(FRAMES), looks)[covers > 0.5].mean() < 0.1 * 255
 
 
 def test_when_a_thing_leaves_the_face_is_seen(face):

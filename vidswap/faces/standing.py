@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 
 from .covering import EYES, LIPS, beside_eyes, places, standing
-from .look import cells, laid
+from .look import GRID, cells, laid
 from .matching import smoothstep
 
 _STANDS, SURELY, _LEAST_STANDING, _LEAST_HAIR = (-0.5, 1.5), 2.5, 4, 8
 """Odds, as logarithms, of what is always there, where so many cells beside are sure, of a thing or of a beard."""
+_BEYOND = (0.3, 0.5)  # of the outline along the jaw: so much of it has a beard that stays
 _DARK = 30.0  # L of skin below which a single look tells nothing, and a beard is not told from shadow
 CLOSING, _WIDE_CLOSING = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for side in (5, 9))
 
@@ -59,10 +62,24 @@ def in_a_single_look(middle: np.ndarray, spread: np.ndarray, share: np.ndarray) 
 
 
 def with_hair(things: np.ndarray, hair: np.ndarray, beards: bool) -> np.ndarray:
-    """Things (K,) with the beard (K,), or less what is one."""
-    if beards or not hair.any():
-        return np.maximum(things, hair)
-    return _less(things, cv2.dilate(laid(hair), CLOSING), 0.5)
+    """Things (K,) with the beard (K,) if that goes on beyond the face, or less what is a beard.
+
+    A moustache or a goatee ends within the face and gives way to the new one; of a full beard a strap would be left.
+    """
+    if not hair.any():
+        return things
+    bare = _less(things, cv2.dilate(laid(hair), CLOSING), 0.5)
+    if not beards:
+        return bare
+    beyond = float(smoothstep(float(hair[_jaw()].mean()), *_BEYOND))
+    return bare + np.float32(beyond) * (np.maximum(things, hair) - bare)
+
+
+@cache
+def _jaw() -> np.ndarray:
+    """(M,): the cells along the outline from one corner of the mouth to the other."""
+    mouth = np.flatnonzero(places()[LIPS].any(1)).mean()
+    return np.flatnonzero(cells().rim & (cells().index // GRID > mouth))
 
 
 def _less(things: np.ndarray, zone: np.ndarray, share: float) -> np.ndarray:
