@@ -14,6 +14,7 @@ from .matching import smoothstep
 _STANDS, SURELY, _LEAST_STANDING, _LEAST_HAIR = (-0.5, 1.5), 2.5, 4, 8
 """Odds, as logarithms, of what is always there, where so many cells beside are sure, of a thing or of a beard."""
 _BEYOND = (0.3, 0.5)  # of the outline along the jaw: so much of it has a beard that stays
+_ALL = 0.85  # of what may be a thing or hair: within the beard, to be no thing
 _DARK = 30.0  # L of skin below which a single look tells nothing, and a beard is not told from shadow
 CLOSING, _WIDE_CLOSING = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for side in (5, 9))
 
@@ -68,10 +69,11 @@ def with_hair(things: np.ndarray, hair: np.ndarray, beards: bool) -> np.ndarray:
     """
     if not hair.any():
         return things
-    bare = _less(things, cv2.dilate(laid(hair), CLOSING), 0.5)
+    bare = _less(things, cv2.dilate(laid(hair), CLOSING), _ALL)
     if not beards:
         return bare
-    beyond = float(smoothstep(float(hair[_jaw()].mean()), *_BEYOND))
+    # What looks like hair on a part of a cup is a part of the cup.
+    beyond = float((bare * hair).sum() > 0.5 * hair.sum() or smoothstep(float(hair[_jaw()].mean()), *_BEYOND))
     return bare + np.float32(beyond) * (np.maximum(things, hair) - bare)
 
 
