@@ -9,7 +9,7 @@ from pydantic import Field
 
 from vidswap.faces import alignment, texture
 from vidswap.faces.folds import without_folds
-from vidswap.faces.parsing import beard, hidden_by_things
+from vidswap.faces.parsing import things_and_beard
 from vidswap.faces.spectacles import hidden_by_glasses, without_glasses
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options
@@ -37,10 +37,10 @@ class InvertMesh(Operator[InvertMeshOptions]):
         made = []
         for row in batch.rows():
             points = alignment.transform(row["matrix"], row["landmarks"])
-            crop, hidden = row["crop"], hidden_by_things(row["crop"], points)
+            crop = row["crop"]
+            hidden, hair = things_and_beard(crop, points)
             if self.options.glasses == "off":
                 crop, hidden = without_glasses(crop, points), np.maximum(hidden, hidden_by_glasses(crop, points))
-            hair = beard(row["crop"], points)
             crop = crop if self.options.folds == "kept" else without_folds(crop, points)
             parts = row["regions"], row["person"]
             made.append(texture.build_texture(crop, points, *parts, self.options.size, hidden, hair))

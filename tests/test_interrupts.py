@@ -68,3 +68,8 @@ def test_a_run_puts_its_own_in_the_place_of_the_usual_ones():
         assert signal.getsignal(signal.SIGINT) is interrupts.stop
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_when_the_work_is_done_an_interrupt_changes_nothing(tmp_path):
+    done = run(tmp_path, "import os, signal; interrupts.over(); os.kill(os.getpid(), signal.SIGINT); print('ended')")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "ended\n")

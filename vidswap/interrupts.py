@@ -34,3 +34,9 @@ def install() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGINT, stop)
+
+
+def over() -> None:
+    """Ignore SIGINT where `stop` handled it: the work is done, and Python puts its handlers away as it ends."""
+    if signal.getsignal(signal.SIGINT) is stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

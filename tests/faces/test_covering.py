@@ -56,7 +56,7 @@ def filmed(face, name=None, model=None, stop=FRAMES):
 
 @pytest.mark.parametrize(
     ("name", "share"),
-    [("mask", 0.8), ("fringe", 0.8), ("microphone", 0.8), ("paper", 0.75), ("cup", 0.6), ("hand", 0.55)],
+    [("mask", 0.8), ("fringe", 0.8), ("microphone", 0.8), ("paper", 0.75), ("cup", 0.75), ("hand", 0.68)],
 )
 def test_what_is_before_a_face_all_along_is_seen(face, face_model, name, share):
     looks, covers = filmed(face, name, face_model)
@@ -81,13 +81,14 @@ def test_a_beard_that_hides_the_skin_is_hair_and_stubble_is_none(face):
     found = evidence.occluded(np.arange(FRAMES), looks) / 255
     assert found[(covers > 0.9) & seen].mean() > 0.8
     assert found[(covers < 0.02) & seen].mean() < 0.03
-    assert evidence.occluded(np.arange(FRAMES), looks, beards=False).mean() < 0.02 * 255
+    things, hair = evidence.in_a_picture(looks[0])
+    assert things.mean() < 0.02 and hair[(covers[0] > 0.9) & seen[0]].mean() > 0.8
     assert evidence.occluded(np.arange(FRAMES), filmed(face, "stubble")[0]).max() == 0
 
 
 def test_a_moustache_gives_way(face):
     looks, covers = filmed(face, "moustache")
-    assert evidence.beard(looks[0])[covers[0] > 0.9].mean() > 0.5
+    assert evidence.in_a_picture(looks[0])[1][covers[0] > 0.9].mean() > 0.5
     assert evidence.occluded(np.arange(FRAMES), looks)[covers > 0.5].mean() < 0.1 * 255
 
 
@@ -97,7 +98,7 @@ def test_when_a_thing_leaves_the_face_is_seen(face):
     covered = covers[0] > 0.9
     assert found[:30, covered].mean() > 0.75
     # Where it was some cells are in doubt.
-    assert found[42:].mean() < 0.1
+    assert found[42:].mean() < 0.08
 
 
 def test_parts_of_a_video_tell_what_the_whole_tells(face):

@@ -39,6 +39,7 @@ def main() -> None:
     if written is not None and written.error is not None and not code:
         sys.stderr.write(f"error: standard output cannot be written: {written.error.strerror}\n")
         code = 1
+    interrupts.over()
     sys.exit(code)  # type: ignore[arg-type]
 
 

@@ -19,7 +19,7 @@ from .covering import FLOOR, UNKNOWN, standing
 from .look import GRID, HANDS_EVERY, REACH, cells, laid
 from .matching import median, smoothstep
 from .robust import BLOCK, comparisons, free_of_light, usual
-from .standing import CLOSING, SURELY, in_a_single_look, things_and_beard, with_hair
+from .standing import CLOSING, SURELY, in_a_single_look, less_hair, things_and_beard, with_hair
 
 _ANCHOR, _LINGER = 8, 3
 _STEPS = ((4, 1.0), (2, 1.6))
@@ -37,13 +37,11 @@ _GONE = (2.0, 3.5)  # spreads away from it by which it is there no more
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
-def occluded(
-    frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None, *, beards: bool = True
-) -> np.ndarray:
+def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
     """(N, K) uint8, 255 where something stands before the face, of looks (N, K, 6) of one track at `frames` (N,).
 
     Rows need `REACH` frames to either side; frames ascend and may be missing. wanted (N,) bool: rows that are asked
-    for; the others are 0. beards: whether a beard that hides the skin counts, as other hair does.
+    for; the others are 0. A full beard counts, as other hair does.
     """
     frames = np.asarray(frames, np.int64)
     asked = np.ones(len(frames), bool) if wanted is None else np.asarray(wanted, bool)
@@ -57,7 +55,7 @@ def occluded(
         before = frame // _ANCHOR * _ANCHOR
         for anchor in (before, before + _ANCHOR):
             if anchor not in references:
-                references[anchor] = _reference(anchor, frames, values, seen, looks[..., 5], beards)
+                references[anchor] = _reference(anchor, frames, values, seen, looks[..., 5])
         first, second = references[before], references[before + _ANCHOR]
         if first is None or second is None:
             continue
@@ -119,7 +117,7 @@ def _plane() -> np.ndarray:
 
 
 def _reference(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray, beards: bool
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
 ) -> tuple[np.ndarray, ...] | None:
     """Median and spread (4, P) of what is seen within the reach of an anchor, how far hands that are found there are to
     be believed (K,) float32 0..1, of their scores (N, K) uint8, and where something stands all along (K,) float32 0..1;
@@ -127,7 +125,7 @@ def _reference(
     """
     told = _usual(anchor, frames, values, seen)
     if told is None:
-        return _brief(anchor, frames, values, seen, scores, beards)
+        return _brief(anchor, frames, values, seen, scores)
     rows, middle, narrow, wider = told
     spread = narrow * np.float32(wider)
     # A detector that says "hand" of what looks as it always does speaks of the face.
@@ -139,11 +137,11 @@ def _reference(
         if (unlike & said).sum() < _HIDDEN * said.sum():
             alarms += said
     things, hair = _things(frames, rows, values, seen, scores, middle, narrow)
-    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), with_hair(things, hair, beards)
+    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), with_hair(things, hair)
 
 
 def _brief(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray, beards: bool
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
 ) -> tuple[np.ndarray, ...] | None:
     """What `_reference` gives of a face that is shown too briefly, in a picture perhaps, for its look to be usual: only
     what stands before it all along can be told.
@@ -154,7 +152,7 @@ def _brief(
     count = scores.shape[1]
     middle, spread = _single(values, rows)
     things, hair = in_a_single_look(middle, spread, seen[rows, :count].mean(0))
-    return middle, np.full_like(spread, UNKNOWN), np.zeros(count, np.float32), with_hair(things, hair, beards)
+    return middle, np.full_like(spread, UNKNOWN), np.zeros(count, np.float32), with_hair(things, hair)
 
 
 def _single(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,10 +160,13 @@ def _single(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return middle, np.repeat(FLOOR[:, None], middle.shape[1], 1)
 
 
-def beard(look: np.ndarray) -> np.ndarray:
-    """(K,) float32 0..1: where a single look (K, 6) shows a beard that hides the skin."""
+def in_a_picture(look: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What stands before the face of a portrait, whose beard is a part of it, and that beard, if it hides the skin:
+    (K,) float32 0..1 each, of a look (K, 6).
+    """
     values, seen = _planes(look[None])
-    return in_a_single_look(*_single(values, np.zeros(1, np.int64)), seen[0, : len(look)])[1]
+    things, hair = in_a_single_look(*_single(values, np.zeros(1, np.int64)), seen[0, : len(look)])
+    return less_hair(things, hair), hair
 
 
 def _rows_near(anchor: int, frames: np.ndarray) -> np.ndarray:

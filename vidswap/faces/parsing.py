@@ -46,28 +46,18 @@ def before_face(crop: np.ndarray, points: np.ndarray, occluded: np.ndarray) -> n
     return before
 
 
-def hidden_by_things(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(C, C) float32 0..1: what masks, hands, microphones and the like hide of the face in a picture, and their rim.
+def things_and_beard(crop: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(C, C) float32 0..1 each: what masks, hands, microphones and the like hide of the face in a picture, with their
+    rim, and where its beard, a part of it, hides the skin.
 
-    crop (C, C, 3) uint8 RGB, aligned; points (478, 3) in its pixels. Glasses are left to `spectacles`; a beard is a
-    part of the face.
+    crop (C, C, 3) uint8 RGB, aligned; points (478, 3) in its pixels. Glasses are left to `spectacles`.
     """
-    size = len(crop)
-    occluded = evidence.occluded(np.zeros(1, np.int64), _look(crop, points)[None], beards=False)[0]
-    if not occluded.any():
-        return np.zeros((size, size), np.float32)
-    reach = 2 * round(_RIM * size) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return np.asarray(cv2.dilate(before_face(crop, points, occluded), disc), np.float32)
-
-
-def beard(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(C, C) float32 0..1: where hairs hide the skin of a face in a picture; arguments as in `hidden_by_things`."""
-    return before_face(crop, points, np.rint(255 * evidence.beard(_look(crop, points))).astype(np.uint8))
-
-
-def _look(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     size, side = len(crop), look.SAMPLE_SIZE
     small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
     placed = np.column_stack([(points[:, :2] + 0.5) * (side / size) - 0.5, points[:, 2] * (side / size)])
-    return look.look_of_crop(small, placed)
+    cells = (np.rint(255 * told).astype(np.uint8) for told in evidence.in_a_picture(look.look_of_crop(small, placed)))
+    things, beard = (before_face(crop, points, told) for told in cells)
+    if things.any():
+        reach = 2 * round(_RIM * size) + 1
+        things = cv2.dilate(things, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    return np.asarray(things, np.float32), beard

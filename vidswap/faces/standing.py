@@ -62,16 +62,19 @@ def in_a_single_look(middle: np.ndarray, spread: np.ndarray, share: np.ndarray) 
     return _less(things, cv2.dilate(places()[EYES], CLOSING), 0.7), hair
 
 
-def with_hair(things: np.ndarray, hair: np.ndarray, beards: bool) -> np.ndarray:
+def less_hair(things: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """Things (K,) less those that are of the beard (K,)."""
+    return _less(things, cv2.dilate(laid(hair), CLOSING), _ALL) if hair.any() else things
+
+
+def with_hair(things: np.ndarray, hair: np.ndarray) -> np.ndarray:
     """Things (K,) with the beard (K,) if that goes on beyond the face, or less what is a beard.
 
     A moustache or a goatee ends within the face and gives way to the new one; of a full beard a strap would be left.
     """
     if not hair.any():
         return things
-    bare = _less(things, cv2.dilate(laid(hair), CLOSING), _ALL)
-    if not beards:
-        return bare
+    bare = less_hair(things, hair)
     # What looks like hair on a part of a cup is a part of the cup.
     beyond = float((bare * hair).sum() > 0.5 * hair.sum() or smoothstep(float(hair[_jaw()].mean()), *_BEYOND))
     return bare + np.float32(beyond) * (np.maximum(things, hair) - bare)

@@ -73,7 +73,7 @@ class Actor:
         rims = glasses.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
         self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
         self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
-        hair = evidence.beard(look_of(colour))
+        _, hair = evidence.in_a_picture(look_of(colour))
         self.beard = look.laid(hair) if hair.any() else None
         small = [cv2.resize(i, (matching.FIELD_SIDE,) * 2, interpolation=cv2.INTER_AREA) for i in (colour, shown)]
         self.darkest = matching.floor_of(small[0].astype(np.float32), small[1] > 0.5)
