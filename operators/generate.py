@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from vidswap.faces import alignment, texture, transfer, unseen
+from vidswap.faces import alignment, irises, texture, transfer, unseen
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options, Setting
 
@@ -38,6 +38,7 @@ class GenerateMeshOptions(Options):
     """Which parts of the face are made."""
 
     regions: str = Field("all", description="brows,eyes,nose,mouth,skin: those that change; or all")
+    irises: Literal["source", "target"] = Field("source", description="whose colour the eyes have")
 
     @field_validator("regions", mode="before")
     @classmethod
@@ -48,14 +49,14 @@ class GenerateMeshOptions(Options):
 class GenerateMesh(Operator[GenerateMeshOptions]):
     """The source's texture on the mesh `shape`, in the target's light, with a cover that leaves out what occludes it.
 
-    Eyeballs and the inside of the mouth are the target's.
+    Eyeballs and the inside of the mouth are the target's; irises have the source's colour.
     """
 
     kind = "generate"
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
-    uses = ("source", "occluded", "darkest", "eyewear", "nostrils", "rims")
+    uses = ("source", "occluded", "darkest", "eyewear", "irises", "nostrils", "rims")
     gives = ("image", "alpha")
-    needs_source = ("landmarks", "texture", "texture_alpha")
+    needs_source = ("landmarks", "texture", "texture_alpha", "iris")
     Options = GenerateMeshOptions
 
     def __init__(self, options: GenerateMeshOptions) -> None:
@@ -72,7 +73,8 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
             hidden = np.max(
                 [unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha), unseen.unseen_eyes(alpha)], axis=0
             )
-            self._actors.append(transfer.Actor(colour, alpha, regions, hidden))
+            iris = irises.of_a_person(person["iris"]) if self.options.irises == "source" else None
+            self._actors.append(transfer.Actor(colour, alpha, regions, hidden, iris))
             if (shown := transfer.share_shown(alpha)) < _LEAST_SHOWN:
                 whose = f" of person {number}" if len(people) > 1 else ""
                 self._told.append(
@@ -100,6 +102,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 darkest=row.get("darkest"),
                 worn=None if "eyewear" not in row else float(row["eyewear"]),
                 rims_told=row.get("rims"),
+                irises_told=row.get("irises"),
                 nostrils=None if "nostrils" not in row else float(row["nostrils"]),
             )
             images.append(image)

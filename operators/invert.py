@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from vidswap.faces import alignment, texture
+from vidswap.faces import alignment, irises, texture
 from vidswap.faces.folds import without_folds
 from vidswap.faces.parsing import things_and_beard
 from vidswap.faces.spectacles import hidden_by_glasses, without_glasses
@@ -28,13 +28,13 @@ class InvertMesh(Operator[InvertMeshOptions]):
 
     kind = "invert"
     needs = ("crop", "matrix", "landmarks", "regions", "person")
-    gives = ("texture", "texture_alpha")
+    gives = ("texture", "texture_alpha", "iris")
     Options = InvertMeshOptions
     batch_size = 1
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds texture (T, T, 3) uint8 and texture_alpha (T, T) float32 to each row."""
-        made = []
+        """Adds texture (T, T, 3) uint8, texture_alpha (T, T) float32 and iris (2, 4) float32 to each row."""
+        made, eyes = [], []
         for row in batch.rows():
             points = alignment.transform(row["matrix"], row["landmarks"])
             crop = row["crop"]
@@ -42,8 +42,11 @@ class InvertMesh(Operator[InvertMeshOptions]):
             if self.options.glasses == "off":
                 crop, hidden = without_glasses(crop, points), np.maximum(hidden, hidden_by_glasses(crop, points))
             crop = crop if self.options.folds == "kept" else without_folds(crop, points)
+            eyes.append(irises.seen_in_crop(crop, points))
             parts = row["regions"], row["person"]
             made.append(texture.build_texture(crop, points, *parts, self.options.size, hidden, hair))
         return batch.with_columns(
-            texture=np.stack([colour for colour, _ in made]), texture_alpha=np.stack([alpha for _, alpha in made])
+            texture=np.stack([colour for colour, _ in made]),
+            texture_alpha=np.stack([alpha for _, alpha in made]),
+            iris=np.stack(eyes),
         )

@@ -10,6 +10,7 @@ from pydantic import Field
 from vidswap.faces import alignment
 from vidswap.faces.eyewear import sample_worn
 from vidswap.faces.glasses import RIMS, sample_rims
+from vidswap.faces.irises import sample_irises
 from vidswap.faces.light import sample_light
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
@@ -78,13 +79,13 @@ class ParseAppearance(Operator[ParseOptions]):
     """What each face looks like in the coordinates of a mean face, coarsely: what `smooth.occlusion` compares.
 
     Hands are looked for in every fourth frame, around the faces. What is said of a face for as long as it is seen, and
-    is told badly by one frame, is here too: its darkest, whether it wears glasses and where their rims are, and how far
-    its nostrils face the viewer.
+    is told badly by one frame, is here too: its darkest, the colour of its eyes, whether it wears glasses and where
+    their rims are, and how far its nostrils face the viewer.
     """
 
     kind = "parse"
     needs = ("picture", "landmarks")
-    gives = ("appearance", "darkest", "eyewear", "nostrils", "rims")
+    gives = ("appearance", "darkest", "eyewear", "irises", "nostrils", "rims")
     Options = ParseOptions
 
     def setup(self, setting: Setting) -> None:
@@ -94,7 +95,7 @@ class ParseAppearance(Operator[ParseOptions]):
         self._model: FaceModel = load_face_model(self.options.task)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds appearance (K, 6), darkest (3,), eyewear (), nostrils () and rims (32, 48) to each row."""
+        """Adds appearance (K, 6), darkest (3,), eyewear (), irises (2, 4), nostrils (), rims (32, 48) to each row."""
         rows = zip(batch["frame"], batch["picture"], batch["landmarks"], strict=True)
         seen = [
             (*sample_look(picture, points, self._model if frame % HANDS_EVERY == 0 else None), picture, points)
@@ -109,6 +110,7 @@ class ParseAppearance(Operator[ParseOptions]):
             appearance=np.stack([look for look, *_ in seen]),
             darkest=np.stack([darkest for _, darkest, *_ in seen]),
             eyewear=np.array(worn, np.float32),
+            irises=np.stack([sample_irises(picture, points) for *_, picture, points in seen]),
             nostrils=np.array([nostrils_facing(points) for *_, points in seen], np.float32),
             rims=rims,
         )

@@ -15,7 +15,7 @@ from vidswap.graph.operator import NoOptions, Operator, Options, Setting
 from vidswap.latents.temporal import Filter, Steadying
 
 _BRIEF_RADIUS = 12
-_STEADY = ("light", "darkest", "eyewear", "nostrils", "rims")
+_STEADY = ("light", "darkest", "eyewear", "irises", "nostrils", "rims")
 
 
 class SmoothOptions(Options):
@@ -30,7 +30,7 @@ class SmoothOptions(Options):
         "gaussian", description="filter of scale and roll; adaptive follows where they move"
     )
     light_sigma: float = Field(
-        4.0, ge=0, le=24, description="of the Gaussian over light, darkest, eyewear, nostrils, rims"
+        4.0, ge=0, le=24, description="of the Gaussian over light, darkest, eyewear, irises, nostrils, rims"
     )
     gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
     brief: int = Field(8, ge=0, le=12, description="a face seen in fewer frames must be a sure one; 0 believes all")

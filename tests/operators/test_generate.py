@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from mesh_faces import face_row
+from mesh_faces import face_row, in_crop
 from pydantic import ValidationError
 from vidswap.operators.generate import GenerateMesh
 from vidswap.operators.invert import InvertMesh
 
+from vidswap.faces import topology
 from vidswap.graph import Batch
 from vidswap.graph.operator import Setting
 
@@ -49,6 +50,23 @@ def test_the_crop_itself_is_not_written_into(source, batch):
     before = [crop.copy() for crop in batch["crop"]]
     generator(source)(batch)
     assert all(np.array_equal(a, b) for a, b in zip(before, batch["crop"], strict=True))
+
+
+def test_eyes_have_the_colour_of_the_source_unless_the_targets_is_wanted(source, batch):
+    green = source.with_columns(iris=np.tile(np.float32([20, 110, 20, 1]), (1, 2, 1)))
+    told = batch.with_columns(irises=np.tile(np.float32([70, 50, 40, 1]), (len(batch), 2, 1)))
+    new, old, other = (
+        generator(green, **options)(told)["image"][2].astype(int)
+        for options in ({}, {"irises": "target"}, {"regions": "brows,nose,mouth,skin"})
+    )
+    x, y = np.rint(in_crop(batch.take(slice(2, 3)))[topology.LEFT_IRIS[0], :2]).astype(int)
+    eye = np.s_[y - 2 : y + 3, x - 2 : x + 3]
+    greener = [(image[eye][..., 1] - image[eye][..., 0]).mean() for image in (new, old)]
+    assert greener[0] > greener[1] + 15
+    away = np.abs(new - old).max(2) > 0
+    away[eye[0].start - 12 : eye[0].stop + 12] = False
+    assert not away.any()
+    assert not np.array_equal(new, other)
 
 
 def test_portraits_that_hide_much_of_the_face_are_told_once(source):

@@ -14,6 +14,7 @@ from . import (
     evidence,
     eyewear,
     glasses,
+    irises,
     look,
     matching,
     occlusion,
@@ -52,7 +53,8 @@ class Actor:
     float32, 0..255: the darkest of each of its channels.
 
     hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`). beard (GRID, GRID) 0..1:
-    where hairs hide the skin, in the cells of `look`; None of a face without a beard.
+    where hairs hide the skin, in the cells of `look`; None of a face without a beard. iris (4,) float32: the colour of
+    its eyes and how surely it is known, of `irises.of_a_person`; None leaves the target's.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Actor:
         alpha: np.ndarray,
         regions: Collection[str] = REGIONS,
         hidden: np.ndarray | None = None,
+        iris: np.ndarray | None = None,
     ) -> None:
         size = colour.shape[0]
         # Well inside the outline the completed texture is better than a hole through which the target looks.
@@ -69,6 +72,7 @@ class Actor:
         self.size = size
         self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
         self.regions = frozenset(regions)
+        self.iris = iris if "eyes" in self.regions and iris is not None and iris[3] > 0 else None
         worn = eyewear.worn(colour, texture.atlas_points(size))
         rims = glasses.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
         self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
@@ -166,6 +170,7 @@ def perform(
     darkest: np.ndarray | None = None,
     worn: float | None = None,
     rims_told: np.ndarray | None = None,
+    irises_told: np.ndarray | None = None,
     nostrils: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
@@ -173,8 +178,9 @@ def perform(
     crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
     has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target; occluded (K,) uint8: what
     came before the face, in the cells of `look`; darkest (3,): of the target (`light.darkest_of_crop`), and worn: how
-    surely it wears glasses, 0..1, rims_told: where their rims are (`glasses.sample_rims`), and nostrils: how far they
-    face the viewer (`unseen.nostrils_facing`), all as told over time; None takes what this frame tells.
+    surely it wears glasses, 0..1, rims_told: where their rims are (`glasses.sample_rims`), irises_told (2, 4): their
+    colours (`irises.sample_irises`), and nostrils: how far they face the viewer (`unseen.nostrils_facing`), all as told
+    over time; None takes what this frame tells.
     """
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
@@ -210,7 +216,9 @@ def perform(
             hair = look.sampled(actor.beard, (places + np.float32(0.5)) / np.float32(actor.size))
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
-    lit = _lit(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)
+    light = _light(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)
+    lit = here.copy()
+    painting.relight_seen(lit, rendered, *light)
     blur = matching.sharpness_filter(lit, here, shown)
     lit = matching.match_grain(matching.weakened(lit, blur), here, shown)
 
@@ -228,7 +236,10 @@ def perform(
     soften_grooves(lit, shape - (raster.x0 * step, raster.y0 * step, 0), step, unseen.hidden(nostrils))
     flat = lit.reshape(-1, 3)
     behind = flat[wanted].astype(np.float32)
-    behind += share * (render.sample_some(crop, raster, own_maps, wanted) - behind)
+    eyes = crop
+    if actor.iris is not None:
+        eyes = irises.recoloured(crop, points, _eyes_in(light, raster, shape, actor.iris), irises_told)
+    behind += share * (render.sample_some(eyes, raster, own_maps, wanted) - behind)
     flat[wanted] = np.rint(behind).astype(np.uint8)
 
     edge = max(1.0, 0.012 * size)
@@ -304,7 +315,11 @@ def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int, below: float =
         part[...] = cv2.add(part, smooth * (np.float32(share) * mask[..., None]), dtype=cv2.CV_8U)
 
 
-def _lit(
+_Light = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Mixing (3, 3) of the source's colours, then gain and offset (h, w, 3), fields over the raster's window."""
+
+
+def _light(
     here: np.ndarray,
     rendered: np.ndarray,
     raster: render.Raster,
@@ -312,7 +327,7 @@ def _lit(
     weight: np.ndarray,
     darkest: tuple[np.ndarray | None, np.ndarray],
     hair: np.ndarray | None,
-) -> np.ndarray:
+) -> _Light:
     side = max(here.shape[:2])
     scale = min(1.0, matching.FIELD_SIDE / side)
     size = (max(2, round(here.shape[1] * scale)), max(2, round(here.shape[0] * scale)))
@@ -333,6 +348,18 @@ def _lit(
     source = cv2.transform(source, mixing)
     own = np.maximum(mixing @ darkest[1], 0)
     gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size), (darkest[0], own))
-    lit = here.copy()
-    painting.relight_seen(lit, rendered, mixing, gain, offset)
-    return lit
+    return mixing, gain, offset
+
+
+def _eyes_in(light: _Light, raster: render.Raster, shape: np.ndarray, iris: np.ndarray) -> np.ndarray:
+    """(2, 4) float32: the source's iris (4,) in the light on each eye, as `irises.recoloured` wants it."""
+    mixing, gain, offset = light
+    places = shape[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2] - (
+        raster.x0 * raster.step,
+        raster.y0 * raster.step,
+    )
+    height, width = raster.ids.shape
+    scale = np.array([gain.shape[1] / (width * raster.step), gain.shape[0] / (height * raster.step)])
+    columns, rows = np.clip((places * scale).astype(int), 0, (gain.shape[1] - 1, gain.shape[0] - 1)).T
+    colours = np.clip((mixing @ iris[:3]) * gain[rows, columns] + offset[rows, columns], 0, 255)
+    return np.column_stack([colours, np.full(2, iris[3])]).astype(np.float32)

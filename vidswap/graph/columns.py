@@ -70,6 +70,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("light", ("K", 3), "float32", "mean linear-light RGB, 0..1, of the skin samples of the face"),
         Column("darkest", (3,), "float32", "RGB 0..255 below which the face shows next to nothing: haze lifts it"),
         Column("eyewear", (), "float32", "how surely glasses are worn, 0..1"),
+        Column("irises", (2, 4), "float32", "right and left: RGB 0..255 of the iris times trust, and the trust, 0..1"),
         Column("nostrils", (), "float32", "cosine of the angle between the viewer and what is around the nostrils"),
         Column("rims", (32, 48), "uint8", "255 where rims of glasses lie, in an upright rectangle around the eyes"),
         Column("appearance", ("K", 6), "uint8", "colour, detail, visibility and hands per cell of the face"),
@@ -83,6 +84,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         ),
         Column("texture", ("T", "T", 3), "uint8", "appearance of the source face in the atlas of the mesh"),
         Column("texture_alpha", ("T", "T"), "float32", "how far the source shows the atlas pixel, 0..1"),
+        Column("iris", (2, 4), "float32", "of the source's eyes, as `irises`"),
         Column(
             "shape", (478, 3), "float32", "landmarks of the face as it will be rendered, pixels of the displayed frame"
         ),
