@@ -71,7 +71,7 @@ def test_an_iris_takes_the_colour_and_keeps_pupil_highlight_and_white(own, new):
     made = irises.recoloured(crop, points, wanted)
     assert np.array_equal(crop, before)
     for iris, ring, *_ in irises.EYES:
-        assert np.abs(at(made, points, iris, 0.6, 0.2) - np.clip(new, None, 2.4 * np.array(own))).max() < 10
+        assert np.abs(at(made, points, iris, 0.6, 0.2) - np.clip(new, None, 1.6 * np.array(own))).max() < 10
         assert at(made, points, iris).max() < 40
         assert at(made, points, iris, -0.5, -0.5).min() > 230
         np.testing.assert_array_equal(at(made, points, iris, 1.6), at(crop, points, iris, 1.6))

@@ -34,7 +34,7 @@ _OPEN = (0.4, 0.8)  # share of the ring between the lids: hardly seen below, wel
 _KEPT = (10, 50)  # percentiles of its luma: what is brighter are highlights, and lids of narrow eyes
 _CONTRAST = (0.06, 0.22)  # to the white beside, in shares: no iris below (a lens, a shadow), surely one above
 _SMALL = (1.2, 2.6)  # radius in pixels: too small to be told below, large enough above
-_SLOPE = (0.2, 2.4)  # times: a colour changes no further
+_SLOPE = (0.2, 1.6)  # times: a colour changes no further; more would make noise of dark eyes plain to see
 _LEAST = 0.02
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

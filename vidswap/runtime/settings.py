@@ -40,7 +40,8 @@ class RunSettings(BaseModel):
         fresh: forget what an interrupted run of the same job has done.
         again: where the job folder is that of a run that differs, start anew, but from the analysis that is there.
         strict: treat warnings as errors.
-        start, end: times between which the video is worked on and written, as the decoder understands them.
+        start, end: times between which the video is worked on and written, as the decoder understands them; numbers are
+            seconds.
         source_face: which face of a source with several: largest, left, right, or an index from the left, from 0.
         trace: a timeline of the run to write, in Chrome's trace format: a .json or .json.gz.
         report: a page about the run to write: a .html.
@@ -72,6 +73,11 @@ class RunSettings(BaseModel):
     trace: Place | None = None
     report: Place | None = None
     device: str = "auto"
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _seconds_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("device")
     @classmethod
