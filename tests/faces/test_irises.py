@@ -70,7 +70,7 @@ def test_an_iris_takes_the_colour_and_keeps_pupil_highlight_and_white(own, new):
     wanted = np.tile(np.float32([*new, 1.0]), (2, 1))
     made = irises.recoloured(crop, points, wanted)
     assert np.array_equal(crop, before)
-    for iris, ring, *_ in irises.EYES:
+    for iris, *_ in irises.EYES:
         assert np.abs(at(made, points, iris, 0.6, 0.2) - np.clip(new, None, 1.6 * np.array(own))).max() < 10
         assert at(made, points, iris).max() < 40
         assert at(made, points, iris, -0.5, -0.5).min() > 230
@@ -85,11 +85,9 @@ def test_an_iris_takes_the_colour_and_keeps_pupil_highlight_and_white(own, new):
 def test_it_changes_as_far_as_it_is_to_and_not_at_all_without_trust():
     points = face()
     crop = drawn(points, BLUE)
-    whole, half = (
-        at(irises.recoloured(crop, points, np.tile(np.float32([*BROWN, share]), (2, 1))), points, irises.EYES[0][0], 0.6)
-        for share in (1.0, 0.5)
-    )
-    own = at(crop, points, irises.EYES[0][0], 0.6)
+    wanted = [np.tile(np.float32([*BROWN, share]), (2, 1)) for share in (1.0, 0.5)]
+    pictures = [crop, *(irises.recoloured(crop, points, colours) for colours in wanted)]
+    own, whole, half = (at(picture, points, irises.EYES[0][0], 0.6) for picture in pictures)
     np.testing.assert_allclose(half, (whole + own) / 2, atol=2)
     assert irises.recoloured(crop, points, np.tile(np.float32([*BROWN, 0.0]), (2, 1))) is crop
     assert irises.recoloured(crop, points, np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)) is crop
