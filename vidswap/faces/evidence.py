@@ -16,6 +16,7 @@ import numpy as np
 from vidswap.compiled import compiled
 
 from .covering import FLOOR, UNKNOWN, standing
+from .hues import of_one_colour
 from .look import GRID, HANDS_EVERY, REACH, cells, laid
 from .matching import median, smoothstep
 from .robust import BLOCK, comparisons, free_of_light, usual
@@ -68,6 +69,7 @@ def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = 
             # Where something usually is, what looks otherwise is the face.
             marks[row] *= 1 - _grown(things)
             always[row] = things * (1 - smoothstep(scores[row], *_GONE))
+        marks[row] = np.maximum(marks[row], of_one_colour(looks[row], np.maximum(marks[row], always[row])))
     return np.maximum(_steadied(frames, marks, scores, asked), _lasting(frames, always, asked))
 
 
