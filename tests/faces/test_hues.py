@@ -49,10 +49,25 @@ def test_what_does_not_touch_it_is_another_thing():
     assert not of_one_colour(look, half(one))[other].any()
 
 
-@pytest.mark.parametrize("colour", [(90, 60, 45), (30, 26, 24), (120, 120, 120), (215, 175, 155)])
+@pytest.mark.parametrize("colour", [(120, 78, 58), (160, 112, 90), (215, 175, 155)])
 def test_colours_that_faces_have_tell_nothing(colour):
     look, (inside,) = look_of([((12, 16), 5, colour)])
     assert not of_one_colour(look, half(inside)).any()
+
+
+@pytest.mark.parametrize("grey", [30, 120, 240])
+def test_a_grey_thing_on_a_cheek_is_found_unless_the_picture_is_grey(grey):
+    look, (inside,) = look_of([((10, 18), 4, (grey, grey, grey))])
+    marks, plain = half(inside), cells().plain
+    added = of_one_colour(look, marks)
+    assert (added[inside & plain & (marks == 0)] > 0.9).all() and not added[~(inside & plain)].any()
+    look[:, 1:3] = 128
+    assert not of_one_colour(look, marks).any()
+
+
+def test_of_two_grey_things_one_is_not_the_other():
+    look, (black, white) = look_of([((10, 18), 4, (20, 20, 20)), ((17, 22), 3, (240, 240, 240))])
+    assert not of_one_colour(look, (black & ~white).astype(np.float32))[white].any()
 
 
 def test_lips_of_any_red_are_lips():

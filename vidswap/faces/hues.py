@@ -2,7 +2,7 @@
 
 Skin in any light, teeth, hair, pupils and shadows lie near one line in the plane of a and b (OpenCV's
 8-bit Lab): from grey through the skin's own colour and on. Leaves, gloves and cloth of many colours do not;
-lips do not always, so that there no red tells anything.
+lips do not always, so that there no red tells anything. What is grey on a cheek or a forehead is no skin either.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ _ROUNDS = 5
 _FOREIGN = (9.0, 15.0)  # from the line of the face's colours, of a and b: the face's below, a thing's above
 _REACH = 1.6  # times the skin's colour: so far does the line go
 _BLUEST_RED = -5.0  # b of lips
+_GREY = (0.25, 0.45)  # of the skin's colour: things below, skin above
+_COLOURFUL = (10.0, 14.0)  # distance of skin from grey by which it can be told from grey things
+_AS_LIGHT = (18.0, 30.0)  # of L: parts of one grey thing below, two things above
 _SHARE = (0.4, 0.65)  # of the way from the skin's colour to the thing's
 _ASIDE = (10.0, 16.0)  # from that way
 
@@ -48,25 +51,28 @@ def of_one_colour(look: np.ndarray, marks: np.ndarray) -> np.ndarray:
     # Lips may be of any red.
     red = (colours[:, 0] > skin[0]) & (colours[:, 1] > _BLUEST_RED)
     foreign[_around_lips() & red] = 0
+    # Nor is bare skin grey, but where the whole picture is.
+    along = _along(colours, skin)
+    grey = (1 - smoothstep(along, *_GREY)) * of.plain * smoothstep(float(np.linalg.norm(skin)), *_COLOURFUL)
+    light = look[:, 0].astype(np.float32)
     plane = np.zeros((GRID * GRID, 4), np.float32)
-    plane[of.index, :2] = colours
-    plane[of.index, 3] = look[:, 4] > 0
-    plane[of.index, 2] = sure & (foreign > 0.5)
+    plane[of.index, :2], plane[of.index, 2] = colours, light
+    plane[of.index, 3] = sure & (np.maximum(foreign, grey) > 0.5)
     for _ in range(_ROUNDS):
         grid = plane.reshape(GRID, GRID, 4)
-        thing = grid[..., 2:3]
+        thing = grid[..., 3:]
         if thing.sum() < _LEAST_CELLS:
             break
-        around = cv2.filter2D(np.dstack([grid[..., :2] * thing, thing]), -1, _AROUND)
-        beside = cv2.dilate(thing, _BESIDE).ravel()[of.index] > 0
-        near = around.reshape(-1, 3)[of.index]
-        mean = near[:, :2] / np.maximum(near[:, 2:], 1)
-        value = _share(colours, skin, mean) * foreign * beside * (look[:, 4] > 0)
-        fresh = (value > 0.5) & (plane[of.index, 2] == 0)
+        near = cv2.filter2D(np.dstack([grid[..., :3] * thing, thing]), -1, _AROUND).reshape(-1, 4)[of.index]
+        mean = near[:, :3] / np.maximum(near[:, 3:], 1)
+        as_light = 1 - smoothstep(np.abs(light - mean[:, 2]), *_AS_LIGHT)
+        beside = (cv2.dilate(thing, _BESIDE).ravel()[of.index] > 0) & (look[:, 4] > 0)
+        value = _share(colours, skin, mean[:, :2]) * np.maximum(foreign, grey * as_light) * beside
+        fresh = (value > 0.5) & (plane[of.index, 3] == 0)
         added = np.maximum(added, value * (marks <= _SURE))
         if not fresh.any():
             break
-        plane[of.index[fresh], 2] = 1
+        plane[of.index[fresh], 3] = 1
     return added
 
 
@@ -77,8 +83,12 @@ def _around_lips() -> np.ndarray:
 
 def _off_line(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """(K,) float32: how far colours (K, 2) are from the line from grey through the colour of skin (2,)."""
-    along = np.clip(colours @ skin / max(float(skin @ skin), 1.0), 0, _REACH)
+    along = np.clip(_along(colours, skin), 0, _REACH)
     return np.asarray(np.linalg.norm(colours - along[:, None] * skin, axis=1), np.float32)
+
+
+def _along(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    return np.asarray(colours @ skin / max(float(skin @ skin), 1.0), np.float32)
 
 
 def _share(colours: np.ndarray, skin: np.ndarray, thing: np.ndarray) -> np.ndarray:
