@@ -54,7 +54,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
 
     kind = "generate"
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
-    uses = ("source", "occluded", "darkest", "eyewear", "irises", "nostrils", "rims")
+    uses = ("source", "occluded", "beard", "darkest", "eyewear", "irises", "nostrils", "rims")
     gives = ("image", "alpha")
     needs_source = ("landmarks", "texture", "texture_alpha", "iris")
     Options = GenerateMeshOptions
@@ -103,6 +103,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 worn=None if "eyewear" not in row else float(row["eyewear"]),
                 rims_told=row.get("rims"),
                 irises_told=row.get("irises"),
+                beard_told=row.get("beard"),
                 nostrils=None if "nostrils" not in row else float(row["nostrils"]),
             )
             images.append(image)

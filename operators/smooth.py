@@ -11,7 +11,7 @@ from pydantic import Field
 from vidswap.faces import alignment, evidence, look, smoothing
 from vidswap.faces.detection import box_of_landmarks
 from vidswap.graph.batch import Batch
-from vidswap.graph.operator import NoOptions, Operator, Options, Setting
+from vidswap.graph.operator import Operator, Options, Setting
 from vidswap.latents.temporal import Filter, Steadying
 
 _BRIEF_RADIUS = 12
@@ -137,27 +137,38 @@ def _pts_of(track: Batch, pts: np.ndarray | None, frame: int, row: int, share: f
     return before + round(share * (after - before))
 
 
-class SmoothOcclusion(Operator[NoOptions]):
+class OcclusionOptions(Options):
+    """What becomes of a beard."""
+
+    beard: Literal["kept", "covered"] = Field(
+        "kept", description="a full beard of the video's; covered puts the new face over it"
+    )
+
+
+class SmoothOcclusion(Operator[OcclusionOptions]):
     """What stands before each face, by comparing its look with what it is over some seconds around the frame.
 
     What is there for more than half of that time, or in a single picture, is told by what faces look like
-    (`vidswap.faces.covering`).
+    (`vidswap.faces.covering`). A beard that gives way is told, because it is no skin to take light from.
     """
 
     kind = "smooth"
     needs = ("track", "appearance")
     uses = ("own",)
-    gives = ("occluded",)
+    gives = ("occluded", "beard")
+    Options = OcclusionOptions
     context = look.REACH
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds occluded (K,) to each row; where `own` is given, nothing but zeros to the others."""
-        occluded = np.zeros(batch["appearance"].shape[:2], np.uint8)
+        """Adds occluded (K,) and beard (K,) to each row; where `own` is given, nothing but zeros to the others."""
+        occluded, beard = (np.zeros(batch["appearance"].shape[:2], np.uint8) for _ in range(2))
+        keep = self.options.beard == "kept"
         own = batch["own"] if "own" in batch else np.ones(len(batch), bool)
         for number in np.unique(batch["track"]):
             rows = np.flatnonzero(batch["track"] == number)
-            occluded[rows] = evidence.occluded(batch["frame"][rows], batch["appearance"][rows], own[rows])
-        return batch.with_columns(occluded=occluded)
+            track = batch["frame"][rows], batch["appearance"][rows], own[rows]
+            occluded[rows], beard[rows] = evidence.occluded_and_beard(*track, keep)
+        return batch.with_columns(occluded=occluded, beard=beard)
 
 
 def _gaussian(frame: np.ndarray, values: np.ndarray, sigma: float) -> np.ndarray:

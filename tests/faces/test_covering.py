@@ -86,6 +86,30 @@ def test_a_beard_that_hides_the_skin_is_hair_and_stubble_is_none(face):
     assert evidence.occluded(np.arange(FRAMES), filmed(face, "stubble")[0]).max() == 0
 
 
+@pytest.mark.parametrize(("name", "keep"), [("beard", False), ("moustache", True)])
+def test_a_beard_that_gives_way_is_told_for_it_is_no_skin(face, name, keep):
+    looks, covers = filmed(face, name)
+    seen = looks[..., 4] > 100
+    standing, beard = (told / 255 for told in evidence.occluded_and_beard(np.arange(FRAMES), looks, keep=keep))
+    hair = (covers > 0.9) & seen
+    assert standing[hair].mean() < 0.1 and beard[hair].mean() > 0.5
+    assert beard[(covers < 0.02) & seen].mean() < 0.03
+
+
+def test_a_full_beard_that_is_kept_does_not_give_way(face):
+    looks, _ = filmed(face, "beard")
+    standing, beard = evidence.occluded_and_beard(np.arange(FRAMES), looks)
+    assert np.array_equal(standing, evidence.occluded(np.arange(FRAMES), looks))
+    assert (standing.astype(int) + beard).max() <= 255 and beard.mean() < 0.05 * 255
+    rows = np.zeros(FRAMES, bool)
+    rows[10:14] = True
+    for kept in (True, False):
+        whole = evidence.occluded_and_beard(np.arange(FRAMES), looks, None, kept)
+        some = evidence.occluded_and_beard(np.arange(FRAMES), looks, rows, kept)
+        for one, other in zip(whole, some, strict=True):
+            assert np.array_equal(one[rows], other[rows]) and not other[~rows].any()
+
+
 def test_a_moustache_gives_way(face):
     looks, covers = filmed(face, "moustache")
     assert evidence.in_a_picture(looks[0])[1][covers[0] > 0.9].mean() > 0.5

@@ -39,10 +39,18 @@ _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
 def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
-    """(N, K) uint8, 255 where something stands before the face, of looks (N, K, 6) of one track at `frames` (N,).
+    """(N, K) uint8: the first of what `occluded_and_beard` tells, of a full beard that stays."""
+    return occluded_and_beard(frames, looks, wanted)[0]
+
+
+def occluded_and_beard(
+    frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None, keep: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K) uint8 each, of looks (N, K, 6) of one track at `frames` (N,): 255 where something stands before the face,
+    and where it has a beard that the new face is to be put over.
 
     Rows need `REACH` frames to either side; frames ascend and may be missing. wanted (N,) bool: rows that are asked
-    for; the others are 0. A full beard counts, as other hair does.
+    for; the others are 0. A full beard stands before the face, as other hair does, if it is to be kept.
     """
     frames = np.asarray(frames, np.int64)
     asked = np.ones(len(frames), bool) if wanted is None else np.asarray(wanted, bool)
@@ -50,18 +58,19 @@ def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = 
     values, seen = _planes(looks)
     hands = _hands_around(frames, looks[..., 5])
     references: dict[int, tuple[np.ndarray, ...] | None] = {}
-    marks, scores, always = (np.zeros((len(frames), count), np.float32) for _ in range(3))
+    marks, scores, always, giving_way = (np.zeros((len(frames), count), np.float32) for _ in range(4))
     for row in np.flatnonzero(_near(frames, asked)):
         frame = int(frames[row])
         before = frame // _ANCHOR * _ANCHOR
         for anchor in (before, before + _ANCHOR):
             if anchor not in references:
-                references[anchor] = _reference(anchor, frames, values, seen, looks[..., 5])
+                references[anchor] = _reference(anchor, frames, values, seen, looks[..., 5], keep)
         first, second = references[before], references[before + _ANCHOR]
         if first is None or second is None:
             continue
         share = np.float32((frame - before) / _ANCHOR)
-        middle, spread, trust, things = (a + share * (b - a) for a, b in zip(first, second, strict=True))
+        told = [a + share * (b - a) for a, b in zip(first, second, strict=True)]
+        middle, spread, trust, things, giving_way[row] = told
         bare = seen[row].copy()
         bare[:count] *= things < 0.5
         marks[row], scores[row] = _evidence(values[row], seen[row], bare, hands[row] * trust, middle, spread)
@@ -70,7 +79,9 @@ def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = 
             marks[row] *= 1 - _grown(things)
             always[row] = things * (1 - smoothstep(scores[row], *_GONE))
         marks[row] = np.maximum(marks[row], of_one_colour(looks[row], np.maximum(marks[row], always[row])))
-    return np.maximum(_steadied(frames, marks, scores, asked), _lasting(frames, always, asked))
+    giving_way[~asked] = 0
+    hidden = np.maximum(_steadied(frames, marks, scores, asked), _lasting(frames, always, asked))
+    return hidden, (255 * giving_way).astype(np.uint8)
 
 
 def _near(frames: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -119,15 +130,15 @@ def _plane() -> np.ndarray:
 
 
 def _reference(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray, keep: bool
 ) -> tuple[np.ndarray, ...] | None:
-    """Median and spread (4, P) of what is seen within the reach of an anchor, how far hands that are found there are to
-    be believed (K,) float32 0..1, of their scores (N, K) uint8, and where something stands all along (K,) float32 0..1;
-    None where that is too little.
+    """Median and spread (4, P) of what is seen within the reach of an anchor; and (K,) float32 0..1 each: how far hands
+    that are found there are to be believed, of their scores (N, K) uint8, where something stands all along, a full
+    beard if it is to be kept, and the beard that gives way. None where what is seen is too little.
     """
     told = _usual(anchor, frames, values, seen)
     if told is None:
-        return _brief(anchor, frames, values, seen, scores)
+        return _brief(anchor, frames, values, seen, scores, keep)
     rows, middle, narrow, wider = told
     spread = narrow * np.float32(wider)
     # A detector that says "hand" of what looks as it always does speaks of the face.
@@ -139,11 +150,11 @@ def _reference(
         if (unlike & said).sum() < _HIDDEN * said.sum():
             alarms += said
     things, hair = _things(frames, rows, values, seen, scores, middle, narrow)
-    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), with_hair(things, hair)
+    return middle, spread, 1 - smoothstep(alarms, *_ALARMS), *_parted(things, hair, keep)
 
 
 def _brief(
-    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray
+    anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray, keep: bool
 ) -> tuple[np.ndarray, ...] | None:
     """What `_reference` gives of a face that is shown too briefly, in a picture perhaps, for its look to be usual: only
     what stands before it all along can be told.
@@ -154,7 +165,12 @@ def _brief(
     count = scores.shape[1]
     middle, spread = _single(values, rows)
     things, hair = in_a_single_look(middle, spread, seen[rows, :count].mean(0))
-    return middle, np.full_like(spread, UNKNOWN), np.zeros(count, np.float32), with_hair(things, hair)
+    return middle, np.full_like(spread, UNKNOWN), np.zeros(count, np.float32), *_parted(things, hair, keep)
+
+
+def _parted(things: np.ndarray, hair: np.ndarray, keep: bool) -> tuple[np.ndarray, np.ndarray]:
+    standing = with_hair(things, hair) if keep else less_hair(things, hair)
+    return standing, np.maximum(hair - standing, 0)
 
 
 def _single(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -171,6 +171,7 @@ def perform(
     worn: float | None = None,
     rims_told: np.ndarray | None = None,
     irises_told: np.ndarray | None = None,
+    beard_told: np.ndarray | None = None,
     nostrils: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
@@ -180,7 +181,7 @@ def perform(
     came before the face, in the cells of `look`; darkest (3,): of the target (`light.darkest_of_crop`), and worn: how
     surely it wears glasses, 0..1, rims_told: where their rims are (`glasses.sample_rims`), irises_told (2, 4): their
     colours (`irises.sample_irises`), and nostrils: how far they face the viewer (`unseen.nostrils_facing`), all as told
-    over time; None takes what this frame tells.
+    over time; None takes what this frame tells. beard_told (K,) uint8: where it has a beard that gives way.
     """
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
@@ -205,15 +206,18 @@ def perform(
     free = occlusion.free_face(crop, points, regions, person, worn, rims_told)[window]
     rims = actor.rims if worn > 0 else None
     hair = None
-    if rims is not None or actor.beard is not None or (occluded is not None and occluded.any()):
+    beards = [] if actor.beard is None else [actor.beard]
+    if beard_told is not None and beard_told.any():
+        beards.append(look.on_grid(beard_told))
+    if rims is not None or beards or (occluded is not None and occluded.any()):
         places = render.lookup(raster, skin_maps)
         if occluded is not None and occluded.any():
             free = free * (1 - look.mask(occluded, (places + np.float32(0.5)) / np.float32(actor.size), here))
         if rims is not None:
             # Nobody wears two pairs of glasses.
             free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
-        if actor.beard is not None:
-            hair = look.sampled(actor.beard, (places + np.float32(0.5)) / np.float32(actor.size))
+        if beards:
+            hair = look.sampled(np.max(beards, axis=0), (places + np.float32(0.5)) / np.float32(actor.size))
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
     light = _light(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)

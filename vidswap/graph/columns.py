@@ -75,6 +75,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("rims", (32, 48), "uint8", "255 where rims of glasses lie, in an upright rectangle around the eyes"),
         Column("appearance", ("K", 6), "uint8", "colour, detail, visibility and hands per cell of the face"),
         Column("occluded", ("K",), "uint8", "255 where something stands before that cell of the face"),
+        Column("beard", ("K",), "uint8", "255 where a beard of that cell of the face gives way to the new one"),
         Column("quad_axes", (3, 2), "float64", "rows c, x, y of the FFHQ square c +- x +- y, frame pixels"),
         Column("matrix", (2, 3), "float64", "similarity from frame pixels to crop pixels"),
         Column("crop", ("S", "S", 3), "uint8", "aligned RGB crop", transient=True, ragged=True),
