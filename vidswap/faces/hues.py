@@ -18,7 +18,7 @@ from .matching import median, smoothstep
 
 _SURE = 0.6  # how surely a cell shows a thing for its colour to be the thing's
 _LEAST_CELLS, _LEAST_SKIN = 4, 24
-_AROUND = np.ones((7, 7), np.float32)  # cells: as near colours of a thing are compared
+_AROUND = (7, 7)  # cells: as near colours of a thing are compared
 _BESIDE = np.ones((3, 3), np.uint8)
 _ROUNDS = 5
 _FOREIGN = (9.0, 15.0)  # from the line of the face's colours, of a and b: the face's below, a thing's above
@@ -55,24 +55,25 @@ def of_one_colour(look: np.ndarray, marks: np.ndarray) -> np.ndarray:
     along = _along(colours, skin)
     grey = (1 - smoothstep(along, *_GREY)) * of.plain * smoothstep(float(np.linalg.norm(skin)), *_COLOURFUL)
     light = look[:, 0].astype(np.float32)
+    unlike = np.maximum(foreign, grey)
+    possible = (look[:, 4] > 0) & (marks <= _SURE) & (unlike > 0)
     plane = np.zeros((GRID * GRID, 4), np.float32)
-    plane[of.index, :2], plane[of.index, 2] = colours, light
-    plane[of.index, 3] = sure & (np.maximum(foreign, grey) > 0.5)
+    plane[of.index] = np.column_stack([colours, light, sure & (unlike > 0.5)])
     for _ in range(_ROUNDS):
         grid = plane.reshape(GRID, GRID, 4)
         thing = grid[..., 3:]
-        if thing.sum() < _LEAST_CELLS:
+        rows = np.flatnonzero(possible & (cv2.dilate(thing, _BESIDE).ravel()[of.index] > 0))
+        if thing.sum() < _LEAST_CELLS or not len(rows):
             break
-        near = cv2.filter2D(np.dstack([grid[..., :3] * thing, thing]), -1, _AROUND).reshape(-1, 4)[of.index]
+        counted = np.concatenate([grid[..., :3] * thing, thing], 2)
+        near = cv2.boxFilter(counted, -1, _AROUND, normalize=False).reshape(-1, 4)[of.index[rows]]
         mean = near[:, :3] / np.maximum(near[:, 3:], 1)
-        as_light = 1 - smoothstep(np.abs(light - mean[:, 2]), *_AS_LIGHT)
-        beside = (cv2.dilate(thing, _BESIDE).ravel()[of.index] > 0) & (look[:, 4] > 0)
-        value = _share(colours, skin, mean[:, :2]) * np.maximum(foreign, grey * as_light) * beside
-        fresh = (value > 0.5) & (plane[of.index, 3] == 0)
-        added = np.maximum(added, value * (marks <= _SURE))
-        if not fresh.any():
+        as_light = 1 - smoothstep(np.abs(light[rows] - mean[:, 2]), *_AS_LIGHT)
+        added[rows] = _share(colours[rows], skin, mean[:, :2]) * np.maximum(foreign[rows], grey[rows] * as_light)
+        fresh = of.index[rows[added[rows] > 0.5]]
+        if (plane[fresh, 3] > 0).all():
             break
-        plane[of.index[fresh], 3] = 1
+        plane[fresh, 3] = 1
     return added
 
 
