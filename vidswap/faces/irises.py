@@ -31,7 +31,8 @@ _APART = np.hypot(_ACROSS, _DOWN)
 _RING = (_APART > 0.42) & (_APART < 0.85) & (_DOWN > -0.25)  # not pupil, rim, or in the shadow of the lid
 _WHITE = (_APART > 1.25) & (_APART < 2.0)
 _OPEN = (0.4, 0.8)  # share of the ring between the lids: hardly seen below, well seen above
-_KEPT = (10, 50)  # percentiles of its luma: what is brighter are highlights, and lids of narrow eyes
+_KEPT = (0.1, 0.5)  # quantiles of its luma: what is brighter are highlights, and lids of narrow eyes
+_BRIGHT = 0.75  # of what lies beside the iris: what is darker are lids and lashes
 _CONTRAST = (0.06, 0.22)  # to the white beside, in shares: no iris below (a lens, a shadow), surely one above
 _SMALL = (1.2, 2.6)  # radius in pixels: too small to be told below, large enough above
 _SLOPE = (0.2, 1.6)  # times: a colour changes no further; more would make noise of dark eyes plain to see
@@ -125,10 +126,10 @@ def _seen_of(read: Callable[[np.ndarray], np.ndarray], points: np.ndarray, eye: 
         return nothing
     patch = read(matrix)
     ring = patch[shown].astype(np.float32)
-    luma = ring @ _LUMA
-    low, high = np.percentile(luma, _KEPT)
-    colour = ring[(luma >= low) & (luma <= high)].mean(0)
-    beside = float(np.percentile(patch[white] @ _LUMA, 75))
+    order = np.argsort(ring @ _LUMA, kind="stable")
+    colour = ring[order[int(_KEPT[0] * len(order)) : int(_KEPT[1] * len(order)) + 1]].mean(0)
+    lit = np.sort(patch[white] @ _LUMA)
+    beside = float(lit[int(_BRIGHT * len(lit))])
     sure *= float(smoothstep((beside - float(colour @ _LUMA)) / max(beside, 1.0), *_CONTRAST))
     return np.append(colour * np.float32(sure), np.float32(sure))
 
