@@ -102,6 +102,17 @@ def test_what_was_told_over_time_counts_not_what_this_frame_shows():
     assert np.abs(at(made, points, irises.EYES[0][0], 0.6) - 0.6 * np.array(BROWN)).max() < 8
 
 
+def test_what_smoothing_makes_of_trust_at_the_ends_of_a_track_does_no_harm():
+    points = face()
+    crop = drawn(points, BLUE)
+    wanted = np.tile(np.float32([0, 0, 250, 1.0]), (2, 1))
+    for told in ([90, 120, 160, 1.3], [-4, 2, 3, 0.04], [-4, -2, 3, -0.04], [300, 400, 20, 1.0]):
+        made = irises.recoloured(crop, points, wanted, np.tile(np.float32(told), (2, 1)))
+        sure = at(made, points, irises.EYES[0][0], 0.6)
+        assert np.abs(at(made, points, irises.EYES[0][0]) - (8, 8, 8)).max() < 20
+        assert sure[0] <= 90 + 1 and sure[2] >= 159
+
+
 def test_pictures_of_a_person_count_by_trust():
     sure, unsure = np.float32([100, 60, 40, 1]), np.float32([10, 10, 10, 0.1])
     seen = np.stack([np.stack([sure, sure]), np.stack([unsure, np.zeros(4, np.float32)])])

@@ -1,8 +1,8 @@
 """Things of a colour that faces do not have: where a part of one is found, the rest of it is found by that colour.
 
-Skin in any light, teeth, hair, pupils and shadows lie near one line in the plane of a and b (OpenCV's
-8-bit Lab): from grey through the skin's own colour and on. Leaves, gloves and cloth of many colours do not;
-lips do not always, so that there no red tells anything. What is grey on a cheek or a forehead is no skin either.
+Skin in any light, teeth, hair, pupils and shadows lie near one line in the plane of a and b (OpenCV's 8-bit Lab): from
+grey through the skin's own colour and on. Leaves, gloves and cloth of many colours do not; lips do not always, so that
+there no red tells anything. What is grey on a cheek or a forehead is no skin either.
 """
 
 from __future__ import annotations

@@ -84,12 +84,13 @@ def recoloured(crop: np.ndarray, points: np.ndarray, wanted: np.ndarray, told: n
     both = own[:, :3].sum(0) / trust
     result = crop
     for eye, seen, new in zip(EYES, own, wanted, strict=True):
-        share = float(seen[3] * new[3])
+        # At the ends of a track what is told over time may be a little more than all, or less than nothing.
+        share = min(float(seen[3] * new[3]), 1.0)
         if share < _LEAST:
             continue
         if result is crop:
             result = crop.copy()
-        given = 0.5 * (seen[:3] / seen[3] + both)
+        given = np.clip(0.5 * (seen[:3] / seen[3] + both), 1, 255)
         _lay(result, points, eye, given, np.clip(new[:3], _SLOPE[0] * given, _SLOPE[1] * given), share)
     return result
 
@@ -167,7 +168,7 @@ def _curves(given: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     levels = np.arange(256, dtype=np.float32)
     return np.stack(
         [
-            np.interp(levels, (0, max(float(one), 1.0), 255), (0, float(other), 255)).astype(np.float32)
+            np.interp(levels, (0, float(one), 255), (0, float(other), 255)).astype(np.float32)
             for one, other in zip(np.minimum(given, 254), np.minimum(wanted, 254), strict=True)
         ]
     )

@@ -358,10 +358,8 @@ def _light(
 def _eyes_in(light: _Light, raster: render.Raster, shape: np.ndarray, iris: np.ndarray) -> np.ndarray:
     """(2, 4) float32: the source's iris (4,) in the light on each eye, as `irises.recoloured` wants it."""
     mixing, gain, offset = light
-    places = shape[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2] - (
-        raster.x0 * raster.step,
-        raster.y0 * raster.step,
-    )
+    corner = (raster.x0 * raster.step, raster.y0 * raster.step)
+    places = shape[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2] - corner
     height, width = raster.ids.shape
     scale = np.array([gain.shape[1] / (width * raster.step), gain.shape[0] / (height * raster.step)])
     columns, rows = np.clip((places * scale).astype(int), 0, (gain.shape[1] - 1, gain.shape[0] - 1)).T
