@@ -42,7 +42,7 @@ class InvertMesh(Operator[InvertMeshOptions]):
             if self.options.glasses == "off":
                 crop, hidden = without_glasses(crop, points), np.maximum(hidden, hidden_by_glasses(crop, points))
             crop = crop if self.options.folds == "kept" else without_folds(crop, points)
-            eyes.append(irises.seen_in_crop(crop, points))
+            eyes.append(irises.seen_in_crop(crop, points, hidden))
             parts = row["regions"], row["person"]
             made.append(texture.build_texture(crop, points, *parts, self.options.size, hidden, hair))
         return batch.with_columns(

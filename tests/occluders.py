@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vidswap.faces import evidence
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -243,3 +245,8 @@ def _painted(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _laid(frame: np.ndarray, cover: np.ndarray, colour: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(frame + cover[..., None] * (colour - frame)), 0, 255).astype(np.uint8)
+
+
+def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
+    """(N, K) uint8: what stands before the face, a full beard with it, of looks (N, K, 6) at frames (N,)."""
+    return evidence.occluded_and_beard(frames, looks, wanted)[0]

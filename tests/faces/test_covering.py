@@ -60,7 +60,7 @@ def filmed(face, name=None, model=None, stop=FRAMES):
 )
 def test_what_is_before_a_face_all_along_is_seen(face, face_model, name, share):
     looks, covers = filmed(face, name, face_model)
-    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    found = occluders.occluded(np.arange(FRAMES), looks) / 255
     seen = looks[..., 4] > 100
     covered, bare = (covers > 0.9) & seen, (covers < 0.02) & seen
     assert covered.sum(1).min() > 20
@@ -72,18 +72,18 @@ def test_what_is_before_a_face_all_along_is_seen(face, face_model, name, share):
 
 def test_before_a_bare_face_nothing_is_seen(face):
     looks, _ = filmed(face)
-    assert evidence.occluded(np.arange(FRAMES), looks).max() == 0
+    assert occluders.occluded(np.arange(FRAMES), looks).max() == 0
 
 
 def test_a_beard_that_hides_the_skin_is_hair_and_stubble_is_none(face):
     looks, covers = filmed(face, "beard")
     seen = looks[..., 4] > 100
-    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    found = occluders.occluded(np.arange(FRAMES), looks) / 255
     assert found[(covers > 0.9) & seen].mean() > 0.8
     assert found[(covers < 0.02) & seen].mean() < 0.03
     things, hair = evidence.in_a_picture(looks[0])
     assert things.mean() < 0.02 and hair[(covers[0] > 0.9) & seen[0]].mean() > 0.8
-    assert evidence.occluded(np.arange(FRAMES), filmed(face, "stubble")[0]).max() == 0
+    assert occluders.occluded(np.arange(FRAMES), filmed(face, "stubble")[0]).max() == 0
 
 
 @pytest.mark.parametrize(("name", "keep"), [("beard", False), ("moustache", True)])
@@ -99,7 +99,7 @@ def test_a_beard_that_gives_way_is_told_for_it_is_no_skin(face, name, keep):
 def test_a_full_beard_that_is_kept_does_not_give_way(face):
     looks, _ = filmed(face, "beard")
     standing, beard = evidence.occluded_and_beard(np.arange(FRAMES), looks)
-    assert np.array_equal(standing, evidence.occluded(np.arange(FRAMES), looks))
+    assert np.array_equal(standing, occluders.occluded(np.arange(FRAMES), looks))
     assert (standing.astype(int) + beard).max() <= 255 and beard.mean() < 0.05 * 255
     rows = np.zeros(FRAMES, bool)
     rows[10:14] = True
@@ -113,12 +113,12 @@ def test_a_full_beard_that_is_kept_does_not_give_way(face):
 def test_a_moustache_gives_way(face):
     looks, covers = filmed(face, "moustache")
     assert evidence.in_a_picture(looks[0])[1][covers[0] > 0.9].mean() > 0.5
-    assert evidence.occluded(np.arange(FRAMES), looks)[covers > 0.5].mean() < 0.1 * 255
+    assert occluders.occluded(np.arange(FRAMES), looks)[covers > 0.5].mean() < 0.1 * 255
 
 
 def test_when_a_thing_leaves_the_face_is_seen(face):
     looks, covers = filmed(face, "mask", stop=36)
-    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    found = occluders.occluded(np.arange(FRAMES), looks) / 255
     covered = covers[0] > 0.9
     assert found[:30, covered].mean() > 0.75
     # Where it was some cells are in doubt.
@@ -129,12 +129,12 @@ def test_parts_of_a_video_tell_what_the_whole_tells(face):
     looks, _ = filmed(face, "microphone")
     frames = np.arange(4 * FRAMES)
     looks = np.concatenate([looks, looks[::-1]] * 2)
-    whole = evidence.occluded(frames, looks)
+    whole = occluders.occluded(frames, looks)
     assert whole.max() == 255
     for low, high in ((0, 17), (50, 51), (90, 192)):
         near = (frames >= low - look.REACH) & (frames < high + look.REACH)
         inner = (frames[near] >= low) & (frames[near] < high)
-        assert np.array_equal(evidence.occluded(frames[near], looks[near])[inner], whole[low:high])
+        assert np.array_equal(occluders.occluded(frames[near], looks[near])[inner], whole[low:high])
 
 
 def some_look(seed=0):

@@ -119,3 +119,13 @@ def test_pictures_of_a_person_count_by_trust():
     told = irises.of_a_person(seen)
     np.testing.assert_allclose(told, [210 / 2.1, 130 / 2.1, 90 / 2.1, 1], rtol=1e-5)
     assert not irises.of_a_person(np.zeros((3, 2, 4), np.float32)).any()
+
+
+def test_an_eye_behind_something_is_not_believed():
+    points = face()
+    crop, hidden = drawn(points, BLUE), np.zeros((480, 480), np.float32)
+    hidden[:, :240] = 1
+    plain, covered = irises.seen_in_crop(crop, points), irises.seen_in_crop(crop, points, hidden)
+    right_is_left = points[topology.RIGHT_IRIS[0], 0] < 240
+    assert right_is_left and not covered[0].any()
+    np.testing.assert_array_equal(covered[1], plain[1])

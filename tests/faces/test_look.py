@@ -6,7 +6,7 @@ from conftest import ArrayPicture
 from mesh_faces import face_row, in_crop
 
 from vidswap.demo import portrait
-from vidswap.faces import alignment, evidence, look, topology
+from vidswap.faces import alignment, look, topology
 from vidswap.faces.detection import find_faces
 
 FRAMES = 70
@@ -62,7 +62,7 @@ def skin_of(face):
 @pytest.mark.parametrize("name", ["microphone", "cup", "paper"])
 def test_what_comes_before_a_face_is_seen_and_the_bare_face_is_not(face, name):
     looks, covers = filmed(face, getattr(occluders, name)())
-    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    found = occluders.occluded(np.arange(FRAMES), looks) / 255
     seen = looks[..., 4] > 100
     covered, bare = (covers > 0.8) & seen, np.ones(FRAMES, bool)
     bare[AWAY.start - 4 : AWAY.stop + 4] = False
@@ -75,7 +75,7 @@ def test_what_comes_before_a_face_is_seen_and_the_bare_face_is_not(face, name):
 
 def test_a_hand_of_the_colour_of_the_face_is_seen(face, face_model):
     looks, covers = filmed(face, occluders.hand(skin_of(face) * 1.05), face_model)
-    found = evidence.occluded(np.arange(FRAMES), looks) / 255
+    found = occluders.occluded(np.arange(FRAMES), looks) / 255
     seen = looks[..., 4] > 100
     missed = ((1 - found) * ((covers > 0.8) & seen)).sum(1) / seen.sum(1)
     assert (covers > 0.8).any(1).sum() == len(AWAY)
@@ -93,7 +93,7 @@ def test_a_face_that_is_taken_for_a_hand_all_the_time_is_not_one_when_it_grimace
         told = looks.copy()
         for frame in (f for f in frames if f % look.HANDS_EVERY == 0):
             told[frame, cheek, 5] = 230
-        marked[name] = evidence.occluded(np.arange(FRAMES), told)
+        marked[name] = occluders.occluded(np.arange(FRAMES), told)
     assert marked["then"][AWAY.start + 4 : AWAY.stop - 4, cheek].mean() > 150
     assert marked["always"].max() == 0
 
@@ -102,7 +102,7 @@ def test_light_that_changes_is_no_occluder(face):
     crop, points = face
     # Nothing is burnt out.
     looks, _ = filmed(((crop * 0.65).astype(np.uint8), points), light=0.25)
-    assert evidence.occluded(np.arange(FRAMES), looks).max() == 0
+    assert occluders.occluded(np.arange(FRAMES), looks).max() == 0
 
 
 def test_segments_of_any_length_and_lost_frames_give_the_same_bits(face):
@@ -111,21 +111,21 @@ def test_segments_of_any_length_and_lost_frames_give_the_same_bits(face):
     looks = np.concatenate([looks, looks[::-1], looks])
     kept = np.random.default_rng(1).random(len(frames)) > 0.1
     frames, looks = frames[kept], looks[kept]
-    whole = evidence.occluded(frames, looks)
+    whole = occluders.occluded(frames, looks)
     assert whole.max() == 255
     for low, high in ((0, 31), (31, 32), (32, 150), (150, 220)):
         near = (frames >= low - look.REACH) & (frames < high + look.REACH)
-        part = evidence.occluded(frames[near], looks[near])
+        part = occluders.occluded(frames[near], looks[near])
         inner = (frames[near] >= low) & (frames[near] < high)
         assert np.array_equal(part[inner], whole[(frames >= low) & (frames < high)])
 
 
 def test_rows_that_are_not_asked_for_change_nothing_about_the_others(face):
     looks, _ = filmed(face, occluders.cup())
-    whole = evidence.occluded(np.arange(FRAMES), looks)
+    whole = occluders.occluded(np.arange(FRAMES), looks)
     for low, high in ((0, 33), (40, 41), (46, 70)):
         wanted = (np.arange(FRAMES) >= low) & (np.arange(FRAMES) < high)
-        part = evidence.occluded(np.arange(FRAMES), looks, wanted)
+        part = occluders.occluded(np.arange(FRAMES), looks, wanted)
         assert np.array_equal(part[wanted], whole[wanted])
         assert not part[~wanted].any()
 
@@ -141,10 +141,10 @@ def test_cells_are_laid_as_in_the_plain_formulation(face):
 
 def test_of_a_short_track_only_what_is_there_all_along_is_seen(face):
     looks, covers = filmed(face, occluders.paper())
-    assert evidence.occluded(np.arange(15), looks[:15]).max() == 0
-    assert evidence.occluded(np.arange(20, 32), looks[20:32]).max() == 0
+    assert occluders.occluded(np.arange(15), looks[:15]).max() == 0
+    assert occluders.occluded(np.arange(20, 32), looks[20:32]).max() == 0
     for brief in (slice(34, 46), slice(36, 37)):
-        found = evidence.occluded(np.arange(FRAMES)[brief], looks[brief]) / 255
+        found = occluders.occluded(np.arange(FRAMES)[brief], looks[brief]) / 255
         seen = looks[brief, :, 4] > 100
         assert found[(covers[brief] > 0.9) & seen].mean() > 0.75
         assert found[(covers[brief] < 0.02) & seen].mean() < 0.03
@@ -154,12 +154,12 @@ def test_a_face_that_is_seen_briefly_is_protected_too(face):
     looks, covers = filmed(face, occluders.cup())
     brief = slice(AWAY.start - 16, AWAY.start + 8)
     frames = np.arange(FRAMES)[brief]
-    found = evidence.occluded(frames, looks[brief]) / 255
+    found = occluders.occluded(frames, looks[brief]) / 255
     covered = (covers[brief] > 0.8) & (looks[brief, :, 4] > 100)
     assert found[covered].mean() > 0.8
     assert found[frames < AWAY.start - 4].max() < 0.05
     bare, _ = filmed(face)
-    assert evidence.occluded(frames, bare[brief]).max() == 0
+    assert occluders.occluded(frames, bare[brief]).max() == 0
 
 
 def test_the_mask_follows_the_edge_of_the_thing(grace_hopper, face_model):

@@ -38,11 +38,6 @@ _GONE = (2.0, 3.5)  # spreads away from it by which it is there no more
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
 
 
-def occluded(frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
-    """(N, K) uint8: the first of what `occluded_and_beard` tells, of a full beard that stays."""
-    return occluded_and_beard(frames, looks, wanted)[0]
-
-
 def occluded_and_beard(
     frames: np.ndarray, looks: np.ndarray, wanted: np.ndarray | None = None, keep: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:

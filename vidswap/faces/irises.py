@@ -37,21 +37,26 @@ _CONTRAST = (0.06, 0.22)  # to the white beside, in shares: no iris below (a len
 _SMALL = (1.2, 2.6)  # radius in pixels: too small to be told below, large enough above
 _SLOPE = (0.2, 1.6)  # times: a colour changes no further; more would make noise of dark eyes plain to see
 _LEAST = 0.02
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def seen_in_crop(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+def seen_in_crop(crop: np.ndarray, points: np.ndarray, hidden: np.ndarray | None = None) -> np.ndarray:
     """(2, 4) float32, right eye and left: RGB 0..255 of the iris times trust, and the trust, 0..1: how surely it is
     seen. Means over eyes, frames or pictures are thus means by trust.
 
-    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels.
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels; hidden (S, S) float32 0..1: what stands
+    before the face.
     """
 
     def read(matrix: np.ndarray) -> np.ndarray:
         flags = cv2.INTER_LINEAR
         return cv2.warpAffine(crop, matrix, (_SIDE, _SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
-    return _seen(read, points)
+    seen = _seen(read, points)
+    if hidden is not None:
+        places = np.ascontiguousarray(points[[iris[0] for iris, *_ in EYES], :2], np.float32)
+        before = cv2.remap(hidden, places[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen *= 1 - before.reshape(2, 1)
+    return seen
 
 
 def sample_irises(picture: PictureLike, landmarks: np.ndarray) -> np.ndarray:
@@ -126,12 +131,13 @@ def _seen_of(read: Callable[[np.ndarray], np.ndarray], points: np.ndarray, eye: 
     if sure <= 0 or not white.any():
         return nothing
     patch = read(matrix)
-    ring = patch[shown].astype(np.float32)
-    order = np.argsort(ring @ _LUMA, kind="stable")
-    colour = ring[order[int(_KEPT[0] * len(order)) : int(_KEPT[1] * len(order)) + 1]].mean(0)
-    lit = np.sort(patch[white] @ _LUMA)
+    luma = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
+    ring = luma[shown]
+    dark = np.argsort(ring, kind="stable")[int(_KEPT[0] * len(ring)) : int(_KEPT[1] * len(ring)) + 1]
+    colour = patch[shown][dark].mean(0, dtype=np.float32)
+    lit = np.sort(luma[white])
     beside = float(lit[int(_BRIGHT * len(lit))])
-    sure *= float(smoothstep((beside - float(colour @ _LUMA)) / max(beside, 1.0), *_CONTRAST))
+    sure *= float(smoothstep(1 - float(ring[dark].mean()) / max(beside, 1.0), *_CONTRAST))
     return np.append(colour * np.float32(sure), np.float32(sure))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,7 +78,9 @@ class RunSettings(BaseModel):
     @field_validator("start", "end", mode="before")
     @classmethod
     def _seconds_as_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        # No exponent, which no time is written with.
+        return format(Decimal(str(value)), "f") if number else value
 
     @field_validator("device")
     @classmethod
