@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from vidswap.faces import shape
+from vidswap.faces import folds, shape
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Setting
 
@@ -27,11 +27,14 @@ class MapMeshOptions(Options):
 
 
 class MapMesh(Operator[MapMeshOptions]):
-    """`shape`: pose and expression of the target with the inner shape of the source."""
+    """`shape`: pose and expression of the target with the inner shape of the source.
+
+    Where `resting` says how the target is at rest, more of the shape is the source's.
+    """
 
     kind = "map"
     needs = ("landmarks",)
-    uses = ("source",)
+    uses = ("source", "resting")
     gives = ("shape",)
     needs_source = ("landmarks",)
     Options = MapMeshOptions
@@ -42,10 +45,13 @@ class MapMesh(Operator[MapMeshOptions]):
         self._people = []
         for person in setting.people():
             own = np.mean([shape.identity_shape(points) for points in person["landmarks"]], axis=0)
-            self._people.append(shape.Likeness(own, regions, strength))
+            smiling = float(np.mean([folds.smile(points) for points in person["landmarks"]]))
+            self._people.append(shape.Likeness(own, regions, strength, smiling))
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds shape (478, 3) float32 to each row."""
         becomes = people_of(batch, len(self._people))
-        worn = [self._people[p].wear(points) for p, points in zip(becomes, batch["landmarks"], strict=True)]
+        resting = batch["resting"] if "resting" in batch else [None] * len(batch)
+        faces = zip(becomes, batch["landmarks"], resting, strict=True)
+        worn = [self._people[person].wear(points, rests) for person, points, rests in faces]
         return batch.with_columns(shape=np.stack(worn))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from vidswap.faces import alignment, evidence, look, smoothing
+from vidswap.faces import alignment, evidence, look, resting, smoothing
 from vidswap.faces.detection import box_of_landmarks
 from vidswap.graph.batch import Batch
 from vidswap.graph.operator import Operator, Options, Setting
@@ -32,6 +32,9 @@ class SmoothOptions(Options):
     light_sigma: float = Field(
         4.0, ge=0, le=24, description="of the Gaussian over light, darkest, eyewear, irises, nostrils, rims"
     )
+    resting: int = Field(
+        0, ge=0, le=240, description="frames on either side that tell how a face is at rest; 0 tells nothing of it"
+    )
     gap: int = Field(5, ge=0, le=30, description="longest gap of a track that is filled, linearly")
     brief: int = Field(8, ge=0, le=12, description="a face seen in fewer frames must be a sure one; 0 believes all")
     sure: float = Field(0.75, ge=0, le=1, description="detection score of a sure face")
@@ -43,12 +46,13 @@ class SmoothLandmarks(Operator[SmoothOptions]):
     A face that is seen for a few frames only, and never surely, is taken for a pattern that looks like one and dropped.
 
     `quad_axes` are the rows c, x, y of FFHQ alignment: c of the smoothed landmarks, x and y smoothed for longer.
+    `resting` says how a face is when it does nothing (`vidswap.faces.resting`).
     """
 
     kind = "smooth"
     needs = ("track", "box", "landmarks")
     uses = (*_STEADY, "score")
-    gives = ("box", "landmarks", "quad_axes")
+    gives = ("box", "landmarks", "quad_axes", "resting")
     Options = SmoothOptions
 
     def __init__(self, options: SmoothOptions) -> None:
@@ -60,6 +64,7 @@ class SmoothLandmarks(Operator[SmoothOptions]):
             _landmark_radius(options),
             self._axes_filter.radius,
             math.ceil(4 * options.light_sigma),
+            options.resting,
         ]
         # A filled row at the rim of a filter hangs on the row beyond its gap.
         self.context = max(radii) + options.gap
@@ -95,6 +100,10 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         axes = alignment.ffhq_axes(landmarks)
         axes[:, 1:] = self._axes_filter(frame, alignment.ffhq_axes(raw)[:, 1:])
         columns = {"landmarks": landmarks, "box": box_of_landmarks(landmarks), "quad_axes": axes}
+        if self.options.resting:
+            columns["resting"] = resting.at_rest(frame, raw, self.options.resting)
+        else:
+            columns["resting"] = np.zeros((len(track), resting.readings()), np.float32)
         for name in _STEADY:
             if name in track:
                 columns[name] = _steadied(frame, track[name], self.options.light_sigma)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vidswap.faces import pose, shape, topology
+from vidswap.faces import pose, resting, shape, topology
 
 
 def face(seed, size=60.0):
@@ -71,3 +71,49 @@ def test_region_weights_share_every_point():
     weights = shape.region_weights()
     assert weights.shape == (5, 478) and np.allclose(weights.sum(0), 1) and (weights >= 0).all()
     assert weights[shape.REGIONS.index("nose"), topology.NOSE_TIP] > 0.7
+
+
+def brows_height(points):
+    return points[list(topology.EYES), 1].mean() - points[list(topology.BROWS), 1].mean()
+
+
+def with_step(points, region, by):
+    """A face in the mean frame, moved along the first direction of a region."""
+    return points + by * shape.motion()[shape.REGIONS.index(region)][1][0].reshape(-1, 3)
+
+
+def test_brows_that_a_target_holds_high_all_the_time_come_down_to_the_sources():
+    mean = topology.canonical().astype(np.float64)
+    source, target = shape.identity_shape(mean * 60), with_step(mean, "brows", 0.2) * 60
+    likeness = shape.Likeness(source)
+    rests = resting.at_rest(np.arange(9), np.repeat(target[None], 9, axis=0), 4)[4]
+    before, after = (brows_height(likeness.wear(target, told)) for told in (None, rests))
+    wanted, own = brows_height(mean * 60), brows_height(target)
+    assert abs(before - own) < 0.35 * abs(own - wanted)
+    assert abs(after - wanted) < 0.6 * abs(before - wanted)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_at_rest_or_not_lids_and_lips_open_as_far_as_the_targets(seed):
+    likeness = shape.Likeness(shape.identity_shape(face(seed)))
+    own = shape.in_mean_frame(face(1))
+    rests = resting.at_rest(np.arange(3), np.repeat(face(1)[None], 3, axis=0), 1)[1]
+    moved = likeness.offset(own, rests) - likeness.offset(own)
+    assert np.abs(moved).max() > 1e-3
+    assert abs(moved[14, 1] - moved[13, 1]) < 0.1 * np.abs(moved[list(topology.LIPS_OUTER)]).max() + 1e-4
+    lids = [abs(moved[low, 1] - moved[high, 1]) for high, low in ((159, 145), (386, 374))]
+    assert max(lids) < 0.25 * np.abs(moved[list(topology.EYES)]).max() + 1e-4
+
+
+def test_a_smile_says_nothing_of_a_mouth_at_rest():
+    own, told = shape.in_mean_frame(face(1)), resting.at_rest(np.arange(1), face(1)[None], 1)[0]
+    other = shape.identity_shape(face(2))
+    serious, smiling = (shape.Likeness(other, ["mouth"], smiling=s) for s in (0.0, 1.0))
+    assert np.abs(serious.offset(own, told) - serious.offset(own)).max() > 1e-3
+    assert np.allclose(smiling.offset(own, told), smiling.offset(own))
+
+
+def test_what_is_not_known_of_a_face_at_rest_changes_nothing():
+    own = shape.in_mean_frame(face(1))
+    likeness = shape.Likeness(shape.identity_shape(face(2)))
+    assert np.array_equal(likeness.offset(own, np.zeros(resting.readings(), np.float32)), likeness.offset(own))

@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 from vidswap.operators.map import MapMesh
 
-from vidswap.faces import topology
+from vidswap.faces import resting, shape, topology
 from vidswap.graph import Batch
 from vidswap.graph.operator import Setting
 
@@ -22,10 +22,21 @@ def mapper(**options):
 
 def test_the_shape_is_that_of_the_source_under_the_targets_outline():
     batch = Batch(frame=np.arange(3), landmarks=landmarks(2, 3))
-    shape = mapper()(batch)["shape"]
-    assert shape.shape == (3, 478, 3) and shape.dtype == np.float32
-    moved = np.abs(shape - batch["landmarks"])
+    worn = mapper()(batch)["shape"]
+    assert worn.shape == (3, 478, 3) and worn.dtype == np.float32
+    moved = np.abs(worn - batch["landmarks"])
     assert moved.max() > 0.5 and moved[:, list(topology.FACE_OVAL)].max() < 1e-3
+
+
+def test_how_the_target_is_at_rest_brings_it_nearer_to_the_source():
+    batch = Batch(landmarks=landmarks(2, 5))
+    rests = resting.at_rest(np.arange(5), batch["landmarks"], 4)
+    plain, told = (mapper()(b)["shape"] for b in (batch, batch.with_columns(resting=rests)))
+    source = shape.identity_shape(landmarks(1)[0])
+    assert not np.array_equal(plain, told)
+    apart = [shape.distance(shape.identity_shape(points), source) for points in (plain[2], told[2])]
+    assert apart[1] < apart[0]
+    assert np.array_equal(mapper(strength_shape=0)(batch.with_columns(resting=rests))["shape"], batch["landmarks"])
 
 
 def test_no_strength_no_change():

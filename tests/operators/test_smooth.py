@@ -73,6 +73,7 @@ def test_segments_of_any_length_give_the_same_bits(seed, cuts, kind, axes, lost)
     ("options", "context"),
     [
         ({}, 16 + 5),
+        ({"resting": 96}, 96 + 5),
         ({"light_sigma": 0}, 12 + 5),
         ({"light_sigma": 0, "axes_sigma": 0}, 12 + 5),
         ({"light_sigma": 0, "axes_sigma": 0, "brief": 0}, 4 + 5),
@@ -108,6 +109,16 @@ def test_columns_keep_their_kind_and_axes_are_added():
     result = operator()(faces())
     for name in (*SmoothLandmarks.gives, "light", "score", "pts"):
         assert STANDARD_COLUMNS[name].check(result[name]) is None
+    assert not result["resting"].any()
+
+
+def test_how_a_face_is_at_rest_is_told_of_each_track_where_it_is_asked_for():
+    rows = faces(30, lost=0.0)
+    result = operator(resting=10)(rows)
+    assert STANDARD_COLUMNS["resting"].check(result["resting"]) is None
+    for track in np.unique(rows["track"]):
+        alone = operator(resting=10)(rows.take(rows["track"] == track))
+        assert np.array_equal(result["resting"][result["track"] == track], alone["resting"])
 
 
 def test_light_is_smoothed_for_longer_than_landmarks():

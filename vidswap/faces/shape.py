@@ -6,6 +6,10 @@ identity and expression together. In each region of the face a few directions ar
 mirrored); what a difference has in these directions is taken for expression, the rest for identity. The split is
 linear and has no memory: the target's expression never leaks into the difference, however it moves, so that the result
 moves with the target and by as much.
+
+People differ in these directions too, by as much as they move: in how high their brows lie or how long their upper lip
+is. Where it is known how a target is at rest (`resting`), a share of what differs from that is identity as well. How
+far lids and lips are open, and how far the mouth's corners are raised, stays the target's.
 """
 
 from __future__ import annotations
@@ -20,6 +24,18 @@ from . import topology
 from .pose import fit_pose
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
+_THE_PERSONS = {"brows": 0.6, "eyes": 0.7, "mouth": 0.6}
+"""What of a difference between two people in the directions in which faces move is theirs: its variance between twelve
+people, over that and the variance within a single shot of each. None of the nose and the rest, which move with the
+mouth."""
+_MOVED_BY_SMILES = ("eyes", "mouth")
+_LIDS = (((159, -1.0), (145, 1.0), (386, -1.0), (374, 1.0)),)
+_LIPS = (
+    ((13, -1.0), (14, 1.0)),
+    ((topology.RIGHT_MOUTH_CORNER, 0.5), (topology.LEFT_MOUTH_CORNER, 0.5), (13, -0.5), (14, -0.5)),
+)
+_ACTS = {"brows": _LIDS, "eyes": _LIDS, "mouth": _LIPS}
+"""Sums of heights of landmarks that only ever tell what a face does: how far lids and lips are open, and a smile."""
 _OUTLINE_FADE = 0.55  # of the distance between the eyes: from the outline, which is the target's, inwards
 
 
@@ -81,31 +97,58 @@ class Likeness:
         shape: (478, 3) of `identity_shape`.
         regions: those of `REGIONS` that take the source's shape.
         strength: 0..1, share of it.
+        smiling: 0..1, how far `shape` smiles: so far its eyes and mouth say nothing of what they are at rest.
     """
 
-    def __init__(self, shape: np.ndarray, regions: Collection[str] = REGIONS, strength: float = 1.0) -> None:
+    def __init__(
+        self, shape: np.ndarray, regions: Collection[str] = REGIONS, strength: float = 1.0, smiling: float = 0.0
+    ) -> None:
         self._shape = shape
         worn = [strength if name in regions else 0.0 for name in REGIONS]
         self._weights = region_weights() * outline_fade() * np.array(worn)[:, None]
         self._motion = motion()
+        steps = []
+        for name, weights, (_, write) in zip(REGIONS, self._weights, self._motion, strict=True):
+            share = _THE_PERSONS.get(name, 0.0) * (1 - smiling if name in _MOVED_BY_SMILES else 1.0)
+            still = share * (_without(_ACTS.get(name, ()), write) @ write)
+            steps.append(still.reshape(len(write), -1, 3) * weights[:, None])
+        self._steps = np.concatenate(steps)
+        self._rests = np.concatenate([read @ (shape - topology.canonical()).ravel() for read, _ in self._motion])
 
-    def offset(self, own: np.ndarray) -> np.ndarray:
-        """(478, 3) float64 in the mean frame: what is to be added to a target's shape `own` (478, 3), mean frame."""
+    def offset(self, own: np.ndarray, resting: np.ndarray | None = None) -> np.ndarray:
+        """(478, 3) float64 in the mean frame: what is to be added to a target's shape `own` (478, 3), mean frame.
+
+        resting: a row of `resting.at_rest`, how the target is when it does nothing; without it all of what the two
+        differ by in the directions in which faces move stays the target's.
+        """
         difference = self._shape - own
         total = np.zeros_like(difference)
         for weights, (read, write) in zip(self._weights, self._motion, strict=True):
             moved = (read @ difference.ravel()) @ write
             total += weights[:, None] * (difference - moved.reshape(difference.shape))
+        if resting is not None and resting[-1] > 0:
+            total += np.tensordot(float(resting[-1]) * (self._rests - resting[:-1]), self._steps, 1)
         # An eyeball goes where its lids go, whole: the gaze stays.
         for iris, ring in ((topology.RIGHT_IRIS, topology.RIGHT_EYE), (topology.LEFT_IRIS, topology.LEFT_EYE)):
             total[list(iris)] = total[list(ring)].mean(0)
         return total
 
-    def wear(self, landmarks: np.ndarray) -> np.ndarray:
-        """(478, 3) float32, frame pixels: this face with pose and expression of a target's landmarks (478, 3)."""
+    def wear(self, landmarks: np.ndarray, resting: np.ndarray | None = None) -> np.ndarray:
+        """(478, 3) float32, frame pixels: this face with pose and expression of a target's landmarks (478, 3).
+
+        resting: as `offset` wants it.
+        """
         pose = fit_pose(landmarks)
         own = (np.asarray(landmarks, np.float64) - pose.translation) @ pose.rotation / pose.scale
-        return np.asarray(landmarks + pose.scale * self.offset(own) @ pose.rotation.T, np.float32)
+        return np.asarray(landmarks + pose.scale * self.offset(own, resting) @ pose.rotation.T, np.float32)
+
+
+def _without(acts: Collection[tuple[tuple[int, float], ...]], write: np.ndarray) -> np.ndarray:
+    """(K, K) float64: takes from steps (K,) along directions write (K, 1434) what changes any of the `acts`."""
+    changes = np.array([[sum(w * step[3 * i + 1] for i, w in act) for step in write] for act in acts])
+    changes = changes.reshape(len(acts), len(write))
+    # A step below a thousandth of the largest is the same act once more.
+    return np.asarray(np.eye(len(write)) - (np.linalg.pinv(changes, rcond=1e-3) @ changes).T)
 
 
 def expression(difference: np.ndarray) -> np.ndarray:
