@@ -1,9 +1,9 @@
 """The shape that a filmed face has at rest, told over time in the directions in which faces move.
 
-One frame does not say whether brows lie low because a person is so made or frowns just now. What they do on average over
-some seconds mostly does. So landmarks are read along the directions of `shape.motion`, frame by frame, and the readings
-are averaged over time: what changes slowly is taken for the person, what changes quickly for expression. Frames in which
-the head is turned away count little, since landmarks of hidden halves are guesses.
+One frame does not say whether brows lie low because a person is so made or frowns just now. What they do on average
+over some seconds mostly does. So landmarks are read along the directions of `shape.motion`, frame by frame, and the
+readings are averaged over time: what changes slowly is taken for the person, what changes quickly for expression.
+Frames in which the head is turned away count little, since landmarks of hidden halves are guesses.
 """
 
 from __future__ import annotations
