@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mesh_faces import face_row, in_crop, with_mouth
 
-from vidswap.faces import texture, topology, transfer
+from vidswap.faces import look, texture, topology, transfer
 from vidswap.faces.regions import HAIR
 
 
@@ -106,6 +106,24 @@ def test_lids_that_close_are_the_targets(target):
     assert lids[y, x] > 0.5
     x, y = np.rint(points[473, :2]).astype(int)
     assert lids[y, x] == 0
+
+
+def test_hairs_that_give_way_do_not_show_through_beside_the_mouth_of_a_portrait_that_smiles(source, target):
+    actor, own = actor_of(source), (target["regions"][0], target["person"][0])
+    points = in_crop(target)
+    bearded = np.full(len(look.cells().index), 0, np.uint8)
+    inside = np.zeros((look.GRID, look.GRID), np.uint8)
+    zone = texture.atlas_points(look.GRID)[[57, 164, 287, 273, 200, 43]]
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.rint(zone).astype(np.int32)), 1)
+    bearded[inside.ravel()[look.cells().index] > 0] = 255
+    beside = np.rint(points[[57, 287], :2]).astype(int)
+    plain, shaved = (
+        transfer.perform(actor, target["crop"][0], points, points, *own, beard_told=told)[1]
+        for told in (None, bearded)
+    )
+    before, after = (alpha[beside[:, 1], beside[:, 0]] for alpha in (plain, shaved))
+    assert before.min() < 0.8 and after.min() > 0.95
+    assert np.array_equal(plain[: int(points[topology.NOSE_TIP, 1])], shaved[: int(points[topology.NOSE_TIP, 1])])
 
 
 def test_chosen_regions_alone_are_replaced(source, target):

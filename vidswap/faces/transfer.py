@@ -38,6 +38,7 @@ _OUT_OF_FOCUS = 0.5  # share of a pixel that stays in its place when the portrai
 _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
 _REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
 _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the size
+_AROUND_HAIRS = np.ones((5, 5), np.uint8)  # cells of `look`: no hair ends where it is no longer told
 _SKIN = len(topology.triangles())
 _GROOVES = ((49, 102, 129, 64, 98), (279, 331, 358, 294, 327))
 """Landmarks along the grooves beside the nose's wings."""
@@ -67,8 +68,11 @@ class Actor:
     ) -> None:
         size = colour.shape[0]
         # Well inside the outline the completed texture is better than a hole through which the target looks.
-        shown = np.maximum(soft(alpha), inner(size) * known(alpha))
-        cover = shown * rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
+        told = known(alpha)
+        shown = np.maximum(soft(alpha), inner(size) * told)
+        within = rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
+        cover = shown * within
+        self.widest = render.Pyramid(np.rint(told * within * 255).astype(np.uint8))
         self.size = size
         self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
         self.regions = frozenset(regions)
@@ -207,8 +211,9 @@ def perform(
     rims = actor.rims if worn > 0 else None
     hair = None
     beards = [] if actor.beard is None else [actor.beard]
-    if beard_told is not None and beard_told.any():
-        beards.append(look.on_grid(beard_told))
+    gives_way = None if beard_told is None or not beard_told.any() else look.on_grid(beard_told)
+    if gives_way is not None:
+        beards.append(gives_way)
     if rims is not None or beards or (occluded is not None and occluded.any()):
         places = render.lookup(raster, skin_maps)
         if occluded is not None and occluded.any():
@@ -218,6 +223,11 @@ def perform(
             free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
         if beards:
             hair = look.sampled(np.max(beards, axis=0), (places + np.float32(0.5)) / np.float32(actor.size))
+        if gives_way is not None:
+            # Skin that was grown into what a smile hides is better than hairs that show through it.
+            shaved = look.sampled(cv2.dilate(gives_way, _AROUND_HAIRS), (places + np.float32(0.5)) / np.float32(actor.size))
+            widest = shaved * actor.widest.sample(places, shrink)
+            np.maximum(rendered[..., 3], np.rint(widest).astype(np.uint8), out=rendered[..., 3])
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
     light = _light(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)
