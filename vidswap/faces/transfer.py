@@ -216,16 +216,17 @@ def perform(
         beards.append(gives_way)
     if rims is not None or beards or (occluded is not None and occluded.any()):
         places = render.lookup(raster, skin_maps)
+        cells = (places + np.float32(0.5)) / np.float32(actor.size)
         if occluded is not None and occluded.any():
-            free = free * (1 - look.mask(occluded, (places + np.float32(0.5)) / np.float32(actor.size), here))
+            free = free * (1 - look.mask(occluded, cells, here))
         if rims is not None:
             # Nobody wears two pairs of glasses.
             free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
         if beards:
-            hair = look.sampled(np.max(beards, axis=0), (places + np.float32(0.5)) / np.float32(actor.size))
+            hair = look.sampled(np.max(beards, axis=0), cells)
         if gives_way is not None:
             # Skin that was grown into what a smile hides is better than hairs that show through it.
-            shaved = look.sampled(cv2.dilate(gives_way, _AROUND_HAIRS), (places + np.float32(0.5)) / np.float32(actor.size))
+            shaved = look.sampled(cv2.dilate(gives_way, _AROUND_HAIRS), cells)
             widest = shaved * actor.widest.sample(places, shrink)
             np.maximum(rendered[..., 3], np.rint(widest).astype(np.uint8), out=rendered[..., 3])
 
