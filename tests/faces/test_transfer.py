@@ -118,8 +118,7 @@ def test_hairs_that_give_way_do_not_show_through_beside_the_mouth_of_a_portrait_
     bearded[inside.ravel()[look.cells().index] > 0] = 255
     beside = np.rint(points[[57, 287], :2]).astype(int)
     plain, shaved = (
-        transfer.perform(actor, target["crop"][0], points, points, *own, beard_told=told)[1]
-        for told in (None, bearded)
+        transfer.perform(actor, target["crop"][0], points, points, *own, beard_told=told)[1] for told in (None, bearded)
     )
     before, after = (alpha[beside[:, 1], beside[:, 0]] for alpha in (plain, shaved))
     assert before.min() < 0.8 and after.min() > 0.95
