@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from vidswap.faces import alignment, irises, texture, transfer, unseen
+from vidswap.faces import alignment, folds, irises, texture, transfer, unseen
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options, Setting
 
@@ -34,6 +34,15 @@ def people_of(batch: Batch, count: int) -> np.ndarray:
     return np.clip(batch["source"], 0, count - 1)
 
 
+def _smile_folds(person: Batch, plain: np.ndarray) -> folds.SmileFolds | None:
+    """What a person's smile adds to the atlas `plain` (T, T, 3) uint8; None of one who does not smile."""
+    if np.array_equal(person["texture"], person["texture_folded"]):
+        return None
+    folded, _ = texture.merged(person["texture_folded"], person["texture_alpha"])
+    widest = max(folds.mouth_width(points) for points in person["landmarks"])
+    return folds.SmileFolds(plain, folded, widest)
+
+
 class GenerateMeshOptions(Options):
     """Which parts of the face are made."""
 
@@ -56,7 +65,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
     uses = ("source", "occluded", "beard", "darkest", "eyewear", "irises", "nostrils", "rims")
     gives = ("image", "alpha")
-    needs_source = ("landmarks", "texture", "texture_alpha", "iris")
+    needs_source = ("landmarks", "texture", "texture_folded", "texture_alpha", "iris")
     Options = GenerateMeshOptions
 
     def __init__(self, options: GenerateMeshOptions) -> None:
@@ -74,7 +83,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
                 [unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha), unseen.unseen_eyes(alpha)], axis=0
             )
             iris = irises.of_a_person(person["iris"]) if self.options.irises == "source" else None
-            self._actors.append(transfer.Actor(colour, alpha, regions, hidden, iris))
+            self._actors.append(transfer.Actor(colour, alpha, regions, hidden, iris, _smile_folds(person, colour)))
             if (shown := transfer.share_shown(alpha)) < _LEAST_SHOWN:
                 whose = f" of person {number}" if len(people) > 1 else ""
                 self._told.append(

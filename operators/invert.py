@@ -20,7 +20,9 @@ class InvertMeshOptions(Options):
 
     size: int = Field(texture.ATLAS_SIZE, ge=128, le=4096, description="px a side of the texture")
     glasses: Literal["off", "on"] = Field("off", description="what becomes of the portrait's glasses; on paints them")
-    folds: Literal["soft", "kept"] = Field("soft", description="folds of a portrait's smile and creases of its chin")
+    folds: Literal["soft", "kept"] = Field(
+        "soft", description="folds of a portrait's smile, until the video's face smiles, and creases of its chin"
+    )
 
 
 class InvertMesh(Operator[InvertMeshOptions]):
@@ -28,25 +30,28 @@ class InvertMesh(Operator[InvertMeshOptions]):
 
     kind = "invert"
     needs = ("crop", "matrix", "landmarks", "regions", "person")
-    gives = ("texture", "texture_alpha", "iris")
+    gives = ("texture", "texture_folded", "texture_alpha", "iris")
     Options = InvertMeshOptions
     batch_size = 1
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds texture (T, T, 3) uint8, texture_alpha (T, T) float32 and iris (2, 4) float32 to each row."""
-        made, eyes = [], []
+        """Adds texture and texture_folded (T, T, 3) uint8, texture_alpha (T, T) float32 and iris (2, 4) float32."""
+        made, folded, eyes = [], [], []
         for row in batch.rows():
             points = alignment.transform(row["matrix"], row["landmarks"])
             crop = row["crop"]
             hidden, hair = things_and_beard(crop, points)
             if self.options.glasses == "off":
                 crop, hidden = without_glasses(crop, points), np.maximum(hidden, hidden_by_glasses(crop, points))
-            crop = crop if self.options.folds == "kept" else without_folds(crop, points)
+            crop, wrinkled = (crop, crop) if self.options.folds == "kept" else without_folds(crop, points)
             eyes.append(irises.seen_in_crop(crop, points, hidden))
             parts = row["regions"], row["person"]
             made.append(texture.build_texture(crop, points, *parts, self.options.size, hidden, hair))
+            same = wrinkled is crop
+            folded.append(made[-1][0] if same else texture.unroll(wrinkled, points, self.options.size))
         return batch.with_columns(
             texture=np.stack([colour for colour, _ in made]),
+            texture_folded=np.stack(folded),
             texture_alpha=np.stack([alpha for _, alpha in made]),
             iris=np.stack(eyes),
         )

@@ -2,7 +2,8 @@
 
 The mesh carries the shape of the target's expression, but a texture carries the shading of the source's. The more the
 portrait smiles, the more of what is darker than the skin on either side of it is taken back in the cheeks; so is the
-ridge beside a fold, which catches the light. Creases that run down from the corners of the mouth come and go with every
+ridge beside a fold, which catches the light. They come back as the target's mouth grows as wide as the portrait's.
+Creases that run down from the corners of the mouth come and go with every
 word: in every portrait their contrast is held within that of plain skin.
 """
 
@@ -11,13 +12,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from . import topology
+from . import render, texture, topology
 from .matching import smoothstep, spread
 
 _RISE = (0.05, 0.12)  # of the corners of the mouth above its middle, in distances of the eyes' outer corners
 _SHARE = 0.75  # of a fold that is taken back at a full smile
 _CREASE = 0.06, 0.10  # how much darker or brighter than the skin around creases beside the chin stay, at most
 _CREASED = 0.06  # how far that skin reaches, in distances of the eyes' outer corners
+_RELAXED = 0.66  # width of a mouth that does not smile, in distances of the eyes' outer corners
+_LEAST_WIDER = 0.06  # of a smile
 _WIDEST = 0.16  # of a fold, in distances of the eyes' outer corners
 _DEPTH = (0.03, 0.10)  # of a fold, in shares of the luma beside it
 _HEIGHT = (0.04, 0.12)  # of a ridge, likewise
@@ -43,15 +46,63 @@ def smile(points: np.ndarray) -> float:
     return float(smoothstep(float((middle - corners.mean(0)) @ down) / length, *_RISE))
 
 
-def without_folds(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The portrait with its folds softened; `crop` itself where it has none.
+def mouth_width(points: np.ndarray) -> float:
+    """Of landmarks (478, 2 or 3), in distances of the eyes' outer corners: that of a smile is above a resting one's."""
+    corners = points[[topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER], :2].astype(np.float64)
+    return float(np.linalg.norm(corners[1] - corners[0])) / _unit(points)
 
-    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels. Returns (S, S, 3) uint8.
+
+class SmileFolds:
+    """Folds that come and go with a smile.
+
+    Args:
+        plain, folded: (T, T, 3) uint8 atlases of a person, without and with the folds.
+        width: of the mouth that made them (`mouth_width`).
+    """
+
+    def __init__(self, plain: np.ndarray, folded: np.ndarray, width: float) -> None:
+        apart = folded.astype(np.int16) - plain
+        self._width = max(width, _RELAXED + _LEAST_WIDER)
+        self._halves = (128 + np.clip(apart // 2, -128, 127)).astype(np.uint8)
+        touched = cv2.dilate((np.abs(apart).max(axis=2) > 1).astype(np.uint8), np.ones((3, 3), np.uint8))
+        triangles = topology.triangles(holes=False)
+        raster = render.rasterise(
+            np.column_stack([texture.atlas_points(len(plain)), np.zeros(topology.POINTS)]), triangles, touched.shape
+        )
+        # The last one stands for pixels without a triangle.
+        self._where = np.zeros(len(triangles) + 1, bool)
+        self._where[raster.ids[(touched[raster.window] > 0) & (raster.ids >= 0)]] = True
+
+    def strength(self, shape: np.ndarray) -> float:
+        """0..1: how much of them a face with landmarks `shape` (478, 3) shows."""
+        return float(smoothstep(mouth_width(shape), _RELAXED, self._width))
+
+    def lay(self, rendered: np.ndarray, raster: render.Raster, maps: render.Maps, shape: np.ndarray) -> None:
+        """Add them to rendered (h, w, 4) uint8, in place; maps from the raster to the atlas, shape (478, 3) of it."""
+        strength = self.strength(shape)
+        if strength <= 0:
+            return
+        there = self._where[raster.ids]
+        if raster.step > 1:
+            there = there.repeat(raster.step, axis=0).repeat(raster.step, axis=1)
+        wanted = np.flatnonzero(there)
+        if not len(wanted):
+            return
+        flat = rendered.reshape(-1, 4)
+        added = render.sample_some(self._halves, raster, maps, wanted).astype(np.float32) - 128
+        flat[wanted, :3] = np.clip(np.rint(flat[wanted, :3] + np.float32(2 * strength) * added), 0, 255)
+
+
+def without_folds(crop: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The portrait with its folds softened, and with the creases of its chin alone softened; both are `crop` itself
+    where there is nothing to soften.
+
+    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels. Returns (S, S, 3) uint8 each.
     """
     crop = _without_creases(crop, points)
     amount = _SHARE * smile(points)
     if amount <= 0:
-        return crop
+        return crop, crop
     unit = _unit(points)
     lips = _filled(points, (topology.LIPS_OUTER,), crop.shape[0])
     zone = _filled(points, _CHEEKS, crop.shape[0])
@@ -71,7 +122,7 @@ def without_folds(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     share = cv2.GaussianBlur(amount * fold, (0, 0), max(0.6, 0.012 * unit))
     share[lips > 0] = 0
     # The skin's own grain stays.
-    return np.asarray(np.clip(np.rint(crop + share[..., None] * (skin - own)), 0, 255), np.uint8)
+    return np.asarray(np.clip(np.rint(crop + share[..., None] * (skin - own)), 0, 255), np.uint8), crop
 
 
 def _without_creases(crop: np.ndarray, points: np.ndarray) -> np.ndarray:

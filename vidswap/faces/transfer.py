@@ -13,6 +13,7 @@ from . import (
     complexion,
     evidence,
     eyewear,
+    folds,
     glasses,
     irises,
     look,
@@ -55,7 +56,7 @@ class Actor:
 
     hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`). beard (GRID, GRID) 0..1:
     where hairs hide the skin, in the cells of `look`; None of a face without a beard. iris (4,) float32: the colour of
-    its eyes and how surely it is known, of `irises.of_a_person`; None leaves the target's.
+    its eyes and how surely it is known, of `irises.of_a_person`; None leaves the target's. creased: its smile.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Actor:
         regions: Collection[str] = REGIONS,
         hidden: np.ndarray | None = None,
         iris: np.ndarray | None = None,
+        creased: folds.SmileFolds | None = None,
     ) -> None:
         size = colour.shape[0]
         # Well inside the outline the completed texture is better than a hole through which the target looks.
@@ -74,6 +76,7 @@ class Actor:
         cover = shown * within
         self.widest = render.Pyramid(np.rint(told * within * 255).astype(np.uint8))
         self.size = size
+        self.creased = creased
         self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
         self.regions = frozenset(regions)
         self.iris = iris if "eyes" in self.regions and iris is not None and iris[3] > 0 else None
@@ -204,6 +207,8 @@ def perform(
 
     shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
     rendered = actor.pyramid.paint(raster, skin_maps, shrink)
+    if actor.creased is not None:
+        actor.creased.lay(rendered, raster, skin_maps, shape)
     render.soften_contours(rendered, raster, skin_maps, shrink, actor.size)
     here = crop[window]
     worn = eyewear.worn(crop, points) if worn is None else float(smoothstep(worn, *_WORN))

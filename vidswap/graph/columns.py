@@ -85,6 +85,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
             "person", ("S", "S"), "float32", "probability of the person against background", transient=True, ragged=True
         ),
         Column("texture", ("T", "T", 3), "uint8", "appearance of the source face in the atlas of the mesh"),
+        Column("texture_folded", ("T", "T", 3), "uint8", "the same with the folds of its smile"),
         Column("texture_alpha", ("T", "T"), "float32", "how far the source shows the atlas pixel, 0..1"),
         Column("iris", (2, 4), "float32", "of the source's eyes, as `irises`"),
         Column(
