@@ -15,6 +15,7 @@ from vidswap.faces.light import sample_light
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
 from vidswap.faces.regions import paint_regions
+from vidswap.faces.resting import reading
 from vidswap.faces.unseen import nostrils_facing
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import NoOptions, Operator, Options, Setting
@@ -80,12 +81,12 @@ class ParseAppearance(Operator[ParseOptions]):
 
     Hands are looked for in every fourth frame, around the faces. What is said of a face for as long as it is seen, and
     is told badly by one frame, is here too: its darkest, the colour of its eyes, whether it wears glasses and where
-    their rims are, and how far its nostrils face the viewer.
+    their rims are, how far its nostrils face the viewer, and how it lies along the directions in which faces move.
     """
 
     kind = "parse"
     needs = ("picture", "landmarks")
-    gives = ("appearance", "darkest", "eyewear", "irises", "nostrils", "rims")
+    gives = ("appearance", "darkest", "eyewear", "irises", "nostrils", "resting", "rims")
     Options = ParseOptions
 
     def setup(self, setting: Setting) -> None:
@@ -95,7 +96,7 @@ class ParseAppearance(Operator[ParseOptions]):
         self._model: FaceModel = load_face_model(self.options.task)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds appearance (K, 6), darkest (3,), eyewear (), irises (2, 4), nostrils (), rims (32, 48) to each row."""
+        """Adds appearance (K, 6), darkest (3,), eyewear (), irises (2, 4), nostrils (), resting (M,), rims (32, 48)."""
         rows = zip(batch["frame"], batch["picture"], batch["landmarks"], strict=True)
         seen = [
             (*sample_look(picture, points, self._model if frame % HANDS_EVERY == 0 else None), picture, points)
@@ -112,6 +113,7 @@ class ParseAppearance(Operator[ParseOptions]):
             eyewear=np.array(worn, np.float32),
             irises=np.stack([sample_irises(picture, points) for *_, picture, points in seen]),
             nostrils=np.array([nostrils_facing(points) for *_, points in seen], np.float32),
+            resting=np.stack([reading(points) for *_, points in seen]).astype(np.float32),
             rims=rims,
         )
 

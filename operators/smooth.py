@@ -46,13 +46,13 @@ class SmoothLandmarks(Operator[SmoothOptions]):
     A face that is seen for a few frames only, and never surely, is taken for a pattern that looks like one and dropped.
 
     `quad_axes` are the rows c, x, y of FFHQ alignment: c of the smoothed landmarks, x and y smoothed for longer.
-    `resting` says how a face is when it does nothing (`vidswap.faces.resting`).
+    `resting` becomes what the face is when it does nothing (`vidswap.faces.resting`).
     """
 
     kind = "smooth"
     needs = ("track", "box", "landmarks")
-    uses = (*_STEADY, "score")
-    gives = ("box", "landmarks", "quad_axes", "resting")
+    uses = (*_STEADY, "resting", "score", "own")
+    gives = ("box", "landmarks", "quad_axes")
     Options = SmoothOptions
 
     def __init__(self, options: SmoothOptions) -> None:
@@ -64,24 +64,40 @@ class SmoothLandmarks(Operator[SmoothOptions]):
             _landmark_radius(options),
             self._axes_filter.radius,
             math.ceil(4 * options.light_sigma),
-            options.resting,
         ]
         # A filled row at the rim of a filter hangs on the row beyond its gap.
-        self.context = max(radii) + options.gap
+        self._near = max(radii) + options.gap
+        self.context = max(self._near, options.resting + options.gap)
 
     def setup(self, setting: Setting) -> None:
         """Take the timestamps of the frames in which faces are filled in."""
         self._pts = None if setting.video is None else np.asarray(setting.video.pts, np.int64)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Rows of all tracks, filled and smoothed, by frame and from left to right."""
+        """Rows of all tracks, filled and smoothed, by frame and from left to right.
+
+        Where `own` is given, those far from it are left out.
+        """
+        first, last = _ends(batch)
+        batch = batch.without(["own"])
         smoothed = []
         for number in np.unique(batch["track"]):
             track = batch.take(batch["track"] == number)
-            rows = self._smoothed(filled(track, self.options.gap, self._pts))
+            rows = filled(track, self.options.gap, self._pts)
+            near = slice(*np.searchsorted(rows["frame"], (first - self._near, last + self._near + 1)))
+            if "resting" in rows:
+                rests = self._at_rest(rows, near)
+                rows = rows.take(near).with_columns(resting=rests)
+            else:
+                rows = rows.take(near)
+            if not len(rows):
+                continue
+            rows = self._smoothed(rows)
             if self.options.brief and "score" in track:
                 rows = rows.take(self._believed(track, rows["frame"]))
             smoothed.append(rows)
+        if not smoothed:
+            return batch.take(slice(0, 0)).with_columns(quad_axes=np.empty((0, 3, 2)))
         result = Batch.concat(smoothed)
         middle = result["box"][:, 0] + result["box"][:, 2]
         return result.take(np.lexsort((result["track"], middle, result["frame"])))
@@ -94,16 +110,17 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         sure = np.concatenate([[0], np.cumsum(track["score"] >= self.options.sure)])
         return (last - first >= self.options.brief) | (sure[last] > sure[first])
 
+    def _at_rest(self, track: Batch, near: slice) -> np.ndarray:
+        if self.options.resting:
+            return resting.at_rest(track["frame"], track["resting"], self.options.resting, near)
+        return np.zeros_like(track["resting"][near])
+
     def _smoothed(self, track: Batch) -> Batch:
         frame, raw = track["frame"], track["landmarks"]
         landmarks = self._landmarks(frame, raw).astype(np.float32)
         axes = alignment.ffhq_axes(landmarks)
         axes[:, 1:] = self._axes_filter(frame, alignment.ffhq_axes(raw)[:, 1:])
         columns = {"landmarks": landmarks, "box": box_of_landmarks(landmarks), "quad_axes": axes}
-        if self.options.resting:
-            columns["resting"] = resting.at_rest(frame, raw, self.options.resting)
-        else:
-            columns["resting"] = np.zeros((len(track), resting.readings()), np.float32)
         for name in _STEADY:
             if name in track:
                 columns[name] = _steadied(frame, track[name], self.options.light_sigma)
@@ -118,6 +135,13 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         if how == "five-tap":
             return smoothing.smooth(frame, raw, *smoothing.five_tap())
         return raw
+
+
+def _ends(batch: Batch) -> tuple[int, int]:
+    """The first and the last frame of the rows that are the segment's own; of all where none is."""
+    frames = batch["frame"][batch["own"]] if "own" in batch else batch["frame"]
+    frames = frames if len(frames) else batch["frame"]
+    return int(frames.min()), int(frames.max())
 
 
 def filled(track: Batch, gap: int, pts: np.ndarray | None = None) -> Batch:

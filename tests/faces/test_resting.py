@@ -20,6 +20,10 @@ def moved(points: np.ndarray, region: str, by: float, size: float = 60.0) -> np.
     return points + by * size * write[0].reshape(-1, 3)
 
 
+def rests(frames: np.ndarray, landmarks: np.ndarray, reach: int) -> np.ndarray:
+    return resting.at_rest(frames, np.array([resting.reading(points) for points in landmarks]), reach)
+
+
 def test_a_reading_does_not_depend_on_where_how_large_and_how_tilted_a_face_is():
     points = face()
     there = 2.5 * points @ pose.rotation_of(0, 0, 25).T + (90, -40, 7)
@@ -38,7 +42,7 @@ def test_a_blink_is_no_trait_and_brows_held_high_are():
     blinks = still.copy()
     blinks[98:102] = moved(calm, "eyes", 0.3)
     raised = np.repeat(moved(calm, "brows", 0.3)[None], 200, axis=0)
-    none, some, all_ = (resting.at_rest(frames, f, 60)[100] for f in (still, blinks, raised))
+    none, some, all_ = (rests(frames, f, 60)[100] for f in (still, blinks, raised))
     lasting = np.linalg.norm((all_ - none)[:-1])
     assert np.linalg.norm((some - none)[:-1]) < 0.15 * np.linalg.norm(resting.reading(blinks[100]) - none)
     assert lasting == pytest.approx(np.linalg.norm(resting.reading(raised[0]) - resting.reading(calm)), rel=1e-3)
@@ -47,10 +51,10 @@ def test_a_blink_is_no_trait_and_brows_held_high_are():
 def test_heads_turned_away_say_nothing_and_leave_the_word_to_others():
     frames = np.arange(60)
     front, away = face(1), face(2) @ pose.rotation_of(60, 0, 0).T
-    told = resting.at_rest(frames, np.repeat(away[None], 60, axis=0), 30)
+    told = rests(frames, np.repeat(away[None], 60, axis=0), 30)
     assert not told.any()
     mixed = np.stack([front if i % 2 else away for i in frames])
-    told = resting.at_rest(frames, mixed, 30)
+    told = rests(frames, mixed, 30)
     assert np.allclose(told[:, :-1], resting.reading(front)[:-1], atol=1e-5) and (told[:, -1] == 1).all()
 
 
@@ -60,10 +64,10 @@ def test_pieces_with_their_neighbours_give_the_same_bits(cuts, reach, seed):
     generator = np.random.default_rng(seed)
     frames = np.flatnonzero(generator.random(80) > 0.2)
     landmarks = face() + generator.normal(0, 1, (len(frames), 478, 3))
-    whole = resting.at_rest(frames, landmarks, reach)
+    whole = rests(frames, landmarks, reach)
     edges = sorted({0, 80, *cuts})
     for start, stop in zip(edges, edges[1:], strict=False):
         near = (frames >= start - reach) & (frames < stop + reach)
-        piece = resting.at_rest(frames[near], landmarks[near], reach)
+        piece = rests(frames[near], landmarks[near], reach)
         own = (frames[near] >= start) & (frames[near] < stop)
         assert np.array_equal(piece[own], whole[(frames >= start) & (frames < stop)])

@@ -77,6 +77,11 @@ def brows_height(points):
     return points[list(topology.EYES), 1].mean() - points[list(topology.BROWS), 1].mean()
 
 
+def rests_as(points):
+    """What is told of a face that never moves."""
+    return resting.at_rest(np.arange(9), np.repeat(resting.reading(points)[None], 9, axis=0), 4)[4]
+
+
 def with_step(points, region, by):
     """A face in the mean frame, moved along the first direction of a region."""
     return points + by * shape.motion()[shape.REGIONS.index(region)][1][0].reshape(-1, 3)
@@ -86,7 +91,7 @@ def test_brows_that_a_target_holds_high_all_the_time_come_down_to_the_sources():
     mean = topology.canonical().astype(np.float64)
     source, target = shape.identity_shape(mean * 60), with_step(mean, "brows", 0.2) * 60
     likeness = shape.Likeness(source)
-    rests = resting.at_rest(np.arange(9), np.repeat(target[None], 9, axis=0), 4)[4]
+    rests = rests_as(target)
     before, after = (brows_height(likeness.wear(target, told)) for told in (None, rests))
     wanted, own = brows_height(mean * 60), brows_height(target)
     assert abs(before - own) < 0.35 * abs(own - wanted)
@@ -97,7 +102,7 @@ def test_brows_that_a_target_holds_high_all_the_time_come_down_to_the_sources():
 def test_at_rest_or_not_lids_and_lips_open_as_far_as_the_targets(seed):
     likeness = shape.Likeness(shape.identity_shape(face(seed)))
     own = shape.in_mean_frame(face(1))
-    rests = resting.at_rest(np.arange(3), np.repeat(face(1)[None], 3, axis=0), 1)[1]
+    rests = rests_as(face(1))
     moved = likeness.offset(own, rests) - likeness.offset(own)
     assert np.abs(moved).max() > 1e-3
     assert abs(moved[14, 1] - moved[13, 1]) < 0.1 * np.abs(moved[list(topology.LIPS_OUTER)]).max() + 1e-4
@@ -106,7 +111,7 @@ def test_at_rest_or_not_lids_and_lips_open_as_far_as_the_targets(seed):
 
 
 def test_a_smile_says_nothing_of_a_mouth_at_rest():
-    own, told = shape.in_mean_frame(face(1)), resting.at_rest(np.arange(1), face(1)[None], 1)[0]
+    own, told = shape.in_mean_frame(face(1)), rests_as(face(1))
     other = shape.identity_shape(face(2))
     serious, smiling = (shape.Likeness(other, ["mouth"], smiling=s) for s in (0.0, 1.0))
     assert np.abs(serious.offset(own, told) - serious.offset(own)).max() > 1e-3

@@ -30,7 +30,7 @@ def test_the_shape_is_that_of_the_source_under_the_targets_outline():
 
 def test_how_the_target_is_at_rest_brings_it_nearer_to_the_source():
     batch = Batch(landmarks=landmarks(2, 5))
-    rests = resting.at_rest(np.arange(5), batch["landmarks"], 4)
+    rests = resting.at_rest(np.arange(5), [resting.reading(points) for points in batch["landmarks"]], 4)
     plain, told = (mapper()(b)["shape"] for b in (batch, batch.with_columns(resting=rests)))
     source = shape.identity_shape(landmarks(1)[0])
     assert not np.array_equal(plain, told)

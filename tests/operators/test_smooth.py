@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from vidswap.operators.smooth import SmoothLandmarks, SmoothOptions
 
 from vidswap.faces import topology
+from vidswap.faces.resting import reading
 from vidswap.graph.batch import Batch
 from vidswap.graph.columns import STANDARD_COLUMNS
 from vidswap.graph.operator import Setting
@@ -35,6 +36,7 @@ def faces(count: int = 60, seed: int = 0, lost: float = 0.15) -> Batch:
         landmarks=landmarks,
         box=np.concatenate([landmarks[..., :2].min(1), landmarks[..., :2].max(1)], 1),
         light=np.array(columns["light"], np.float32),
+        resting=np.array([reading(points) for points in landmarks], np.float32),
         score=np.array(columns["score"], np.float32),
     )
 
@@ -55,15 +57,17 @@ KINDS = ["adaptive", "gaussian", "five-tap", "none"]
     kind=st.sampled_from(KINDS),
     axes=st.sampled_from(["gaussian", "savitzky-golay", "adaptive"]),
     lost=st.sampled_from([0.0, 0.2, 0.6]),
+    reach=st.sampled_from([0, 3, 40]),
 )
-def test_segments_of_any_length_give_the_same_bits(seed, cuts, kind, axes, lost):
-    smooth, rows = operator(landmarks=kind, axes=axes), faces(60, seed, lost)
+def test_segments_of_any_length_give_the_same_bits(seed, cuts, kind, axes, lost, reach):
+    smooth, rows = operator(landmarks=kind, axes=axes, resting=reach), faces(60, seed, lost)
     whole = smooth(rows)
     parts = []
     for low, high in zip([0, *sorted(cuts)], [*sorted(cuts), 60], strict=True):
         around = rows.frames_between(low - smooth.context, high + smooth.context)
         if len(around):
-            parts.append(smooth(around).frames_between(low, high))
+            own = (around["frame"] >= low) & (around["frame"] < high)
+            parts.append(smooth(around.with_columns(own=own)).frames_between(low, high))
     joined = Batch.concat(parts)
     for name in whole.names:
         assert np.array_equal(joined[name], whole[name]), name
@@ -107,7 +111,7 @@ def test_gaps_longer_than_asked_stay_open():
 
 def test_columns_keep_their_kind_and_axes_are_added():
     result = operator()(faces())
-    for name in (*SmoothLandmarks.gives, "light", "score", "pts"):
+    for name in (*SmoothLandmarks.gives, "light", "resting", "score", "pts"):
         assert STANDARD_COLUMNS[name].check(result[name]) is None
     assert not result["resting"].any()
 

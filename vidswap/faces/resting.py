@@ -8,12 +8,11 @@ Frames in which the head is turned away count little, since landmarks of hidden 
 
 from __future__ import annotations
 
-import math
-from functools import cache
-
 import numpy as np
 
-from . import shape, smoothing, topology
+from vidswap.compiled import compiled
+
+from . import shape, topology
 from .matching import smoothstep
 from .pose import fit_pose
 
@@ -38,25 +37,36 @@ def reading(landmarks: np.ndarray) -> np.ndarray:
     return np.append(coordinates(shape.identity_shape(landmarks)), facing)
 
 
-def at_rest(frames: np.ndarray, landmarks: np.ndarray, reach: int) -> np.ndarray:
-    """(N, readings) float32: how a face is at rest, at each frame of a track, and how surely that is known, 0..1.
+def at_rest(frames: np.ndarray, told: np.ndarray, reach: int, rows: slice = slice(None)) -> np.ndarray:
+    """(n, readings) float32: how a face is at rest, at the given rows of a track, and how surely that is known, 0..1.
 
-    frames (N,) ascending, landmarks (N, 478, 3) of them; reach: frames looked at on either side. Means with the weights
-    of Hann's window.
+    frames (N,) ascending, told (N, readings) the `reading` of each; reach: frames looked at on either side. Means with
+    the weights of Hann's window, summed in ascending order.
     """
-    seen = np.array([reading(points) for points in landmarks]).reshape(len(landmarks), readings())
-    believed = seen[:, -1:]
-    window = _window(reach)
-    sums = smoothing.weighted(
-        frames,
-        np.hstack([seen[:, :-1] * believed, believed, np.ones_like(believed)]),
-        lambda _, offsets: [window[abs(offset)] for offset in offsets],
-        reach,
-    )
-    told = sums[:, :-2] / np.maximum(sums[:, -2:-1], 1e-9)
-    return np.hstack([told, smoothstep(sums[:, -2:-1] / sums[:, -1:], *_BELIEVED)]).astype(np.float32)
+    frames, told = np.asarray(frames, np.int64), np.ascontiguousarray(told, np.float64)
+    window = np.cos(0.5 * np.pi * np.arange(reach + 1) / (reach + 1)) ** 2
+    sums = np.empty((len(frames[rows]), told.shape[1] + 1))
+    _sums(frames, told, window, np.arange(len(frames))[rows], sums)
+    means = sums[:, :-2] / np.maximum(sums[:, -2:-1], 1e-9)
+    return np.hstack([means, smoothstep(sums[:, -2:-1] / sums[:, -1:], *_BELIEVED)]).astype(np.float32)
 
 
-@cache
-def _window(reach: int) -> tuple[float, ...]:
-    return tuple(math.cos(0.5 * math.pi * k / (reach + 1)) ** 2 for k in range(reach + 1))
+@compiled("(int64[::1], float64[:,::1], float64[::1], int64[::1], float64[:,::1])")
+def _sums(frames: np.ndarray, told: np.ndarray, window: np.ndarray, rows: np.ndarray, result: np.ndarray) -> None:
+    """For each of `rows`: sums over the rows within the window of what they tell times how far they are believed, of
+    that, and of the window's weights.
+    """
+    last = told.shape[1] - 1
+    for out in range(len(rows)):
+        here = frames[rows[out]]
+        for k in range(last + 2):
+            result[out, k] = 0.0
+        for row in range(len(frames)):
+            apart = abs(frames[row] - here)
+            if apart < len(window):
+                weight = window[apart]
+                believed = weight * told[row, last]
+                for k in range(last):
+                    result[out, k] += believed * told[row, k]
+                result[out, last] += believed
+                result[out, last + 1] += weight

@@ -127,7 +127,8 @@ class Likeness:
             moved = (read @ difference.ravel()) @ write
             total += weights[:, None] * (difference - moved.reshape(difference.shape))
         if resting is not None and resting[-1] > 0:
-            total += np.tensordot(float(resting[-1]) * (self._rests - resting[:-1]), self._steps, 1)
+            # Not a product of matrices: at this size BLAS would wake threads that then spin.
+            total += np.einsum("k,kij->ij", float(resting[-1]) * (self._rests - resting[:-1]), self._steps)
         # An eyeball goes where its lids go, whole: the gaze stays.
         for iris, ring in ((topology.RIGHT_IRIS, topology.RIGHT_EYE), (topology.LEFT_IRIS, topology.LEFT_EYE)):
             total[list(iris)] = total[list(ring)].mean(0)

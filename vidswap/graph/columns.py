@@ -72,7 +72,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("eyewear", (), "float32", "how surely glasses are worn, 0..1"),
         Column("irises", (2, 4), "float32", "right and left: RGB 0..255 of the iris times trust, and the trust, 0..1"),
         Column("nostrils", (), "float32", "cosine of the angle between the viewer and what is around the nostrils"),
-        Column("resting", ("M",), "float32", "how the face is at rest along the directions of motion, and how surely"),
+        Column("resting", ("M",), "float32", "how the face lies along the directions of motion, and how surely"),
         Column("rims", (32, 48), "uint8", "255 where rims of glasses lie, in an upright rectangle around the eyes"),
         Column("appearance", ("K", 6), "uint8", "colour, detail, visibility and hands per cell of the face"),
         Column("occluded", ("K",), "uint8", "255 where something stands before that cell of the face"),
