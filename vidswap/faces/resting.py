@@ -3,7 +3,8 @@
 One frame does not say whether brows lie low because a person is so made or frowns just now. What they do on average
 over some seconds mostly does. So landmarks are read along the directions of `shape.motion`, frame by frame, and the
 readings are averaged over time: what changes slowly is taken for the person, what changes quickly for expression.
-Frames in which the head is turned away count little, since landmarks of hidden halves are guesses.
+Frames in which the head is turned away count little, since landmarks of hidden halves are guesses; and a single
+picture, or the first moments of a track, say little.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .matching import smoothstep
 from .pose import fit_pose
 
 _TURNED = (0.75, 0.92)  # cosine of the angle between face and viewer: not believed below, fully believed above
+_FEW = 24.0  # frames: of so few a half is told of what a whole window tells; of a single picture hardly anything
 _BELIEVED = (0.1, 0.4)  # mean of that over time: nothing is told of the face at rest below, all above
 
 
@@ -47,8 +49,10 @@ def at_rest(frames: np.ndarray, told: np.ndarray, reach: int, rows: slice = slic
     window = np.cos(0.5 * np.pi * np.arange(reach + 1) / (reach + 1)) ** 2
     sums = np.empty((len(frames[rows]), told.shape[1] + 1))
     _sums(frames, told, window, np.arange(len(frames))[rows], sums)
-    means = sums[:, :-2] / np.maximum(sums[:, -2:-1], 1e-9)
-    return np.hstack([means, smoothstep(sums[:, -2:-1] / sums[:, -1:], *_BELIEVED)]).astype(np.float32)
+    believed, weights = sums[:, -2:-1], sums[:, -1:]
+    means = sums[:, :-2] / np.maximum(believed, 1e-9)
+    enough = np.minimum(1.0, believed / (believed + _FEW) * (1 + _FEW / (reach + 1)))
+    return np.hstack([means, enough * smoothstep(believed / weights, *_BELIEVED)]).astype(np.float32)
 
 
 @compiled("(int64[::1], float64[:,::1], float64[::1], int64[::1], float64[:,::1])")
