@@ -13,7 +13,7 @@ import numpy as np
 
 from vidswap.compiled import compiled
 
-from . import shape, topology
+from . import shape
 from .matching import smoothstep
 from .pose import fit_pose
 
@@ -27,16 +27,10 @@ def readings() -> int:
     return sum(len(read) for read, _ in shape.motion()) + 1
 
 
-def coordinates(one: np.ndarray) -> np.ndarray:
-    """(readings - 1,) float64: a shape (478, 3) of `shape.identity_shape` along all directions, from the mean face."""
-    apart = (np.asarray(one, np.float64) - topology.canonical()).ravel()
-    return np.concatenate([read @ apart for read, _ in shape.motion()])
-
-
 def reading(landmarks: np.ndarray) -> np.ndarray:
-    """(readings,) float64: the `coordinates` of landmarks (478, 3), in pixels, and how far they are believed, 0..1."""
+    """(readings,) float64: `shape.coordinates` of landmarks (478, 3), in pixels, and how far that is believed."""
     facing = float(smoothstep(float(fit_pose(landmarks).rotation[2, 2]), *_TURNED))
-    return np.append(coordinates(shape.identity_shape(landmarks)), facing)
+    return np.append(shape.coordinates(shape.identity_shape(landmarks)), facing)
 
 
 def at_rest(frames: np.ndarray, told: np.ndarray, reach: int, rows: slice = slice(None)) -> np.ndarray:

@@ -52,6 +52,14 @@ def identity_shape(landmarks: np.ndarray) -> np.ndarray:
     return 0.5 * (shape + other)
 
 
+def coordinates(one: np.ndarray) -> np.ndarray:
+    """(M,) float64: how far a shape (478, 3) of `identity_shape` is from the mean face along directions of `motion`,
+    region by region.
+    """
+    apart = (np.asarray(one, np.float64) - topology.canonical()).ravel()
+    return np.concatenate([read @ apart for read, _ in motion()])
+
+
 def distance(one: np.ndarray, other: np.ndarray) -> float:
     """How far two shapes (478, 3) of `identity_shape` are apart: root mean square, in distances between the eyes.
 
@@ -113,7 +121,7 @@ class Likeness:
             still = share * (_without(_ACTS.get(name, ()), write) @ write)
             steps.append(still.reshape(len(write), -1, 3) * weights[:, None])
         self._steps = np.concatenate(steps)
-        self._rests = np.concatenate([read @ (shape - topology.canonical()).ravel() for read, _ in self._motion])
+        self._rests = coordinates(shape)
 
     def offset(self, own: np.ndarray, resting: np.ndarray | None = None) -> np.ndarray:
         """(478, 3) float64 in the mean frame: what is to be added to a target's shape `own` (478, 3), mean frame.
