@@ -78,9 +78,8 @@ def test_a_shape_model_gives_the_papers_terms_and_identity_counts_tenfold(genera
 
 
 def test_the_cycle_adds_a_second_picture(generator):
-    assert float(losses_of(task(generator))["structure"]) > 1.3 * float(
-        losses_of(task(generator, cycle=False))["structure"]
-    )
+    twice, once = (losses_of(task(generator, cycle=cycle))["structure"].item() for cycle in (True, False))
+    assert twice > 1.3 * once
 
 
 def test_what_cannot_be_had_or_does_not_fit_is_told(generator):
