@@ -78,6 +78,7 @@ class SmoothLandmarks(Operator[SmoothOptions]):
 
         Where `own` is given, those far from it are left out.
         """
+        # Filled rows of the segment lie within a gap of rows of its own, and filters reach no further from there.
         first, last = _ends(batch)
         batch = batch.without(["own"])
         smoothed = []
@@ -85,11 +86,7 @@ class SmoothLandmarks(Operator[SmoothOptions]):
             track = batch.take(batch["track"] == number)
             rows = filled(track, self.options.gap, self._pts)
             near = slice(*np.searchsorted(rows["frame"], (first - self._near, last + self._near + 1)))
-            if "resting" in rows:
-                rests = self._at_rest(rows, near)
-                rows = rows.take(near).with_columns(resting=rests)
-            else:
-                rows = rows.take(near)
+            rows = rows.take(near).with_columns(**self._at_rest(rows, near))
             if not len(rows):
                 continue
             rows = self._smoothed(rows)
@@ -110,10 +107,13 @@ class SmoothLandmarks(Operator[SmoothOptions]):
         sure = np.concatenate([[0], np.cumsum(track["score"] >= self.options.sure)])
         return (last - first >= self.options.brief) | (sure[last] > sure[first])
 
-    def _at_rest(self, track: Batch, near: slice) -> np.ndarray:
-        if self.options.resting:
-            return resting.at_rest(track["frame"], track["resting"], self.options.resting, near)
-        return np.zeros_like(track["resting"][near])
+    def _at_rest(self, track: Batch, near: slice) -> dict[str, np.ndarray]:
+        if "resting" not in track:
+            return {}
+        told = track["resting"]
+        if not self.options.resting:
+            return {"resting": np.zeros_like(told[near])}
+        return {"resting": resting.at_rest(track["frame"], told, self.options.resting, near)}
 
     def _smoothed(self, track: Batch) -> Batch:
         frame, raw = track["frame"], track["landmarks"]

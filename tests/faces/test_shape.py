@@ -121,4 +121,4 @@ def test_a_smile_says_nothing_of_a_mouth_at_rest():
 def test_what_is_not_known_of_a_face_at_rest_changes_nothing():
     own = shape.in_mean_frame(face(1))
     likeness = shape.Likeness(shape.identity_shape(face(2)))
-    assert np.array_equal(likeness.offset(own, np.zeros(resting.readings(), np.float32)), likeness.offset(own))
+    assert np.array_equal(likeness.offset(own, np.zeros_like(rests_as(face(1)))), likeness.offset(own))

@@ -3,8 +3,8 @@
 The mesh carries the shape of the target's expression, but a texture carries the shading of the source's. The more the
 portrait smiles, the more of what is darker than the skin on either side of it is taken back in the cheeks; so is the
 ridge beside a fold, which catches the light. They come back as the target's mouth grows as wide as the portrait's.
-Creases that run down from the corners of the mouth come and go with every
-word: in every portrait their contrast is held within that of plain skin.
+Creases that run down from the corners of the mouth come and go with every word: in every portrait their contrast is
+held within that of plain skin.
 """
 
 from __future__ import annotations

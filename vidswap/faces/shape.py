@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from . import topology
-from .pose import fit_pose
+from .pose import HeadPose, fit_pose
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
 _THE_PERSONS = {"brows": 0.6, "eyes": 0.7, "mouth": 0.6}
-"""What of a difference between two people in the directions in which faces move is theirs: its variance between twelve
-people, over that and the variance within a single shot of each. None of the nose and the rest, which move with the
-mouth."""
+"""What of a difference between two people in the directions in which faces move is theirs: about its variance between
+twelve people, over that and the variance within a single shot of each. None of the nose and the rest, which move with
+the mouth."""
 _MOVED_BY_SMILES = ("eyes", "mouth")
 _LIDS = (((159, -1.0), (145, 1.0), (386, -1.0), (374, 1.0)),)
 _LIPS = (
@@ -39,15 +39,18 @@ _ACTS = {"brows": _LIDS, "eyes": _LIDS, "mouth": _LIPS}
 _OUTLINE_FADE = 0.55  # of the distance between the eyes: from the outline, which is the target's, inwards
 
 
-def in_mean_frame(landmarks: np.ndarray) -> np.ndarray:
-    """(478, 3) float64: landmarks (478, 3) with pose and scale removed, in the units of `topology.canonical`."""
-    pose = fit_pose(landmarks)
+def in_mean_frame(landmarks: np.ndarray, pose: HeadPose | None = None) -> np.ndarray:
+    """(478, 3) float64: landmarks (478, 3) with pose and scale removed, in the units of `topology.canonical`.
+
+    pose: theirs, where it is known.
+    """
+    pose = pose or fit_pose(landmarks)
     return np.asarray((np.asarray(landmarks, np.float64) - pose.translation) @ pose.rotation / pose.scale)
 
 
-def identity_shape(landmarks: np.ndarray) -> np.ndarray:
-    """(478, 3) float64: the shape of a source in the mean frame, made symmetric: asymmetry is mostly expression."""
-    shape = in_mean_frame(landmarks)
+def identity_shape(landmarks: np.ndarray, pose: HeadPose | None = None) -> np.ndarray:
+    """(478, 3) float64: the shape of a face in the mean frame, made symmetric: asymmetry is mostly expression."""
+    shape = in_mean_frame(landmarks, pose)
     other = shape[topology.mirror()] * (-1.0, 1.0, 1.0)
     return 0.5 * (shape + other)
 
@@ -148,7 +151,7 @@ class Likeness:
         resting: as `offset` wants it.
         """
         pose = fit_pose(landmarks)
-        own = (np.asarray(landmarks, np.float64) - pose.translation) @ pose.rotation / pose.scale
+        own = in_mean_frame(landmarks, pose)
         return np.asarray(landmarks + pose.scale * self.offset(own, resting) @ pose.rotation.T, np.float32)
 
 

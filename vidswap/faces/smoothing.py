@@ -75,23 +75,28 @@ def smooth(frames: np.ndarray, values: np.ndarray, kernel: Kernel, radius: int, 
 
 
 def weighted(
-    frames: np.ndarray, values: np.ndarray, weights: Callable[[int, list[int]], list[float]], radius: int
+    frames: np.ndarray,
+    values: np.ndarray,
+    weights: Callable[[int, list[int]], list[float]],
+    radius: int,
+    rows: slice = slice(None),
 ) -> np.ndarray:
     """Sums of values (N, ...) of one track at ascending `frames` (N,) over the rows within `radius` frames of each.
 
-    weights: asked for each row with its number and the offsets in frames of the rows within the radius. float64.
+    weights: asked for each row with its number and the offsets in frames of the rows within the radius. rows: those
+    that are wanted. (n, ...) float64.
     """
     values = np.asarray(values, np.float64)
     frames = np.asarray(frames, np.int64)
-    low, high = _windows(frames, radius)
-    taps = np.zeros((len(frames), int((high - low).max(initial=1))))
-    for row in range(len(frames)):
-        told = weights(row, (frames[low[row] : high[row]] - frames[row]).tolist())
-        taps[row, : len(told)] = told
+    low, high = (bounds[rows] for bounds in _windows(frames, radius))
+    taps = np.zeros((len(low), int((high - low).max(initial=1))))
+    for at, row in enumerate(range(len(frames))[rows]):
+        told = weights(row, (frames[low[at] : high[at]] - frames[row]).tolist())
+        taps[at, : len(told)] = told
     flat = np.ascontiguousarray(values).reshape(len(values), math.prod(values.shape[1:]))
-    result = np.empty_like(flat)
+    result = np.empty((len(low), flat.shape[1]))
     _weighted(flat, low, high, taps, result)
-    return result.reshape(values.shape)
+    return result.reshape(len(low), *values.shape[1:])
 
 
 def smooth_landmarks(frames: np.ndarray, landmarks: np.ndarray, options: AdaptiveOptions | None = None) -> np.ndarray:

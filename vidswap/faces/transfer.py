@@ -56,7 +56,8 @@ class Actor:
 
     hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`). beard (GRID, GRID) 0..1:
     where hairs hide the skin, in the cells of `look`; None of a face without a beard. iris (4,) float32: the colour of
-    its eyes and how surely it is known, of `irises.of_a_person`; None leaves the target's. creased: its smile.
+    its eyes and how surely it is known, of `irises.of_a_person`; None leaves the target's.
+    creased: the folds that come and go with its smile.
     """
 
     def __init__(
