@@ -38,7 +38,7 @@ def _smile_folds(person: Batch, plain: np.ndarray) -> folds.SmileFolds | None:
     """What a person's smile adds to the atlas `plain` (T, T, 3) uint8; None of one who does not smile."""
     if np.array_equal(person["texture"], person["texture_folded"]):
         return None
-    folded, _ = texture.merged(person["texture_folded"], person["texture_alpha"])
+    folded, _ = texture.merged(person["texture_folded"], person["texture_alpha"], person["texture_grown"])
     widest = max(folds.mouth_width(points) for points in person["landmarks"])
     return folds.SmileFolds(plain, folded, widest)
 
@@ -65,7 +65,7 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
     needs = ("crop", "matrix", "landmarks", "shape", "regions", "person")
     uses = ("source", "occluded", "beard", "darkest", "eyewear", "irises", "nostrils", "rims")
     gives = ("image", "alpha")
-    needs_source = ("landmarks", "texture", "texture_folded", "texture_alpha", "iris")
+    needs_source = ("landmarks", "texture", "texture_folded", "texture_alpha", "texture_grown", "iris")
     Options = GenerateMeshOptions
 
     def __init__(self, options: GenerateMeshOptions) -> None:
@@ -78,12 +78,15 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
         self._actors = []
         people = setting.people()
         for number, person in enumerate(people, 1):
-            colour, alpha = texture.merged(person["texture"], person["texture_alpha"])
+            colour, alpha = texture.merged(person["texture"], person["texture_alpha"], person["texture_grown"])
             hidden = np.max(
                 [unseen.unseen(person["landmarks"]), unseen.unseen_lips(alpha), unseen.unseen_eyes(alpha)], axis=0
             )
+            grown = unseen.grown_around_eyes(texture.still_grown(person["texture_alpha"], person["texture_grown"]))
             iris = irises.of_a_person(person["iris"]) if self.options.irises == "source" else None
-            self._actors.append(transfer.Actor(colour, alpha, regions, hidden, iris, _smile_folds(person, colour)))
+            self._actors.append(
+                transfer.Actor(colour, alpha, regions, hidden, iris, _smile_folds(person, colour), grown)
+            )
             if (shown := transfer.share_shown(alpha)) < _LEAST_SHOWN:
                 whose = f" of person {number}" if len(people) > 1 else ""
                 self._told.append(

@@ -30,28 +30,34 @@ class InvertMesh(Operator[InvertMeshOptions]):
 
     kind = "invert"
     needs = ("crop", "matrix", "landmarks", "regions", "person")
-    gives = ("texture", "texture_folded", "texture_alpha", "iris")
+    gives = ("texture", "texture_folded", "texture_alpha", "texture_grown", "iris")
     Options = InvertMeshOptions
     batch_size = 1
 
     def __call__(self, batch: Batch) -> Batch:
-        """Adds texture and texture_folded (T, T, 3) uint8, texture_alpha (T, T) float32 and iris (2, 4) float32."""
-        made, folded, eyes = [], [], []
+        """Adds texture and texture_folded (T, T, 3) uint8, texture_alpha and texture_grown (T, T) float32, and
+        iris (2, 4) float32.
+        """
+        made, folded, eyes, over = [], [], [], []
         for row in batch.rows():
             points = alignment.transform(row["matrix"], row["landmarks"])
             crop = row["crop"]
             hidden, hair = things_and_beard(crop, points)
+            grown = np.zeros(crop.shape[:2], np.float32)
             if self.options.glasses == "off":
-                crop, hidden = without_glasses(crop, points), np.maximum(hidden, hidden_by_glasses(crop, points))
+                hidden = np.maximum(hidden, hidden_by_glasses(crop, points))
+                crop, grown = without_glasses(crop, points)
             crop, wrinkled = (crop, crop) if self.options.folds == "kept" else without_folds(crop, points)
             eyes.append(irises.seen_in_crop(crop, points, hidden))
             parts = row["regions"], row["person"]
             made.append(texture.build_texture(crop, points, *parts, self.options.size, hidden, hair))
+            over.append(texture.unroll((grown * 255).astype(np.uint8), points, self.options.size))
             same = wrinkled is crop
             folded.append(made[-1][0] if same else texture.unroll(wrinkled, points, self.options.size))
         return batch.with_columns(
             texture=np.stack([colour for colour, _ in made]),
             texture_folded=np.stack(folded),
             texture_alpha=np.stack([alpha for _, alpha in made]),
+            texture_grown=np.stack(over).astype(np.float32) / 255,
             iris=np.stack(eyes),
         )

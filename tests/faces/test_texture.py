@@ -121,6 +121,32 @@ def test_each_place_is_taken_from_the_portrait_that_shows_it(row):
     assert np.abs(whole[sure].astype(float) - alone[sure]).mean() < 10
 
 
+def test_skin_that_was_grown_over_glasses_is_taken_from_a_portrait_without_them(row):
+    colour, alpha = texture.build_texture(row["crop"][0], in_crop(row), row["regions"][0], row["person"][0], 256)
+    flat, grown = colour.copy(), np.zeros((2, 256, 256), np.float32)
+    spot = (slice(60, 90), slice(110, 146))
+    flat[spot], grown[0][spot] = 90, 1
+    # The one with glasses shows the most of the face.
+    parts = np.stack([flat, colour]), np.stack([alpha, 0.9 * alpha])
+    alone, _ = texture.merged(colour[None], alpha[None])
+    believed, told = (texture.merged(*parts, g)[0] for g in (None, grown))
+    inner = (slice(66, 84), slice(116, 140))
+    assert np.abs(told[inner].astype(float) - alone[inner]).mean() < 8
+    assert np.abs(believed[inner].astype(float) - alone[inner]).mean() > 25
+
+
+def test_what_no_portrait_shows_without_glasses_is_still_grown():
+    alphas, grown = np.ones((2, 64, 64), np.float32), np.zeros((2, 64, 64), np.float32)
+    grown[:, 10:20, :20] = 1
+    grown[0, 40:50] = 1
+    made_up = texture.still_grown(alphas, grown)
+    assert (made_up[10:20, :20] == 1).all() and not made_up[40:50].any() and not made_up[10:20, 44:].any()
+    # Of a half that is not shown, what is mirrored was grown.
+    alphas[:, :, 32:] = 0
+    mirrored = texture.still_grown(alphas, grown)
+    assert (mirrored[10:20, 44:] == 1).all() and not mirrored[40:50].any()
+
+
 def test_what_one_of_three_portraits_shows_alone_is_left_out(row):
     colour, alpha = texture.build_texture(row["crop"][0], in_crop(row), row["regions"][0], row["person"][0], 256)
     glare = colour.copy()

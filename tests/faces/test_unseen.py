@@ -60,6 +60,30 @@ def test_brows_and_lids_are_borrowed_where_they_were_hidden_and_nowhere_else():
     assert weights[[*topology.LIPS_OUTER, topology.NOSE_TIP, topology.CHIN, 205, 425]].max() == 0
 
 
+def over_glasses(size: int = 256) -> np.ndarray:
+    """(T, T) float32: skin was grown from the brows down to the cheeks."""
+    places = texture.atlas_points(size)
+    grown = np.zeros((size, size), np.float32)
+    grown[int(places[list(topology.BROWS), 1].min()) : int(places[list(topology.EYES), 1].max()) + 20] = 1
+    return grown
+
+
+def test_lids_are_borrowed_where_glasses_hid_them_but_not_lashes_and_brows():
+    assert not unseen.grown_around_eyes(np.zeros((256, 256), np.float32)).any()
+    weights = unseen.grown_around_eyes(over_glasses())
+    lids, beside = [27, 257, 28, 258], [193, 417]
+    assert weights[lids].min() > 0.9 and weights[beside].min() > 0.5
+    kept = [
+        *topology.EYES,
+        *topology.BROWS,
+        *topology.IRISES,
+        *topology.LIPS_OUTER,
+        topology.NOSE_TIP,
+        topology.FOREHEAD,
+    ]
+    assert not weights[kept].any()
+
+
 @pytest.fixture(scope="module")
 def target(grace_hopper, face_model):
     return face_row(grace_hopper, face_model, size=320)
@@ -128,3 +152,20 @@ def test_a_face_that_lies_beyond_the_crop_is_left_alone(target):
     )
     image, alpha = transfer.perform(actor, crop, points, points, target["regions"][0], target["person"][0])
     assert image.shape == before.shape and alpha.max() <= 1
+
+
+def test_a_target_with_glasses_lends_no_lids(target):
+    points, crop = in_crop(target), target["crop"][0]
+    atlas, alpha = np.full((256, 256, 3), (150, 110, 90), np.uint8), np.ones((256, 256), np.float32)
+    none = np.zeros(topology.POINTS)
+    grown = unseen.grown_around_eyes(over_glasses())
+    parts = target["regions"][0], target["person"][0]
+    plain, lent, worn = (
+        transfer.perform(transfer.Actor(atlas, alpha, hidden=none, grown=g), crop, points, points, *parts, worn=w)[0]
+        for g, w in ((None, 0.0), (grown, 0.0), (grown, 1.0))
+    )
+    shut, _ = transfer.perform(transfer.Actor(atlas, alpha), crop, points, points, *parts, worn=1.0)
+    np.testing.assert_array_equal(worn, shut)
+    changed = np.abs(lent.astype(int) - plain).max(2) > 2
+    rows = np.flatnonzero(changed.any(1))
+    assert changed.sum() > 200 and points[105, 1] - 5 < rows[0] and rows[-1] < points[topology.NOSE_TIP, 1]

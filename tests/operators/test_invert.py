@@ -13,6 +13,15 @@ def test_a_portrait_becomes_an_atlas(astronaut, face_model):
     assert made["texture"].shape == (1, 256, 256, 3) and made["texture"].dtype == np.uint8
     assert made["texture_alpha"].shape == (1, 256, 256) and made["texture_alpha"].dtype == np.float32
     assert 0 <= made["texture_alpha"].min() and made["texture_alpha"].max() <= 1
+    assert made["texture_grown"].shape == (1, 256, 256) and made["texture_grown"].dtype == np.float32
+
+
+def test_what_glasses_hid_is_told_unless_they_are_kept(grace_hopper, astronaut, face_model):
+    glazed, bare = (face_row(image, face_model, 512) for image in (grace_hopper, astronaut))
+    grown = InvertMesh(InvertMesh.Options(size=256))(glazed)["texture_grown"]
+    assert 0.01 < grown.mean() < 0.5 and 0.9 < grown.max() <= 1
+    assert not InvertMesh(InvertMesh.Options(size=256))(bare)["texture_grown"].any()
+    assert not InvertMesh(InvertMesh.Options(size=256, glasses="on"))(glazed)["texture_grown"].any()
 
 
 def test_rows_do_not_depend_on_their_company(astronaut, grace_hopper, face_model):

@@ -2,6 +2,7 @@
 
 Rims, bridge and temples are found as lines around the eyes that skin does not have, and the skin beside them is grown
 over them (normalised convolution). Skin behind lenses, which brighten or tint it, gets the broad colours of the cheeks.
+What was grown over is told, so that a target without glasses can lend its lids (`unseen`).
 Eyes and brows are left as they are: eyes are the target's, and a rim that runs along a brow passes for one unless it is
 much blacker; a brow that lies behind it is the other one. Black bars above clear rims, which landmarks take for brows,
 are told by being darker than hair can be. Where a rim comes close to one eye it is told from lids and lashes by the
@@ -49,13 +50,13 @@ _LENS_AT_MOST = (-0.35, 0.25)  # by how much a lens is taken to dim and brighten
 _LENS_SKIN = 0.05  # of a lens's area, from which on skin is seen through it
 
 
-def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The portrait with its glasses taken off; `crop` itself where none are worn.
+def without_glasses(crop: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The portrait with its glasses taken off, (S, S, 3) uint8, and where skin was grown over it, (S, S) float32 0..1.
 
-    crop (S, S, 3) uint8 RGB; points (478, 2 or 3) landmarks in its pixels. Returns (S, S, 3) uint8.
+    crop (S, S, 3) uint8 RGB, returned itself where none are worn; points (478, 2 or 3) landmarks in its pixels.
     """
     if worn(crop, points) < _WORN:
-        return crop
+        return crop, np.zeros(crop.shape[:2], np.float32)
     pupils = _pupils(points)
     between = float(np.linalg.norm(pupils[1] - pupils[0]))
     rims = frames_of_glasses(crop, points)
@@ -70,7 +71,7 @@ def without_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     skin = spread(crop.astype(np.float32), (1 - mask) * lit, _FINE * between)
     bare = np.rint(crop + covered[..., None] * (skin - crop)).astype(np.uint8)
     bare = _with_eyes_alike(bare, points, between, skin_shown, _hidden_brow(crop, points, rims))
-    return _without_glare(bare, points, between, skin_shown)
+    return _without_glare(bare, points, between, skin_shown), np.asarray(covered, np.float32)
 
 
 def hidden_by_glasses(crop: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ _SHADE_AT_MOST = 1.4  # what is taken back at most
 _LINE, _HARD = 0.09, (0.5, 0.9)  # of the atlas's side: width of a shadow's edge; how dark shadows are that have one
 _LEAST = 2.0  # grey levels: light that shadows have at least
 _THIRDS = np.full(3, 1 / 3, np.float32)
+_MADE_UP = 0.98  # of the weight that a portrait loses where skin was grown over its glasses
 _FACING = (0.22, 0.52)  # cosine of the angle to the viewer: unseen below, fully seen above
 
 
@@ -131,16 +132,17 @@ def build_texture(
     return unroll(crop, points, size), alpha
 
 
-def merged(colours: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def merged(colours: np.ndarray, alphas: np.ndarray, grown: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """One atlas of several portraits (N, T, T, 3) uint8 of a person, with alphas (N, T, T) float32 0..1, completed.
 
     Each place is taken from the portrait that shows it best, with smooth borders, since a mean of portraits would be
     soft; all have the broad colours of the one that shows most. What differs from the median of three or more, such as
-    glare or a strand of hair, is left out.
+    glare or a strand of hair, is left out. grown (N, T, T) float32 0..1: where they are made up: another
+    one is better there.
     """
     if len(colours) == 1:
         return complete(colours[0], alphas[0].astype(np.float32))
-    weights = alphas.astype(np.float32)
+    shown = weights = alphas.astype(np.float32)
     first = int(np.argmax(weights.reshape(len(weights), -1).mean(axis=1)))
     pictures = np.stack([_scaled(c, colours[first], w * weights[first]) for c, w in zip(colours, weights, strict=True)])
     if len(pictures) > 2:
@@ -149,7 +151,9 @@ def merged(colours: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndar
             warnings.simplefilter("ignore", RuntimeWarning)  # places that no portrait shows
             middle = np.nan_to_num(np.nanmedian(np.where(weights > 0.3, luma, np.nan), axis=0))
         agreeing = 1 - smoothstep(np.abs(luma - middle), *_FOREIGN)
-        weights = weights * np.stack([cv2.erode(a.astype(np.float32), _disc(3)) for a in agreeing])
+        shown = weights = weights * np.stack([cv2.erode(a.astype(np.float32), _disc(3)) for a in agreeing])
+    if grown is not None:
+        weights = weights * (1 - _MADE_UP * grown.astype(np.float32))
     broad = 0.08 * colours.shape[1]
     wanted = spread(pictures[first], weights[first], broad)
     gains = [(wanted + 4) / (spread(p, w, broad) + 4) for p, w in zip(pictures, weights, strict=True)]
@@ -159,7 +163,15 @@ def merged(colours: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndar
     share = np.power(favoured / np.maximum(favoured.max(axis=0), 1e-6), 12) * weights
     total = share.sum(axis=0)
     colour = (pictures * share[..., None]).sum(axis=0) / np.maximum(total, 1e-6)[..., None]
-    return complete(np.clip(np.rint(colour), 0, 255).astype(np.uint8), weights.max(axis=0))
+    return complete(np.clip(np.rint(colour), 0, 255).astype(np.uint8), shown.max(axis=0))
+
+
+def still_grown(alphas: np.ndarray, grown: np.ndarray) -> np.ndarray:
+    """(T, T) float32 0..1: how far the atlas that `merged` makes of alphas and grown (N, T, T) 0..1 is made up."""
+    known = (alphas * (1 - grown)).max(axis=0)
+    made_up = grown.max(axis=0) * (1 - known)
+    shown = alphas.max(axis=0)
+    return np.asarray(shown * made_up + (1 - shown) * made_up[:, ::-1], np.float32)
 
 
 def bared_teeth(crop: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -57,7 +57,8 @@ class Actor:
     hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`). beard (GRID, GRID) 0..1:
     where hairs hide the skin, in the cells of `look`; None of a face without a beard. iris (4,) float32: the colour of
     its eyes and how surely it is known, of `irises.of_a_person`; None leaves the target's.
-    creased: the folds that come and go with its smile.
+    creased: the folds that come and go with its smile. grown (478,): where it does so for targets without glasses, in
+    place of what the portraits' glasses hide (`unseen.grown_around_eyes`).
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Actor:
         hidden: np.ndarray | None = None,
         iris: np.ndarray | None = None,
         creased: folds.SmileFolds | None = None,
+        grown: np.ndarray | None = None,
     ) -> None:
         size = colour.shape[0]
         # Well inside the outline the completed texture is better than a hole through which the target looks.
@@ -78,7 +80,7 @@ class Actor:
         self.widest = render.Pyramid(np.rint(told * within * 255).astype(np.uint8))
         self.size = size
         self.creased = creased
-        self.borrowed = None if hidden is None else unseen.Borrowed(hidden)
+        self.borrowed = None if hidden is None else unseen.Borrowed(hidden, grown)
         self.regions = frozenset(regions)
         self.iris = iris if "eyes" in self.regions and iris is not None and iris[3] > 0 else None
         worn = eyewear.worn(colour, texture.atlas_points(size))
@@ -252,7 +254,7 @@ def perform(
     share = hole.ravel()[wanted, None]
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
     if actor.borrowed is not None:
-        actor.borrowed.lay(lit, crop, raster, shape, points, nostrils)
+        actor.borrowed.lay(lit, crop, raster, shape, points, nostrils, worn)
     nostrils = unseen.nostrils_facing(points) if nostrils is None else nostrils
     soften_grooves(lit, shape - (raster.x0 * step, raster.y0 * step, 0), step, unseen.hidden(nostrils))
     flat = lit.reshape(-1, 3)

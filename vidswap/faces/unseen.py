@@ -37,6 +37,8 @@ _BASE = (2, 97, 98, 240, 326, 327, 460)
 
 _MOUTH_REACH = 0.16  # of the mouth's width: how far around its corners they are borrowed
 _EYES_REACH = 0.2  # in distances of the pupils: how far around eyes and brows
+_LIDS_REACH, _LIDS_BROAD = 0.3, 0.03  # the same of what glasses hide beside the lids; how far that is smoothed
+_GROWN = (0.2, 0.6)  # of skin that was grown over it: the portrait's own below, the target's above
 _MOSTLY = (0.4, 0.7)  # of a brow or an eye that has to be hidden for the target's to be shown
 _KNOWN = (0.25, 0.75)  # how far a portrait shows them: the target's below, its own above
 
@@ -96,6 +98,24 @@ def unseen_eyes(alpha: np.ndarray) -> np.ndarray:
     return np.asarray(weights * hidden, np.float64)
 
 
+def grown_around_eyes(grown: np.ndarray) -> np.ndarray:
+    """(478,) float64 0..1: the same of lids and the skin beside them, where the target wears no glasses.
+
+    grown (T, T) float32 0..1: how far the atlas is what was grown over glasses (`texture.still_grown`). Lines of lids
+    and brows are the portraits' own.
+    """
+    places = texture.atlas_points(grown.shape[0])
+    if not grown.any():
+        return np.zeros(topology.POINTS)
+    between = float(np.linalg.norm(places[topology.LEFT_IRIS[0]] - places[topology.RIGHT_IRIS[0]]))
+    near = np.linalg.norm(places[:, None] - places[list(topology.EYES)][None], axis=2).min(1) / (_LIDS_REACH * between)
+    broad = cv2.GaussianBlur(grown, (0, 0), _LIDS_BROAD * between)
+    here = cv2.remap(broad, places[None], None, cv2.INTER_LINEAR)[0]
+    weights = smoothstep(here, *_GROWN) * (1 - smoothstep(near, 0.6, 1.0))
+    weights[[*topology.EYES, *topology.BROWS, *topology.IRISES]] = 0
+    return np.asarray(weights, np.float64)
+
+
 def _shown(alpha: np.ndarray) -> np.ndarray:
     """(478,) float64 0..1: how well portraits that show the atlas by alpha (T, T) show its landmarks."""
     places = texture.atlas_points(alpha.shape[0])
@@ -126,12 +146,17 @@ def _around_nostrils() -> np.ndarray:
 
 
 class Borrowed:
-    """What is taken from the target, by weights (478,) of landmarks: the greatest of `unseen` and its like."""
+    """What is taken from the target, by weights (478,) of landmarks: the greatest of `unseen` and its like.
 
-    def __init__(self, weights: np.ndarray) -> None:
+    bare (478,): the same where the target wears no glasses, of `grown_around_eyes`.
+    """
+
+    def __init__(self, weights: np.ndarray, bare: np.ndarray | None = None) -> None:
+        own, weights = weights, weights if bare is None else np.maximum(weights, bare)
         triangles = topology.triangles(holes=False)
         some = np.flatnonzero((weights[triangles] > 0).any(1))
-        self._weights = np.ascontiguousarray(weights, np.float64)
+        self._weights = np.ascontiguousarray(own, np.float64)
+        self._bare = None if bare is None or not bare.any() else np.ascontiguousarray(bare, np.float64)
         self._triangles = np.ascontiguousarray(triangles[some], np.int32)
         self._used = np.unique(self._triangles)
         # The row that -1 reads is that of no triangle.
@@ -146,16 +171,20 @@ class Borrowed:
         shape: np.ndarray,
         points: np.ndarray,
         nostrils: float | None = None,
+        worn: float = 0.0,
     ) -> None:
         """Lay the target's picture over `lit` (h, w, 3) uint8, the raster's window.
 
         crop (S, S, 3) uint8: the target; shape, points (478, 3): landmarks of the mesh and the target's own in its
-        pixels; nostrils: what `nostrils_facing` says of them, if that is known. Of nostrils that are hidden nothing is
-        taken: squeezed into a line, they are told from nothing, and what is read there is bright skin.
+        pixels; worn: how surely it wears glasses, 0..1; nostrils: what `nostrils_facing` says of them, if that is
+        known. Of nostrils that are hidden nothing is taken: squeezed into a line, they are told from nothing, and what
+        is read there is bright skin.
         """
         weights = self._weights.copy()
         nostrils = nostrils_facing(points) if nostrils is None else nostrils
         weights[[*UNDERSIDE, *WINGS]] = self._weights[[*UNDERSIDE, *WINGS]] * (1 - hidden(nostrils))
+        if self._bare is not None:
+            np.maximum(weights, self._bare * (1 - worn), out=weights)
         if not (weights > 0).any():
             return
         step, used = raster.step, shape[self._used, :2]

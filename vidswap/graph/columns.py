@@ -87,6 +87,7 @@ STANDARD_COLUMNS: dict[str, Column] = {
         Column("texture", ("T", "T", 3), "uint8", "appearance of the source face in the atlas of the mesh"),
         Column("texture_folded", ("T", "T", 3), "uint8", "the same with the folds of its smile"),
         Column("texture_alpha", ("T", "T"), "float32", "how far the source shows the atlas pixel, 0..1"),
+        Column("texture_grown", ("T", "T"), "float32", "how far the atlas pixel was grown over glasses, 0..1"),
         Column("iris", (2, 4), "float32", "of the source's eyes, as `irises`"),
         Column(
             "shape", (478, 3), "float32", "landmarks of the face as it will be rendered, pixels of the displayed frame"
