@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from . import media
+from .comparing import CROP, Recognised, face_matrix, paired_frames, side_by_side
 from .faces import alignment, topology
-from .faces.detection import Faces, find_faces, iou, overview, roi_of_landmarks, signature
+from .faces.detection import Faces, find_faces, iou, overview, signature
 from .faces.models import FaceModel
 from .faces.pose import head_pose
 from .faces.tracking import TrackState, advance, assign
@@ -23,11 +24,8 @@ from .metrics.landmarks import interocular
 from .metrics.similarity import psnr_of
 from .metrics.track import FaceSample, TrackMeasures
 
-CROP = 128
-_CROP_SHARE = 0.8  # of the landmark model's square: the face with little around it
 _LEAST_OVERLAP = 0.3
 _TRACKS_TOLD = 32
-_FIVE_POINTS = (468, 473, topology.NOSE_TIP, topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER)
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def evaluate(
     if sizes[0] != sizes[1]:
         raise InputError(
             f"{result} is {sizes[1][0]}x{sizes[1][1]} pixels and {target} is {sizes[0][0]}x{sizes[0][1]}; "
-            "give the target that the result was made of"
+            "give the target that the result was made of, or --reenacted if it is the driver of a portrait"
         )
     pairs = paired_frames(target_index, result_index)
     if not len(pairs):
@@ -108,30 +106,15 @@ def evaluate(
         model = load_face_model()
     try:
         run = _Run(target_index, result_index, model, source)
-        with media.Reader(target_index) as targets, media.Reader(result_index) as results:
-            for start, stop, shift in _stretches(pairs):
-                pictures = zip(targets.read(start, stop), results.read(start + shift, stop + shift), strict=True)
-                for before, after in pictures:
-                    run.add(before, after)
-                    if progress is not None:
-                        progress(run.frames, len(pairs))
-            warnings = (*targets.take_warnings(), *results.take_warnings())
+        warnings: list[str] = []
+        for before, after in side_by_side(target_index, result_index, pairs, warnings):
+            run.add(before, after)
+            if progress is not None:
+                progress(run.frames, len(pairs))
     finally:
         if own:
             model.close()
-    return run.finish(warnings)
-
-
-def paired_frames(target: media.VideoIndex, result: media.VideoIndex) -> np.ndarray:
-    """(N, 2) numbers of frames that belong together: by order where both have as many, else by time from the start."""
-    if target.frame_count == result.frame_count:
-        return np.repeat(np.arange(target.frame_count)[:, None], 2, 1)
-    tick = max(target.time_base, result.time_base)
-    times = [np.array([float(int(p) - int(i.pts[0])) * float(i.time_base) for p in i.pts]) for i in (target, result)]
-    nearest = np.searchsorted(times[1], times[0] - float(tick))
-    there = nearest < len(times[1])
-    there[there] &= np.abs(times[1][nearest[there]] - times[0][there]) <= 1.001 * float(tick)
-    return np.stack([np.flatnonzero(there), nearest[there]], 1)
+    return run.finish(tuple(warnings))
 
 
 def stream_checks(target: media.VideoIndex, result: media.VideoIndex) -> dict[str, str | None]:
@@ -155,13 +138,6 @@ def stream_checks(target: media.VideoIndex, result: media.VideoIndex) -> dict[st
     return checks
 
 
-def _stretches(pairs: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """First and last+1 target frame, and what is to be added for the result's, of runs of successive pairs."""
-    breaks = np.flatnonzero((np.diff(pairs[:, 0]) != 1) | (np.diff(pairs[:, 1]) != 1)) + 1
-    for run in np.split(pairs, breaks):
-        yield int(run[0, 0]), int(run[-1, 0]) + 1, int(run[0, 1] - run[0, 0])
-
-
 class _Run:
     """What is known between two frames: living tracks and sums."""
 
@@ -179,30 +155,9 @@ class _Run:
         self._totals = {changed: TrackMeasures(self._rate) for changed in (True, False)}
         self._background = [0.0, 0]
         self.frames = 0
-        self._recogniser, self._told_of_recogniser = installed.find(installed.RECOGNISERS)
+        self._recognised = Recognised(source, model)
         self._perceptual, self._told_of_perceptual = installed.find(installed.PERCEPTUAL)
         self._before: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
-        self._source = self._source_embedding(source)
-
-    def _source_embedding(self, source: Path | None) -> np.ndarray | None:
-        if source is None:
-            return None
-        index = media.probe(source)
-        if self._recogniser is None:
-            return None
-        picture = next(iter(media.read(index, 0, 1)))
-        faces = find_faces(picture, self._model)
-        if not len(faces):
-            raise InputError(f"no face was found in {source}; give a portrait")
-        largest = int(np.argmax(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1)))
-        return self._embedding(picture, faces.landmarks[largest])
-
-    def _embedding(self, picture: media.Picture, landmarks: np.ndarray) -> np.ndarray | None:
-        if self._recogniser is None:
-            return None
-        side = installed.FACE_SIDE
-        crop = picture.crop(installed.aligning(landmarks[list(_FIVE_POINTS), :2]), (side, side))
-        return np.asarray(self._recogniser(crop[None])[0])
 
     def add(self, before: media.Picture, after: media.Picture) -> None:
         self.frames += 1
@@ -242,7 +197,7 @@ class _Run:
         compared: FrameComparison,
     ) -> FaceSample:
         own, other = faces.landmarks[pair[0]], found.landmarks[pair[1]]
-        matrix = _crop_matrix(own)
+        matrix = face_matrix(own)
         crops = [picture.crop(matrix, (CROP, CROP)) for picture in (before, after)]
         oval = alignment.transform(matrix, own[list(topology.FACE_OVAL), :2])
         return FaceSample(
@@ -258,9 +213,9 @@ class _Run:
             seam=compared.seams[pair[0]],
             change=compared.changes[pair[0]],
             noise=compared.noise,
-            target_embedding=self._embedding(before, own),
-            result_embedding=self._embedding(after, other),
-            source_embedding=self._source,
+            target_embedding=self._recognised.embedding(before, own),
+            result_embedding=self._recognised.embedding(after, other),
+            source_embedding=self._recognised.source,
             perceived=self._perceived(track, before.frame, crops),
         )
 
@@ -316,7 +271,7 @@ class _Run:
         reasons = {}
         for name in (n for n, value in values.items() if value is None):
             if name in ("likeness", "target_likeness", "tl_id"):
-                reasons[name] = self._told_of_recogniser if self._recogniser is None else "no source or no face"
+                reasons[name] = self._recognised.missing
             elif name == "tlp":
                 reasons[name] = self._told_of_perceptual if self._perceptual is None else "no face in two frames on end"
             elif name in ("motion_gain", "lag_frames") and values["target_motion"] is not None:
@@ -344,11 +299,3 @@ def _same_codes(a: media.VideoIndex, b: media.VideoIndex) -> bool:
         (i.working_format, i.stored_width, i.stored_height, i.orientation, i.full_range, i.interlaced) for i in (a, b)
     ]
     return told[0] == told[1]
-
-
-def _crop_matrix(landmarks: np.ndarray) -> np.ndarray:
-    from .faces.detection import roi_matrix
-
-    roi = roi_of_landmarks(landmarks)
-    roi[2] *= _CROP_SHARE
-    return roi_matrix(roi, CROP)

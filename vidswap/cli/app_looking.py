@@ -65,6 +65,9 @@ def evaluate_command(
     ],
     target: Annotated[Path, typer.Argument(help="The video that the result was made of.", **PLACE)],
     result: Annotated[Path, typer.Argument(help="The result.", **PLACE)],
+    reenacted: Annotated[
+        bool, typer.Option("--reenacted", help="The result is of reenact, and TARGET the video that drives it.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,17 @@ MEASURES = (
     Measure("tlp", "tLP"),
     Measure("faces_found_share", "share of faces found again"),
 )
+OF_REENACTMENT = (
+    Measure("jitter_ratio", "landmark jitter ratio", most=1.10),
+    Measure("turn_gain", "gain of turns, 1 to 3 Hz", least=0.9),
+    Measure("lag_frames", "lag, frames", most=1.0),
+    Measure("flicker_ratio", "luma flicker ratio", most=1.15),
+    Measure("pose_deviation_deg", "head turns, deviation, deg", most=3.0),
+    Measure("mouth_follows", "mouth, correlation"),
+    Measure("lids_follow", "lids, correlation"),
+    Measure("likeness", "likeness, result to source"),
+    Measure("faces_found_share", "share of faces found again"),
+)
 _OF_TRACKS = {
     "jitter": "jitter_ratio",
     "gain": "motion_gain",
@@ -69,29 +80,33 @@ _CHECKS = {
 }
 
 
-def evaluate(*, source: Path, target: Path, result: Path) -> None:
+def evaluate(*, source: Path, target: Path, result: Path, reenacted: bool = False) -> None:
     """Measure and print."""
-    from vidswap.evaluation import evaluate as measured
+    from vidswap.evaluation import evaluate as evaluate_swap
+    from vidswap.following import evaluate_reenactment
 
     from .progress import counted
 
     with counted("evaluate", shown=VOICE.shows_progress) as done:
-        found = measured(source, target, result, progress=done)
+        found = (evaluate_reenactment if reenacted else evaluate_swap)(source, target, result, progress=done)
     for warning in found.warnings:
         VOICE.warn(warning)
-    VOICE.result(facts_of(found, source, target, result), [])
+    measures = OF_REENACTMENT if reenacted else MEASURES
+    VOICE.result(facts_of(found, source, target, result, measures), [])
     if VOICE.json or VOICE.quiet:
         return
-    table(f"{result} against {target}", ["measure", "value", "to reach", "mark"], _rows(found))
+    table(f"{result} against {target}", ["measure", "value", "to reach", "mark"], _rows(found, measures))
     if len(found.tracks) > 1:
         table("faces", ["frames", "changed", *_OF_TRACKS], [_track_row(t) for t in found.tracks])
-    for note in _notes(found):
+    for note in _notes(found, measures):
         VOICE.say(note)
 
 
-def facts_of(found: Evaluation, source: Path, target: Path, result: Path) -> dict[str, Any]:
+def facts_of(
+    found: Evaluation, source: Path, target: Path, result: Path, measures: Sequence[Measure] = MEASURES
+) -> dict[str, Any]:
     """Everything as plain data for JSON; numbers are finite, what could not be measured is null with a reason."""
-    measures = {
+    told = {
         m.name: {
             "value": found.values[m.name],
             "about": m.about,
@@ -100,21 +115,22 @@ def facts_of(found: Evaluation, source: Path, target: Path, result: Path) -> dic
             "passes": m.passes(found.values[m.name]),
             "reason": found.reasons.get(m.name),
         }
-        for m in MEASURES
+        for m in measures
     }
-    measures["background_psnr_db"] = {
-        "value": found.background_psnr_db,
-        "about": "PSNR outside the changed regions; null when exact or when nothing lies outside",
-        "exact": found.background_exact,
-    }
-    named = {m.name for m in MEASURES}
+    if measures is MEASURES:
+        told["background_psnr_db"] = {
+            "value": found.background_psnr_db,
+            "about": "PSNR outside the changed regions; null when exact or when nothing lies outside",
+            "exact": found.background_exact,
+        }
+    named = {m.name for m in measures}
     return {
         "source": str(source),
         "target": str(target),
         "result": str(result),
         "frames": found.frames,
         "changed": found.changed,
-        "measures": measures,
+        "measures": told,
         "more": {name: value for name, value in found.values.items() if name not in named},
         "checks": {name: {"passes": wrong is None, "difference": wrong} for name, wrong in found.checks.items()},
         "tracks": [asdict(track) for track in found.tracks],
@@ -123,29 +139,34 @@ def facts_of(found: Evaluation, source: Path, target: Path, result: Path) -> dic
     }
 
 
-def _rows(found: Evaluation) -> list[tuple[str, str, str, str]]:
+def _rows(found: Evaluation, measures: Sequence[Measure]) -> list[tuple[str, str, str, str]]:
     rows = []
-    for measure in MEASURES:
+    for measure in measures:
         value = found.values[measure.name]
         rows.append((measure.about, _number(value), measure.wanted, _MARKS[measure.passes(value)]))
-    background = "bit-equal" if found.background_exact else _number(found.background_psnr_db)
-    rows.append(("PSNR outside the change, dB", background, "", ""))
+    if measures is MEASURES:
+        background = "bit-equal" if found.background_exact else _number(found.background_psnr_db)
+        rows.append(("PSNR outside the change, dB", background, "", ""))
     for name, wrong in found.checks.items():
         rows.append((_CHECKS[name], "differ" if wrong else "equal", "equal", _MARKS[wrong is None]))
     return rows
 
 
-def _notes(found: Evaluation) -> Iterator[str]:
+def _notes(found: Evaluation, measures: Sequence[Measure]) -> Iterator[str]:
     """What the table has no room for: differences of streams, and why measures are missing."""
     for name, wrong in found.checks.items():
         if wrong:
             yield f"{_CHECKS[name]} differ: {wrong}"
-    missing = [m.name for m in MEASURES if found.values[m.name] is None]
+    missing = [m.name for m in measures if found.values[m.name] is None]
     for reason in dict.fromkeys(found.reasons[name] for name in missing):
         names = ", ".join(n for n in missing if found.reasons[n] == reason)
         yield f"not measured: {names} ({reason})"
     if not found.changed:
-        yield "no face was changed; the measures are of all faces"
+        yield (
+            "no face was changed; the measures are of all faces"
+            if measures is MEASURES
+            else "no face was found in both"
+        )
     if found.tracks_left_out:
         yield f"{found.tracks_left_out} shorter appearances of faces are not listed"
 

@@ -8,6 +8,7 @@ without tears. Between the lips stands what the driver shows there, in the portr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,7 @@ from .puppet import LARGEST_ANGLES, Pose, Puppet
 from .shape import expression, in_mean_frame
 
 _RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
+_FREE = 0.5  # of the largest angles: up to there heads turn as far as the driver's
 _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
 _SMALL = 480  # pixels: in smaller faces contours are drawn at twice the size: triangles there are as small as pixels
@@ -43,6 +45,15 @@ def mouth_gap(shape: np.ndarray) -> float:
 
 def _eye_gap(shape: np.ndarray) -> float:
     return float(shape[145, 1] - shape[159, 1] + shape[374, 1] - shape[386, 1])
+
+
+def softly_held(value: float, most: float) -> float:
+    """`value` itself as far as half of `most`, from there on slower and slower, never beyond `most`. Odd and smooth."""
+    free = _FREE * most
+    beyond = abs(value) - free
+    if beyond <= 0:
+        return value
+    return math.copysign(free + (most - free) * math.tanh(beyond / (most - free)), value)
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Reenactor:
         pose = fit_pose(landmarks)
         relative = angles_of(pose.rotation @ self._neutral.rotation.T)
         yaw, pitch, roll = (
-            share * most * float(np.tanh(a / most)) for a, most in zip(relative, LARGEST_ANGLES, strict=True)
+            share * softly_held(float(a), most) for a, most in zip(relative, LARGEST_ANGLES, strict=True)
         )
         moved = (pose.translation[:2] - self._neutral.translation[:2]) / self._neutral.scale
         sway = share * 0.5 * _LARGEST_SWAY * np.tanh(moved / _LARGEST_SWAY)
