@@ -17,7 +17,7 @@ import numpy as np
 from vidswap.faces import topology
 from vidswap.graph.errors import InputError
 
-LARGEST_ANGLES = (26.0, 12.0, 10.0)
+LARGEST_ANGLES = (26.0, 15.0, 10.0)
 """Yaw, pitch, roll in degrees, of either sign, up to which the field does not fold."""
 
 _GRID = 2  # picture pixels per node of the displacement field, which is smooth; 4 where speed counts

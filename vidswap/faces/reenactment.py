@@ -20,6 +20,7 @@ from .puppet import LARGEST_ANGLES, Pose, Puppet
 from .shape import expression, in_mean_frame
 
 _RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
+_SHOWN_LESS = (1.3, 1.3, 1.0)  # yaw, pitch, roll: a relief is turned so much farther to be seen turned
 _FREE = 0.5  # of the largest angles: up to there heads turn as far as the driver's
 _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
@@ -103,7 +104,8 @@ class Reenactor:
         pose = fit_pose(landmarks)
         relative = angles_of(pose.rotation @ self._neutral.rotation.T)
         yaw, pitch, roll = (
-            share * softly_held(float(a), most) for a, most in zip(relative, LARGEST_ANGLES, strict=True)
+            share * softly_held(more * float(angle), most)
+            for angle, more, most in zip(relative, _SHOWN_LESS, LARGEST_ANGLES, strict=True)
         )
         moved = (pose.translation[:2] - self._neutral.translation[:2]) / self._neutral.scale
         sway = share * 0.5 * _LARGEST_SWAY * np.tanh(moved / _LARGEST_SWAY)
