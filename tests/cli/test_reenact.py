@@ -1,5 +1,7 @@
 """Reenactment through the command: the portrait's picture, the driver's times and sound, however it is run."""
 
+import json
+
 import av
 import numpy as np
 import pytest
@@ -38,6 +40,21 @@ def test_segment_length_does_not_change_frames(vidswap, reenacted, clip, grace, 
     assert code == 0, err
     for one, other in zip(decoded(reenacted)[0], decoded(tmp_path / "out.mkv")[0], strict=True):
         assert np.array_equal(one, other)
+
+
+def test_how_it_follows_its_driver_is_measured(vidswap, reenacted, clip, grace):
+    code, out, err = vidswap("evaluate", grace, clip, reenacted, "--reenacted", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    value = {name: measure["value"] for name, measure in told["measures"].items()}
+    assert told["frames"] == len(decoded(clip)[0]) and value["faces_found_share"] == 1.0
+    assert 0 < value["jitter_ratio"] < 3 and value["pose_deviation_deg"] < 3
+    assert value["likeness"] is None and "no weights installed" in told["measures"]["likeness"]["reason"]
+    assert set(told["checks"]) == {"frame_count", "pts"} and all(check["passes"] for check in told["checks"].values())
+    code, out, err = vidswap("evaluate", grace, clip, reenacted, "--reenacted")
+    assert code == 0 and "turns" in out and "PSNR" not in out
+    code, out, err = vidswap("evaluate", grace, clip, reenacted)
+    assert code == 2 and "--reenacted" in err and err.count("\n") == 1 and not out
 
 
 def test_sound_can_be_left_out(vidswap, clip, grace, tmp_path):

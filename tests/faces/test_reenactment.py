@@ -3,8 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidswap.faces import reenactment, topology
+from vidswap.faces.detection import find_faces
+from vidswap.faces.pose import angles_of, fit_pose, rotation_of
 from vidswap.faces.shape import in_mean_frame
 
 
@@ -53,6 +57,28 @@ def test_another_persons_shape_moves_nothing_but_what_faces_move(face, picture):
     shut = made._change(in_mean_frame(blink))
     gap = in_mean_frame(face)[145, 1] - in_mean_frame(face)[159, 1]
     assert shut[159, 1] - shut[145, 1] > 0.9 * gap
+
+
+@given(st.floats(-80, 80), st.floats(1, 40))
+def test_turns_are_held_softly(value, most):
+    held = reenactment.softly_held(value, most)
+    assert abs(held) <= most and held == -reenactment.softly_held(-value, most)
+    assert held == value if abs(value) <= 0.5 * most else abs(held) <= abs(value)
+    assert reenactment.softly_held(value + 0.01, most) >= held
+
+
+@pytest.mark.parametrize(
+    "turn", [(8.0, 0.0, 0.0), (-8.0, 0.0, 0.0), (0.0, 6.0, 0.0), (0.0, -6.0, 0.0), (0.0, 0.0, 6.0)]
+)
+def test_a_head_is_seen_to_turn_as_far_as_the_drivers(
+    astronaut, astronaut_landmarks, as_picture, face_model, face, turn
+):
+    made = reenactment.Reenactor(astronaut, astronaut_landmarks, face)
+    turned = made.perform((face - face.mean(0)) @ rotation_of(*turn).T + face.mean(0))
+    seen = find_faces(as_picture(turned), face_model).landmarks[0]
+    rotation = fit_pose(seen).rotation @ fit_pose(astronaut_landmarks).rotation.T
+    axis = int(np.argmax(np.abs(turn)))
+    assert 0.6 < angles_of(rotation)[axis] / turn[axis] < 1.5
 
 
 def test_what_has_turned_over_lies_behind(face, monkeypatch):

@@ -187,6 +187,32 @@ def test_what_is_cropped_and_laid_back_changes_little(tmp_path, make_clip, pixel
         assert difference.mean() < 0.5 * step
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le"])
+def test_what_lay_in_memory_does_not_show_in_a_picture_painted_anew(tmp_path, make_clip, monkeypatch, pixel_format):
+    from vidswap.media import picture as pictures
+    from vidswap.media.planes import layout, plane_views
+
+    index = probe(make_clip(tmp_path / "a.mkv", 1, codec=FFV1, pixel_format=pixel_format, size=(1280, 720)))
+    kind, new = pictures.PictureKind(index), pictures.av.VideoFrame
+    image = np.random.default_rng(0).uniform(0, 255, (720, 1280, 3)).astype(np.float32)
+    painted = []
+    for left_behind in (0, 255):
+
+        def used(*shape, left_behind=left_behind):
+            frame = new(*shape)
+            for plane in plane_views(frame, layout(frame.format.name)):
+                plane[...] = left_behind * (4 if plane.dtype == np.uint16 else 1)
+            return frame
+
+        picture = first(tmp_path / "a.mkv")
+        monkeypatch.setattr(pictures.av, "VideoFrame", used)
+        picture.repaint(kind, image)
+        monkeypatch.undo()
+        painted.append(plane_views(picture.native, kind.layout))
+    for one, other in zip(*painted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_decoders_own_frames_are_not_written_into(tmp_path, make_clip):
     """Frames that later frames are predicted from must stay as they were."""
     path = make_clip(tmp_path / "a.mp4", 12, options={"g": "12", "bf": "2"})

@@ -171,6 +171,9 @@ class Picture:
             raise ValueError(f"an image of {kind.width}x{kind.height} pixels was expected, got {image.shape}")
         self._native = av.VideoFrame(kind.stored_width, kind.stored_height, kind.layout.name)
         self._kind, self._changed = kind, True
+        # Memory as it came would tip the rounding of what is mixed with it, though nothing of it shows.
+        for plane in self.planes:
+            plane[...] = 0
         # With a rim around it, because chroma samples may stand beyond the outermost pixels' centres.
         rim = 8
         image = cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
