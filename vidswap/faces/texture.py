@@ -137,8 +137,8 @@ def merged(colours: np.ndarray, alphas: np.ndarray, grown: np.ndarray | None = N
 
     Each place is taken from the portrait that shows it best, with smooth borders, since a mean of portraits would be
     soft; all have the broad colours of the one that shows most. What differs from the median of three or more, such as
-    glare or a strand of hair, is left out. grown (N, T, T) float32 0..1: where they are made up: another
-    one is better there.
+    glare or a strand of hair, is left out. grown (N, T, T) float32 0..1: where skin was grown over them, so that any
+    other one is better.
     """
     if len(colours) == 1:
         return complete(colours[0], alphas[0].astype(np.float32))
