@@ -3,7 +3,7 @@
 What E4S asks of its driver is not motion but likeness in place: the source's face as it would stand where the target's
 stands, so that label maps can be exchanged. So pose and expression are absolute, frame by frame, with no neutral moment
 to begin from: expression is what the directions in which faces move (`vidswap.faces.shape`) have of the difference of
-two faces. Heads turn by 26 degrees of yaw at most, softly held there; what lies behind is not invented.
+two faces. Heads turn by 22 degrees of yaw at most, softly held there; what lies behind is not invented.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ import numpy as np
 from vidswap.faces import topology
 from vidswap.graph.errors import InputError
 
-LARGEST_ANGLES = (26.0, 15.0, 10.0)
-"""Yaw, pitch, roll in degrees, of either sign, up to which the field does not fold."""
+LARGEST_ANGLES = (22.0, 15.0, 10.0)
+"""Yaw, pitch, roll in degrees, of either sign, up to which the field does not fold and a head keeps its form."""
 
 _GRID = 2  # picture pixels per node of the displacement field, which is smooth; 4 where speed counts
 _DEPTH_GRID = 4  # picture pixels per node of the depth relief
