@@ -21,11 +21,7 @@ from .metrics.frames import filled
 from .metrics.landmarks import interocular
 
 _MOUTH = ((13, 14, topology.RIGHT_MOUTH_CORNER, topology.LEFT_MOUTH_CORNER),)
-_LIDS = (
-    (159, 145, topology.RIGHT_EYE_OUTER, topology.RIGHT_EYE_INNER),
-    (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER),
-)
-"""Landmarks above, below, and at both ends of an opening."""
+"""As `topology.LID_GAUGES`, of the lips."""
 
 
 def evaluate_reenactment(
@@ -41,7 +37,8 @@ def evaluate_reenactment(
     `model` finds the faces (default: the pipeline's own); `progress` is called with the frames done and their number.
 
     The largest face of the driver is compared with the largest of the result, frame by frame; sizes and shapes of the
-    two videos may differ. There is one report of all faces: `tracks` is empty, and nothing is told of a background.
+    two videos may differ. There is one report of all faces: `tracks` is empty, nothing is told of a background, and
+    `changed` says whether faces were found in both.
     Raises InputError for what is no picture or video, and for videos without a common frame.
     """
     if source is not None:
@@ -139,7 +136,9 @@ def _size(landmarks: np.ndarray) -> float:
 
 def _gauges(landmarks: np.ndarray) -> np.ndarray:
     """(2,): how far the mouth and, in the mean, the eyes of landmarks (478, 3) are open, in shares of their width."""
-    return np.array([np.mean([_opening(landmarks, places) for places in part]) for part in (_MOUTH, _LIDS)])
+    return np.array(
+        [np.mean([_opening(landmarks, places) for places in part]) for part in (_MOUTH, topology.LID_GAUGES)]
+    )
 
 
 def _opening(landmarks: np.ndarray, places: tuple[int, int, int, int]) -> float:

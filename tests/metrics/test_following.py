@@ -8,10 +8,10 @@ from vidswap.metrics.following import FollowedFace, FollowingMeasures, Together
 RATE = 25.0
 
 
-def angles(i, lag=0.0, gain=1.0, noise=0.0):
+def angles(i, lag=0.0, gain=1.0):
     time = (i - lag) / RATE
     turned = np.array([8 * np.sin(2 * np.pi * 2 * time), 5 * np.sin(2 * np.pi * 1.5 * time), 0.0])
-    return gain * turned + noise * np.random.default_rng(i).normal(size=3)
+    return gain * turned
 
 
 def face(i, *, lag=0.0, gain=1.0, mouth=1.0, tremble=0.0, flicker=0.0, frame=None):

@@ -31,10 +31,6 @@ REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
 
 _FEATHER = 0.085  # of the face's width in the atlas: how far the cover takes to rise from the outline
 _CLOSING = (0.10, 0.22)  # height to width of the eye: shut below, open above
-_LID_GAUGES = (
-    (topology.RIGHT_EYE, (159, 145, topology.RIGHT_EYE_OUTER, topology.RIGHT_EYE_INNER)),
-    (topology.LEFT_EYE, (386, 374, topology.LEFT_EYE_OUTER, topology.LEFT_EYE_INNER)),
-)
 _OUT_OF_FOCUS = 0.5  # share of a pixel that stays in its place when the portrait is made as soft as the shot
 _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
 _REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
@@ -290,7 +286,8 @@ def closing_lids(shape: np.ndarray, points: np.ndarray, hole: np.ndarray) -> Non
     A portrait with open eyes does not show what the upper lid looks like when it is drawn down. shape (478, 2 or 3) in
     pixels of `hole`; points (478, 2 or 3) of the target in the same scale.
     """
-    for ring, (upper, lower, one, other) in _LID_GAUGES:
+    eyes = zip((topology.RIGHT_EYE, topology.LEFT_EYE), topology.LID_GAUGES, strict=True)
+    for ring, (upper, lower, one, other) in eyes:
         corners = float(np.linalg.norm(points[one, :2] - points[other, :2]))
         gap = float(np.linalg.norm(points[upper, :2] - points[lower, :2]))
         closed = 1 - float(smoothstep(gap / max(corners, 1e-3), *_CLOSING))

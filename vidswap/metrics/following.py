@@ -19,7 +19,7 @@ from .running import Roughness, Running, ratio
 
 _ANGLES = ("yaw", "pitch", "roll")
 _STILL = 3.0
-"""How many times the noise of single frames the movement of a mouth, of lids or of a head must be to be compared."""
+"""How many times the noise of single frames the movement of a mouth or of lids must be to be compared."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class FollowingMeasures:
 
     def values(self) -> Mapping[str, float | None]:
         """All measures by name; None where there was too little to measure. Call `cut` before."""
-        moves = self._moves()
+        moves = self._turning.told(self._turns.rms)
         angles = {
             f"{name}_deviation_deg": apart.deviation if apart.count > 1 else None
             for name, apart in zip(_ANGLES, self._apart, strict=True)
@@ -151,11 +151,3 @@ class FollowingMeasures:
             "likeness": self._likeness.mean if self._likeness.count else None,
             "faces_found_share": self.frames / (self.frames + self.lost) if self.frames else None,
         }
-
-    def _moves(self) -> bool:
-        size, rough = self._turning.size, self._turns.rms
-        if not size or rough is None:
-            return False
-        low, high = self._turning.band
-        share = min(1.0, (high - low) / (self._turning.rate / 2.0))
-        return size > _STILL * math.sqrt(rough**2 / 6.0 * share)

@@ -17,6 +17,9 @@ LOW_HZ, HIGH_HZ = 1.0, 3.0
 WINDOW_S, LEAST_S = 4.0, 1.5
 """Spectra are of windows of WINDOW_S that overlap by half; of shorter stretches, those of LEAST_S or more are taken
 whole."""
+_ABOVE_NOISE = 20.0
+"""How many times the power of the detector's noise the target's motion in the band must have: noise in the target
+lowers the gain by its share."""
 _FARTHEST, _STEPS = 8, 8  # lags looked at: so many frames both ways, in steps of an eighth
 
 
@@ -81,6 +84,18 @@ class BandMotion:
     def size(self) -> float | None:
         """RMS of the target's motion in the band, per point, in units of `scale`; None without a window."""
         return math.sqrt(self.power / self.frames / self.points) if self.frames else None
+
+    def told(self, trembling: float | None) -> bool:
+        """Whether the target's motion in the band is much more than its noise.
+
+        trembling: root mean square of the second differences of its points, in units of `scale` (`Roughness.rms`).
+        """
+        if not self.size or trembling is None:
+            return False
+        # White noise of variance 1 has second differences of variance 6, and is spread evenly up to half the rate.
+        low, high = self.band
+        noise = trembling**2 / 6.0 * min(1.0, (high - low) / (self.rate / 2.0))
+        return self.size**2 >= _ABOVE_NOISE * noise
 
     @property
     def lag_frames(self) -> float | None:

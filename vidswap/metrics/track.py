@@ -14,10 +14,6 @@ from .light import mean_luma
 from .motion import BandMotion
 from .running import Roughness, Running, ratio
 
-_ABOVE_NOISE = 20.0
-"""How many times the power of the detector's noise the target's motion in the band must have: noise in the target
-lowers the gain by its share."""
-
 
 @dataclass(frozen=True)
 class FaceSample:
@@ -195,13 +191,7 @@ class TrackMeasures:
     def _gain_and_lag(self) -> tuple[float | None, float | None]:
         if self._nme.count and self._nme.mean == 0.0:
             return 1.0, 0.0
-        size, trembling = self._motion.size, self._trembling[0].rms
-        if not size or trembling is None:
-            return None, None
-        # White noise of variance 1 has second differences of variance 6, and is spread evenly up to half the rate.
-        low, high = self._motion.band
-        noise = trembling**2 / 6.0 * min(1.0, (high - low) / (self._motion.rate / 2.0))
-        if size**2 < _ABOVE_NOISE * noise:
+        if not self._motion.told(self._trembling[0].rms):
             return None, None
         return self._motion.gain, self._motion.lag_frames
 
