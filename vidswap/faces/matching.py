@@ -244,7 +244,7 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     over as much more as it takes where there is no weight near (push-pull, Gortler et al. 1996).
     """
     finest = float(np.log2(max(sigma, 1.0)))
-    levels = [np.concatenate([values * weight[..., None], weight[..., None]], 2).astype(np.float32)]
+    levels = [_weighted(np.ascontiguousarray(values, np.float32), np.ascontiguousarray(weight, np.float32))]
     while min(levels[-1].shape[:2]) > 2:
         levels.append(cv2.pyrDown(levels[-1]))
     mean = levels[-1][..., :-1] / np.maximum(levels[-1][..., -1:], 1e-6)
@@ -257,6 +257,19 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
         if share > 0:
             _pull(mean, level, share)
     return mean
+
+
+@compiled("(float32[:,:,::1], float32[:,::1])")
+def _weighted(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(h, w, C + 1) float32: values (h, w, C) times weight (h, w), and the weight."""
+    height, width, channels = values.shape
+    result = np.empty((height, width, channels + 1), np.float32)
+    for y in range(height):
+        for x in range(width):
+            for channel in range(channels):
+                result[y, x, channel] = values[y, x, channel] * weight[y, x]
+            result[y, x, channels] = weight[y, x]
+    return result
 
 
 @compiled("(float32[:,:,::1], float32[:,:,::1], float64)")
@@ -299,8 +312,20 @@ def median(values: np.ndarray) -> np.ndarray:
     return np.asarray((both[half - 1] + both[half]) * np.float32(0.5))
 
 
+@compiled("(float32[::1], float64, float64, float32[::1])")
+def _smoothstep(values: np.ndarray, low: float, steepness: float, result: np.ndarray) -> None:
+    first, steep = np.float32(low), np.float32(steepness)
+    for at in range(len(values)):
+        t = min(max((values[at] - first) * steep, np.float32(0)), np.float32(1))
+        result[at] = t * t * (t * np.float32(-2) + np.float32(3))
+
+
 def smoothstep(values: np.ndarray | float, low: float, high: float) -> np.ndarray:
     """0 below `low`, 1 above `high`, 3 t^2 - 2 t^3 between. Same shape."""
+    if isinstance(values, np.ndarray) and values.dtype == np.float32 and values.flags.c_contiguous and values.ndim:
+        result = np.empty(values.size, np.float32)
+        _smoothstep(values.reshape(-1), float(low), 1 / (high - low), result)
+        return result.reshape(values.shape)
     t = np.atleast_1d(np.subtract(values, np.float32(low), dtype=np.float32))
     t *= np.float32(1 / (high - low))
     np.clip(t, 0, 1, out=t)

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from vidswap.graph.errors import InputError
@@ -23,6 +24,7 @@ from .models import Detections, FaceModel, Mesh
 
 _CROP_SIZE = 192
 _NEAR_SIZE, _FAR_SIZE = 128, 192
+_SEGMENTED = (256, 144)  # width, height of what the segmenter sees
 
 # The thread that calls does the work: handing it to another one and back costs a tenth of a small model.
 _EXECUTOR = 'executor { name: "" type: "ApplicationThreadExecutor" }'
@@ -146,8 +148,18 @@ class WheelModel:
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `FaceModel.segment`; the model works on 256 x 144 pixels, whatever the shape of the image."""
         graph = _shared("segment", _SEGMENT_GRAPH, ("mask",))
+        height, width = rgb.shape[:2]
+        if height > _SEGMENTED[1] and width > _SEGMENTED[0]:
+            # The graph brings pictures to its size point by point; halved first, they alias less and take less time.
+            while rgb.shape[0] >= 2 * _SEGMENTED[1] and rgb.shape[0] % 2 == rgb.shape[1] % 2 == 0:
+                half = rgb.shape[1] // 2, rgb.shape[0] // 2
+                rgb = cv2.resize(rgb, half, interpolation=cv2.INTER_AREA)
+            rgb = cv2.resize(rgb, _SEGMENTED, interpolation=cv2.INTER_LINEAR)
         mask = graph.getter.get_image_frame(graph(rgb)["mask"]).numpy_view()
-        return np.array(mask, dtype=np.float32).reshape(rgb.shape[:2])
+        mask = np.array(mask, dtype=np.float32).reshape(rgb.shape[:2])
+        if rgb.shape[:2] != (height, width):
+            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+        return mask
 
     def hands(self, rgb: np.ndarray) -> np.ndarray:
         """See `FaceModel.hands`; the model works on 192 x 192 pixels."""

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from vidswap.compiled import compiled
+
 from .colour import FULL_RANGE, LIMITED_RANGE, SCALER_MATRIX, codes_from_rgb, rgb_from_codes
 from .geometry import compose, invert
 from .index import VideoIndex
@@ -265,14 +267,39 @@ def _sample_region(
 
 
 def _rgb_of_codes(codes: Sequence[np.ndarray], matrix: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 RGB of planes (h, w) of one size, in strips whose floats stay in the processor's cache."""
+    """(h, w, 3) uint8 RGB of planes (h, w) of one size."""
     rows, columns = codes[0].shape
+    if len(codes) == 3 and all(code.dtype == np.uint8 for code in codes):
+        channels = np.empty((3, rows, columns), np.uint8)
+        _three_channels(codes[0], codes[1], codes[2], matrix.astype(np.float32), channels)
+        return cv2.merge(list(channels)).reshape(rows, columns, 3)
     rgb = np.empty((rows, columns, 3), np.uint8)
+    # In strips whose floats stay in the processor's cache.
     for top in range(0, rows, _STRIP):
         strip = cv2.merge([code[top : top + _STRIP] for code in codes]).astype(np.float32)
         values = cv2.transform(strip, matrix)
         rgb[top : top + _STRIP] = _to_bytes(values).reshape(strip.shape[0], columns, 3)
     return rgb
+
+
+@compiled("(uint8[:,::1], uint8[:,::1], uint8[:,::1], float32[:,::1], uint8[:,:,::1])")
+def _three_channels(
+    first: np.ndarray, second: np.ndarray, third: np.ndarray, matrix: np.ndarray, channels: np.ndarray
+) -> None:
+    """Writes to channels (3, h, w) three planes (h, w) under a matrix (3, 4), rounded and held within 0..255."""
+    least, most, half = np.float32(0), np.float32(255), np.float32(0.5)
+    a0, a1, a2, a3 = matrix[0]
+    b0, b1, b2, b3 = matrix[1]
+    c0, c1, c2, c3 = matrix[2]
+    for y in range(first.shape[0]):
+        for x in range(first.shape[1]):
+            one, two, three = np.float32(first[y, x]), np.float32(second[y, x]), np.float32(third[y, x])
+            red = a0 * one + a1 * two + a2 * three + a3 + half
+            green = b0 * one + b1 * two + b2 * three + b3 + half
+            blue = c0 * one + c1 * two + c2 * three + c3 + half
+            channels[0, y, x] = np.uint8(np.int32(min(max(red, least), most)))
+            channels[1, y, x] = np.uint8(np.int32(min(max(green, least), most)))
+            channels[2, y, x] = np.uint8(np.int32(min(max(blue, least), most)))
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ import math
 import cv2
 import numpy as np
 
+from vidswap.compiled import compiled
+
 # Whole blocks are averaged first; up to this factor of what is left, plain interpolation does not alias visibly.
 _SHRINK_THRESHOLD = 1.25
 _MARGIN = 3
@@ -48,6 +50,8 @@ def sample(
     region, affine = _region(plane, affine, size, reduce_x, reduce_y, outside)
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
     left_over = max(steps[0] / reduce_x, steps[1] / reduce_y)
+    if interpolation == cv2.INTER_CUBIC and region.dtype == np.uint8 and region.ndim == 2 and outside is None:
+        region, affine, interpolation = _doubled(region, affine)
     if left_over <= _SHRINK_THRESHOLD:
         return _warp(region, affine, size, interpolation, border, outside or 0.0)
     fold = math.ceil(left_over)
@@ -55,6 +59,53 @@ def sample(
     fine_affine = np.hstack([affine[:, :2] @ fine[:, :2], affine[:, :2] @ fine[:, 2:] + affine[:, 2:]])
     warped = _warp(region, fine_affine, (width * fold, height * fold), interpolation, border, outside or 0.0)
     return cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _doubled(region: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """A uint8 region with a sample between each two, the map into it, and the kernel that is enough for it.
+
+    Samples halfway by cubic filters along rows and columns, and linear interpolation between them and those that were
+    there, are cubic interpolation to within a level or two, in half of the time that OpenCV's warp takes for 16
+    neighbours. What lies on a sample stays as it is.
+    """
+    rows, columns = region.shape
+    between = np.empty_like(region)
+    _between_columns(region, between)
+    wide = cv2.merge([region, between]).reshape(rows, 2 * columns)
+    fine = np.empty((2 * rows, 2 * columns), np.uint8)
+    _between_rows(wide, fine)
+    return fine, 2.0 * affine, cv2.INTER_LINEAR
+
+
+@compiled("(uint8[::1], uint8[::1], uint8[::1], uint8[::1], uint8[::1])")
+def _halfway(before: np.ndarray, this: np.ndarray, following: np.ndarray, after: np.ndarray, made: np.ndarray) -> None:
+    """Writes the samples (n,) uint8 halfway between `this` and `following`: OpenCV's cubic, a = -0.75 (Keys 1981)."""
+    for x in range(len(made)):
+        near, far = np.int32(this[x]) + np.int32(following[x]), np.int32(before[x]) + np.int32(after[x])
+        value = (np.int32(19) * near - np.int32(3) * far + np.int32(16)) >> np.int32(5)
+        made[x] = np.uint8(min(max(value, np.int32(0)), np.int32(255)))
+
+
+@compiled("(uint8[:,::1], uint8[:,::1])")
+def _between_columns(region: np.ndarray, between: np.ndarray) -> None:
+    """Writes to between (h, w) uint8 what lies behind each sample of region (h, w), whose edges go on."""
+    rows, columns = region.shape
+    edged = np.empty(columns + 3, np.uint8)
+    for y in range(rows):
+        edged[0] = region[y, 0]
+        edged[1 : columns + 1] = region[y]
+        edged[columns + 1 :] = region[y, columns - 1]
+        _halfway(edged[:columns], edged[1 : columns + 1], edged[2 : columns + 2], edged[3:], between[y])
+
+
+@compiled("(uint8[:,::1], uint8[:,::1])")
+def _between_rows(region: np.ndarray, fine: np.ndarray) -> None:
+    """Writes to fine (2 h, w) uint8 the rows of region (h, w), each followed by what lies below it."""
+    last = region.shape[0] - 1
+    for y in range(last + 1):
+        fine[2 * y] = region[y]
+        below = min(y + 1, last)
+        _halfway(region[max(y - 1, 0)], region[y], region[below], region[min(y + 2, last)], fine[2 * y + 1])
 
 
 def _warp(
