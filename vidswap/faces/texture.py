@@ -13,6 +13,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from vidswap.compiled import compiled
+
 from . import eyewear, occlusion, render, topology
 from .matching import smoothstep, spread
 from .regions import BACKGROUND, HAIR
@@ -219,23 +221,54 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     What is mirrored is lit as its surroundings are; what neither half shows has alpha near 0.
     """
-    own = evenly_lit(colour.astype(np.float32), alpha)
-    other, other_alpha = own[:, ::-1], alpha[:, ::-1]
+    own = np.ascontiguousarray(evenly_lit(colour.astype(np.float32), alpha), np.float32)
+    size, alpha = len(own), np.ascontiguousarray(alpha, np.float32)
     # Light differs between the halves: the mirrored skin is given the broad colours of this side.
-    broad = 0.08 * colour.shape[0]
-    here, there = spread(own, alpha, broad), spread(other, other_alpha, broad)
-    borrowed = np.clip(other * (here + 4) / (there + 4), 0, 255)
-    own_weight = alpha[..., None]
-    other_weight = ((1 - alpha) * other_alpha)[..., None]
-    total = own_weight + other_weight
-    known = (own * own_weight + borrowed * other_weight) / np.maximum(total, 1e-4)
-    seen = np.maximum(alpha, other_alpha)
+    here = _broadly(own, alpha)
+    gain = cv2.resize((here + 4) / (here[:, ::-1] + 4), (size, size), interpolation=cv2.INTER_LINEAR)
+    known, seen = np.empty_like(own), np.maximum(alpha, alpha[:, ::-1])
+    _with_mirror_image(own, alpha, gain, known)
     # Lips go on in lips, skin in skin.
-    lips = _lips(colour.shape[0])
-    both = [spread(known, seen * seen * share, 2.0) for share in (lips, 1 - lips)]
-    smooth = both[1] + lips[..., None] * (both[0] - both[1])
-    filled = known * seen[..., None] + smooth * (1 - seen[..., None])
-    return np.clip(np.rint(filled), 0, 255).astype(np.uint8), seen.astype(np.float32)
+    lips, around = _lips(size), _lips_box(size)
+    sure = seen * seen
+    smooth = spread(known, sure * (1 - lips), 2.0)
+    share = lips[around][..., None]
+    smooth[around] += share * (spread(known[around], sure[around] * lips[around], 2.0) - smooth[around])
+    filled = np.empty(colour.shape, np.uint8)
+    _where_seen(known, smooth, seen, filled)
+    return filled, seen
+
+
+def _broadly(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """(t, t, 3) float32: the broad colours of an atlas (T, T, 3) float32 that is shown where alpha (T, T) is, t < T."""
+    size = min(len(colour), _LIGHT_SIDE)
+    weighted = cv2.resize(cv2.multiply(colour, cv2.merge([alpha] * 3)), (size, size), interpolation=cv2.INTER_AREA)
+    weight = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA)
+    return spread(weighted / np.maximum(weight, 1e-6)[..., None], weight, 0.08 * size)
+
+
+@compiled("(float32[:,:,::1], float32[:,::1], float32[:,:,::1], float32[:,:,::1])")
+def _with_mirror_image(own: np.ndarray, alpha: np.ndarray, gain: np.ndarray, known: np.ndarray) -> None:
+    """Writes to known (T, T, 3) the atlas `own`, and its mirror image times `gain` where alpha (T, T) says less."""
+    size = own.shape[0]
+    for y in range(size):
+        for x in range(size):
+            mine = alpha[y, x]
+            other = (np.float32(1) - mine) * alpha[y, size - 1 - x]
+            over = np.float32(1) / max(mine + other, np.float32(1e-4))
+            for channel in range(3):
+                borrowed = min(own[y, size - 1 - x, channel] * gain[y, x, channel], np.float32(255))
+                known[y, x, channel] = (own[y, x, channel] * mine + borrowed * other) * over
+
+
+@compiled("(float32[:,:,::1], float32[:,:,::1], float32[:,::1], uint8[:,:,::1])")
+def _where_seen(known: np.ndarray, smooth: np.ndarray, seen: np.ndarray, filled: np.ndarray) -> None:
+    """Writes to filled (T, T, 3) `known` where seen (T, T) is 1 and `smooth` where it is 0."""
+    for y in range(seen.shape[0]):
+        for x in range(seen.shape[1]):
+            for channel in range(3):
+                value = smooth[y, x, channel] + seen[y, x] * (known[y, x, channel] - smooth[y, x, channel])
+                filled[y, x, channel] = np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))
 
 
 def evenly_lit(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -282,6 +315,13 @@ def _lips(size: int) -> np.ndarray:
     places = atlas_points(size)
     mask = _filled(places, topology.LIPS_OUTER, size)
     return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(0.5, 0.003 * size))
+
+
+@cache
+def _lips_box(size: int) -> tuple[slice, slice]:
+    """Rows and columns of the atlas around its lips."""
+    columns, top, width, height = cv2.boundingRect((_lips(size) > 0).astype(np.uint8))
+    return slice(top, top + height), slice(columns, columns + width)
 
 
 def _filled(points: np.ndarray, ring: tuple[int, ...], size: int) -> np.ndarray:

@@ -41,6 +41,7 @@ _GROOVES = ((49, 102, 129, 64, 98), (279, 331, 358, 294, 327))
 """Landmarks along the grooves beside the nose's wings."""
 _NOSE_MIDDLE = 195
 _BROAD, _HARDLY = 0.05, (0.1, 0.35)  # of the atlas; how much of it is shown around a place that is not known
+_BROAD_SIDE = 256  # pixels a side of an atlas in which broad slopes are made
 _UNDER_NOSE = (64, 98, 97, 2, 326, 327, 294)
 """Landmarks along the nose's base: as narrow a fold while it hides the nostrils."""
 _GROOVE_SOFT = 0.025  # of the distance of the wings: over so much the grooves are smoothed
@@ -100,10 +101,17 @@ def soft(alpha: np.ndarray) -> np.ndarray:
     """alpha (T, T) float32 with broad slopes on the inner side of its edges, so that a hairline of the source's does
     not show as a line on the target's forehead.
     """
-    size = alpha.shape[0]
-    reach = max(1, round(0.025 * size))
+    small = _at_broad(alpha)
+    reach = max(1, round(0.025 * len(small)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return np.minimum(alpha, cv2.GaussianBlur(cv2.erode(alpha, disc), (0, 0), 0.5 * reach))
+    slopes = cv2.GaussianBlur(cv2.erode(small, disc), (0, 0), 0.5 * reach)
+    return np.minimum(alpha, cv2.resize(slopes, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _at_broad(image: np.ndarray) -> np.ndarray:
+    """image (T, T) float32 with at most `_BROAD_SIDE` pixels a side: fine enough for slopes of some pixels."""
+    size = min(len(image), _BROAD_SIDE)
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
 
 
 @cache
@@ -122,7 +130,9 @@ def inner(size: int) -> np.ndarray:
     inside = np.zeros((size, size), np.uint8)
     around = (*topology.BROWS, *topology.EYES, *topology.NOSE, *topology.LIPS_OUTER)
     cv2.fillPoly(inside, [np.rint(cv2.convexHull(places[list(around)]) * 16).astype(np.int32)], 1, shift=4)
-    return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.02 * size)
+    small = _at_broad(inside.astype(np.float32))
+    blurred = cv2.GaussianBlur(small, (0, 0), 0.02 * len(small))
+    return cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def share_shown(alpha: np.ndarray) -> float:
@@ -138,7 +148,9 @@ def known(alpha: np.ndarray) -> np.ndarray:
     size = alpha.shape[0]
     above, below = texture.atlas_points(size)[[_NOSE_MIDDLE, topology.NOSE_TIP], 1]
     lower = smoothstep(np.arange(size, dtype=np.float32), float(above), float(below))[:, None]
-    return 1 - lower * (1 - smoothstep(cv2.GaussianBlur(alpha, (0, 0), _BROAD * size), *_HARDLY))
+    small = _at_broad(alpha)
+    around = smoothstep(cv2.GaussianBlur(small, (0, 0), _BROAD * len(small)), *_HARDLY)
+    return 1 - lower * (1 - cv2.resize(around, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
 @cache
