@@ -175,15 +175,24 @@ def _convolved(
     """Writes to result (D, h * width) rows of the image (C, more than that) under kernel (D, C, 3, 3) of a dilation and
     bias (D,); 0 where that is negative. Rows are `width` long, their margin included, and lie one after another.
     """
-    planes, length = result.shape
-    for plane in range(planes):
-        made = result[plane]
-        made[:] = bias[plane]
+    length = result.shape[1]
+    # Four planes at a time: what is read of the image serves all of them. D is a multiple of four.
+    for plane in range(0, len(result), 4):
+        made0, made1, made2, made3 = result[plane], result[plane + 1], result[plane + 2], result[plane + 3]
+        made0[:], made1[:], made2[:], made3[:] = bias[plane], bias[plane + 1], bias[plane + 2], bias[plane + 3]
         for channel in range(image.shape[0]):
             for i in range(3):
-                left, middle, right = kernel[plane, channel, i]
+                left0, middle0, right0 = kernel[plane, channel, i]
+                left1, middle1, right1 = kernel[plane + 1, channel, i]
+                left2, middle2, right2 = kernel[plane + 2, channel, i]
+                left3, middle3, right3 = kernel[plane + 3, channel, i]
                 here = image[channel, i * dilation * width :]
                 for x in range(length):
-                    made[x] += left * here[x] + middle * here[x + dilation] + right * here[x + 2 * dilation]
+                    before, this, after = here[x], here[x + dilation], here[x + 2 * dilation]
+                    made0[x] += left0 * before + middle0 * this + right0 * after
+                    made1[x] += left1 * before + middle1 * this + right1 * after
+                    made2[x] += left2 * before + middle2 * this + right2 * after
+                    made3[x] += left3 * before + middle3 * this + right3 * after
+    for plane in range(len(result)):
         for x in range(length):
-            made[x] = max(made[x], np.float32(0))
+            result[plane, x] = max(result[plane, x], np.float32(0))
