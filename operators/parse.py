@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from vidswap.faces import alignment
+from vidswap.faces import alignment, regions
 from vidswap.faces.eyewear import sample_worn
 from vidswap.faces.glasses import RIMS, sample_rims
 from vidswap.faces.irises import sample_irises
 from vidswap.faces.light import sample_light
 from vidswap.faces.look import HANDS_EVERY, sample_look
 from vidswap.faces.models import FaceModel
-from vidswap.faces.regions import paint_regions
 from vidswap.faces.resting import reading
 from vidswap.faces.unseen import nostrils_facing
 from vidswap.graph.batch import Batch, object_column
@@ -37,10 +36,11 @@ class ParseMediaPipe(Operator[ParseOptions]):
 
     @classmethod
     def preload(cls) -> None:
-        """Import mediapipe."""
+        """Import mediapipe, and have OpenCV's tables made."""
         from vidswap.faces.mediapipe_models import preload
 
         preload()
+        regions.preload()
 
     def setup(self, setting: Setting) -> None:
         """Load the segmenter."""
@@ -50,12 +50,12 @@ class ParseMediaPipe(Operator[ParseOptions]):
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds labels and the probability of the person to each row."""
-        regions, person = [], []
+        painted, person = [], []
         for crop, matrix, landmarks in zip(batch["crop"], batch["matrix"], batch["landmarks"], strict=True):
             person.append(self._model.segment(crop))
             points = alignment.transform(matrix, landmarks[:, :2])
-            regions.append(paint_regions(crop, points, person[-1]))
-        return batch.with_columns(regions=object_column(regions), person=object_column(person))
+            painted.append(regions.paint_regions(crop, points, person[-1]))
+        return batch.with_columns(regions=object_column(painted), person=object_column(person))
 
     def teardown(self) -> None:
         """Free the models."""

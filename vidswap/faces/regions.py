@@ -48,6 +48,11 @@ _PAINTED = (
 )
 
 
+def preload() -> None:
+    """Have OpenCV make its tables of Lab, which takes a tenth of a second: for a process of which copies are made."""
+    cv2.cvtColor(np.zeros((1, 1, 3), np.uint8), cv2.COLOR_RGB2LAB)
+
+
 def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> np.ndarray:
     """(S, S) uint8 labels of an upright crop.
 
@@ -74,11 +79,15 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
 
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """image (S, S[, C]) with `side` pixels a side, S or less: means over areas, halved as often as that goes first."""
+    """image (S, S[, C]) with `side` pixels a side, S or less: halved as often as that goes, and linearly for the rest."""
     while image.shape[0] >= 2 * side and image.shape[0] % 2 == 0:
         half = image.shape[0] // 2
         image = cv2.resize(image, (half, half), interpolation=cv2.INTER_AREA)
-    return image if image.shape[0] == side else cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    if image.shape[0] == side:
+        return image
+    # Less than a half, between neighbours: means over areas that are no whole pixels take ten times as long.
+    fine = image.shape[0] < 2 * side
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR if fine else cv2.INTER_AREA)
 
 
 @compiled("(int64, float64, float64, float64, float64)")
