@@ -79,7 +79,7 @@ def paint_regions(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
 
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """image (S, S[, C]) with `side` pixels a side, S or less: halved as often as that goes, and linearly for the rest."""
+    """image (S, S[, C]) with `side` pixels a side, S or less: halved as often as that goes, linearly for the rest."""
     while image.shape[0] >= 2 * side and image.shape[0] % 2 == 0:
         half = image.shape[0] // 2
         image = cv2.resize(image, (half, half), interpolation=cv2.INTER_AREA)
