@@ -71,7 +71,7 @@ def test_a_sharp_face_is_that_of_the_whole_crop_and_around_it_the_same_picture_i
     difference = np.abs(whole["crop"][0].astype(int) - sharp["crop"][0])
     assert difference[y0:y1, x0:x1].max() <= 4
     assert 0 < difference.mean() < 4
-    small = [AlignFFHQ(AlignOptions(size=448, sharp=s))(face)["crop"][0] for s in ("all", "face")]
+    small = [AlignFFHQ(AlignOptions(size=384, sharp=s))(face)["crop"][0] for s in ("all", "face")]
     assert np.array_equal(*small)
 
 
