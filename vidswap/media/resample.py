@@ -15,6 +15,7 @@ from vidswap.compiled import compiled
 # Whole blocks are averaged first; up to this factor of what is left, plain interpolation does not alias visibly.
 _SHRINK_THRESHOLD = 1.25
 _MARGIN = 3
+_EDGE = 2  # samples that a cubic filter reads beyond the place that is asked for
 
 
 def footprint(affine: np.ndarray, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
@@ -68,13 +69,17 @@ def _doubled(region: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     there, are cubic interpolation to within a level or two, in half of the time that OpenCV's warp takes for 16
     neighbours. What lies on a sample stays as it is.
     """
+    # With edges that go on, so that what lies beyond them is theirs and not what a cubic swings to behind them.
+    region = cv2.copyMakeBorder(region, _EDGE, _EDGE, _EDGE, _EDGE, cv2.BORDER_REPLICATE)
     rows, columns = region.shape
     between = np.empty_like(region)
     _between_columns(region, between)
     wide = cv2.merge([region, between]).reshape(rows, 2 * columns)
     fine = np.empty((2 * rows, 2 * columns), np.uint8)
     _between_rows(wide, fine)
-    return fine, 2.0 * affine, cv2.INTER_LINEAR
+    into = 2.0 * affine
+    into[:, 2] += 2 * _EDGE
+    return fine, into, cv2.INTER_LINEAR
 
 
 @compiled("(uint8[::1], uint8[::1], uint8[::1], uint8[::1], uint8[::1])")
