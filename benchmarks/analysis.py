@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 from vidswap.operators.detect import DetectOptions
-from vidswap.operators.smooth import SmoothLandmarks, SmoothOcclusion, SmoothOptions
+from vidswap.operators.smooth import OcclusionOptions, SmoothLandmarks, SmoothOcclusion, SmoothOptions
 
 from vidswap import media
 from vidswap.faces import alignment
@@ -34,7 +34,7 @@ from vidswap.faces.mediapipe_models import load_face_model
 from vidswap.faces.models import Detections, FaceModel, Mesh
 from vidswap.faces.regions import paint_regions
 from vidswap.graph.batch import Batch
-from vidswap.graph.operator import NoOptions, Setting
+from vidswap.graph.operator import Setting
 
 PARTS = (
     *("decode", "detect", "overview", "near", "far", "cuts", "passes", "align", "parse", "segment", "paint"),
@@ -140,7 +140,7 @@ def over_time(clock: Clock, rows: list[tuple[int, int, np.ndarray, np.ndarray]])
     smooth = SmoothLandmarks(SmoothOptions())
     smooth.setup(Setting())
     batch = Batch(frame=frame, track=track, landmarks=landmarks, appearance=looks, box=box_of_landmarks(landmarks))
-    clock.timed("smooth", smooth, clock.timed("occlusion", SmoothOcclusion(NoOptions()), batch))
+    clock.timed("smooth", smooth, clock.timed("occlusion", SmoothOcclusion(OcclusionOptions()), batch))
 
 
 def measure(clip: Path, frames: int, rounds: int, options: DetectionOptions) -> dict[str, Any]:
