@@ -240,7 +240,7 @@ def complete(colour: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _broadly(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """(t, t, 3) float32: the broad colours of an atlas (T, T, 3) float32 that is shown where alpha (T, T) is; t <= T."""
+    """(t, t, 3) float32, t <= T: the broad colours of an atlas (T, T, 3) float32, shown where alpha (T, T) is."""
     size = min(len(colour), _LIGHT_SIDE)
     weighted = cv2.resize(cv2.multiply(colour, cv2.merge([alpha] * 3)), (size, size), interpolation=cv2.INTER_AREA)
     weight = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA)
