@@ -15,7 +15,7 @@ from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options
 
 _MARGIN = 0.03  # of the side, around the landmarks: so far a crop is sampled at its full size
-_LEAST = 448  # px a side: of smaller crops, half would be less than the segmenter looks at
+_LEAST = 448  # px a side: of smaller crops, half would be less than what the segmenter is given
 
 
 class AlignOptions(Options):

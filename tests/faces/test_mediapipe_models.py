@@ -4,6 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,6 +69,15 @@ def test_detections_name_the_subjects_right_eye_first(face_model, astronaut):
     x0, y0, x1, y1 = found.boxes[0]
     assert 160 < x0 < x1 < 290
     assert 50 < y0 < y1 < 200
+
+
+def test_the_segmenter_says_of_a_large_picture_what_it_says_of_a_small_one(face_model, astronaut):
+    small = face_model.segment(cv2.resize(astronaut, (256, 144), interpolation=cv2.INTER_AREA))
+    for size in ((512, 512), (448, 448), (700, 333)):
+        person = face_model.segment(cv2.resize(astronaut, size, interpolation=cv2.INTER_CUBIC))
+        assert person.shape == size[::-1]
+        told = cv2.resize(person, (256, 144), interpolation=cv2.INTER_AREA)
+        assert np.abs(told - small).mean() < 0.02
 
 
 def test_the_segmenter_finds_the_person(face_model, astronaut):

@@ -150,11 +150,7 @@ class WheelModel:
         graph = _shared("segment", _SEGMENT_GRAPH, ("mask",))
         height, width = rgb.shape[:2]
         if height > _SEGMENTED[1] and width > _SEGMENTED[0]:
-            # The graph brings pictures to its size point by point; halved first, they alias less and take less time.
-            while rgb.shape[0] >= 2 * _SEGMENTED[1] and rgb.shape[0] % 2 == rgb.shape[1] % 2 == 0:
-                half = rgb.shape[1] // 2, rgb.shape[0] // 2
-                rgb = cv2.resize(rgb, half, interpolation=cv2.INTER_AREA)
-            rgb = cv2.resize(rgb, _SEGMENTED, interpolation=cv2.INTER_LINEAR)
+            rgb = _for_segmenter(rgb)
         mask = graph.getter.get_image_frame(graph(rgb)["mask"]).numpy_view()
         mask = np.array(mask, dtype=np.float32).reshape(rgb.shape[:2])
         if rgb.shape[:2] != (height, width):
@@ -170,6 +166,18 @@ class WheelModel:
 
     def close(self) -> None:
         """The graphs stay for the next who needs them."""
+
+
+def _for_segmenter(rgb: np.ndarray) -> np.ndarray:
+    """A larger picture at the size that the segmenter sees.
+
+    The graph would bring it there point by point, which takes longer and leaves out every other row.
+    """
+    while rgb.shape[0] >= 2 * _SEGMENTED[1] and rgb.shape[0] % 2 == 0:
+        rgb = cv2.addWeighted(rgb[::2], 0.5, rgb[1::2], 0.5, 0)
+    while rgb.shape[1] >= 2 * _SEGMENTED[0] and rgb.shape[1] % 2 == 0:
+        rgb = cv2.addWeighted(rgb[:, ::2], 0.5, rgb[:, 1::2], 0.5, 0)
+    return cv2.resize(rgb, _SEGMENTED, interpolation=cv2.INTER_LINEAR)
 
 
 class TaskModel:
