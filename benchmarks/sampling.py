@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -54,12 +55,12 @@ def ours(picture: Picture, from_crop: np.ndarray, size: int) -> np.ndarray:
     return picture.crop(invert(from_crop), (size, size))
 
 
-def least_ms(cut: Callable[[Picture, np.ndarray, int], object], *given: object, repeat: int) -> float:
+def least_ms(cut: Callable[[], object], repeat: int) -> float:
     """Of the processor, by this process."""
     spent = []
     for _ in range(repeat + 1):
         began = time.process_time()
-        cut(*given)  # type: ignore[arg-type]
+        cut()
         spent.append(time.process_time() - began)
     return 1000 * min(spent[1:])
 
@@ -72,7 +73,7 @@ def measure(clip: Path, size: int, repeat: int) -> dict[str, float]:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     from_crop = np.hstack([turn, (middle - turn @ np.full(2, size / 2))[:, None]])
     ways = {"frame": of_whole_frame, "planes": of_planes, "ours": ours}
-    told = {f"{name}_ms": least_ms(way, picture, from_crop, size, repeat=repeat) for name, way in ways.items()}
+    told = {f"{name}_ms": least_ms(partial(way, picture, from_crop, size), repeat) for name, way in ways.items()}
     return told | {f"times_faster_than_{n}": told[f"{n}_ms"] / told["ours_ms"] for n in ("frame", "planes")}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache
 
 import cv2
@@ -101,17 +101,22 @@ def soft(alpha: np.ndarray) -> np.ndarray:
     """alpha (T, T) float32 with broad slopes on the inner side of its edges, so that a hairline of the source's does
     not show as a line on the target's forehead.
     """
-    small = _at_broad(alpha)
-    reach = max(1, round(0.025 * len(small)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    slopes = cv2.GaussianBlur(cv2.erode(small, disc), (0, 0), 0.5 * reach)
-    return np.minimum(alpha, cv2.resize(slopes, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+    def slopes(small: np.ndarray) -> np.ndarray:
+        reach = max(1, round(0.025 * len(small)))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        return cv2.GaussianBlur(cv2.erode(small, disc), (0, 0), 0.5 * reach)
+
+    return np.minimum(alpha, _broadly(alpha, slopes))
 
 
-def _at_broad(image: np.ndarray) -> np.ndarray:
-    """image (T, T) float32 with at most `_BROAD_SIDE` pixels a side: fine enough for slopes of some pixels."""
+def _broadly(image: np.ndarray, make: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """(T, T) float32: what `make` does to image (T, T) float32 with at most `_BROAD_SIDE` pixels a side, which is fine
+    enough for broad slopes.
+    """
     size = min(len(image), _BROAD_SIDE)
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    made = make(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
+    return cv2.resize(made, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 @cache
@@ -130,9 +135,7 @@ def inner(size: int) -> np.ndarray:
     inside = np.zeros((size, size), np.uint8)
     around = (*topology.BROWS, *topology.EYES, *topology.NOSE, *topology.LIPS_OUTER)
     cv2.fillPoly(inside, [np.rint(cv2.convexHull(places[list(around)]) * 16).astype(np.int32)], 1, shift=4)
-    small = _at_broad(inside.astype(np.float32))
-    blurred = cv2.GaussianBlur(small, (0, 0), 0.02 * len(small))
-    return cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR)
+    return _broadly(inside.astype(np.float32), lambda small: cv2.GaussianBlur(small, (0, 0), 0.02 * len(small)))
 
 
 def share_shown(alpha: np.ndarray) -> float:
@@ -148,9 +151,11 @@ def known(alpha: np.ndarray) -> np.ndarray:
     size = alpha.shape[0]
     above, below = texture.atlas_points(size)[[_NOSE_MIDDLE, topology.NOSE_TIP], 1]
     lower = smoothstep(np.arange(size, dtype=np.float32), float(above), float(below))[:, None]
-    small = _at_broad(alpha)
-    around = smoothstep(cv2.GaussianBlur(small, (0, 0), _BROAD * len(small)), *_HARDLY)
-    return 1 - lower * (1 - cv2.resize(around, (size, size), interpolation=cv2.INTER_LINEAR))
+
+    def around(small: np.ndarray) -> np.ndarray:
+        return smoothstep(cv2.GaussianBlur(small, (0, 0), _BROAD * len(small)), *_HARDLY)
+
+    return 1 - lower * (1 - _broadly(alpha, around))
 
 
 @cache

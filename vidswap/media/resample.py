@@ -82,7 +82,7 @@ def _doubled(region: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     return fine, into, cv2.INTER_LINEAR
 
 
-@compiled("(uint8[::1], uint8[::1], uint8[::1], uint8[::1], uint8[::1])")
+@compiled()
 def _halfway(before: np.ndarray, this: np.ndarray, following: np.ndarray, after: np.ndarray, made: np.ndarray) -> None:
     """Writes the samples (n,) uint8 halfway between `this` and `following`: OpenCV's cubic, a = -0.75 (Keys 1981)."""
     for x in range(len(made)):
