@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from vidswap.faces import alignment
-from vidswap.faces.detection import PictureLike
+from vidswap.faces.landmarking import PictureLike
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from . import media
 from .faces import topology
-from .faces.detection import find_faces, roi_matrix, roi_of_landmarks
+from .faces.detection import find_faces
+from .faces.landmarking import roi_matrix, roi_of_landmarks
 from .faces.models import FaceModel
 from .graph import InputError
 from .metrics import installed

@@ -9,35 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
 
+from .landmarking import PictureLike, plausible, roi_of_detection, settled_landmarks, shows_eyes
 from .models import Detections, FaceModel
-from .topology import FACE_OVAL, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
-
-
-class PictureLike(Protocol):
-    """What is asked of a frame; `vidswap.media.Picture` is one."""
-
-    @property
-    def width(self) -> int:
-        """Displayed width in pixels."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Displayed height in pixels."""
-        ...
-
-    def rgb(self, width: int, height: int) -> np.ndarray:
-        """The whole frame scaled to (height, width, 3) uint8 RGB."""
-        ...
-
-    def crop(self, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """(h, w, 3) uint8 RGB of `size` (w, h); `matrix` (2, 3) maps frame pixels to crop pixels."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -84,12 +61,9 @@ class Faces:
 _WHOLE_SIDE = 192
 _TILE_FACE = 16.0  # px of a face in the far detector's 192 px input below which it is found seldom
 _TILES_OF_HD = 6  # tiles of a frame of 1920 x 1080 for faces of 60 px
-_FURTHER_PASSES, _HOPELESS = 4, 0.02  # after those asked for; presence below which none of them is worth its time
+_CLEAR = 0.9  # presence at a second look
+_CLOSER_CUT, _CLOSER_SIDE = 1.6, 128  # side of what is cut out for a closer look in sides of the box; its pixels
 _SURE, _LARGE = 0.8, 0.2  # score, and share of the frame's longer side, of a face beside which no other matters
-_CUT_SCALE = 1.4  # side of what is cut out of the frame for all passes, in sides of the first one's crop
-# The mesh is larger than the detector's box, and its middle higher: medians over five people, near and far.
-_MESH_TO_BOX, _MESH_ABOVE_BOX = 1.1, 0.02
-_ROI_SCALE = 1.5  # side of the landmark model's crop, in longer sides of the face: what it was trained on
 
 
 def find_faces(
@@ -113,89 +87,6 @@ def find_faces(
         np.array([score for _, score, _ in kept], np.float32),
         np.array([points for _, _, points in kept], np.float32).reshape(-1, 478, 3),
     )
-
-
-class Cutter:
-    """Crops of one frame for the landmark model: cut out of the native pixels once, then turned and moved from there.
-
-    Sampling planes costs as much as the model; a small image is cheap to sample again.
-    """
-
-    def __init__(self, picture: PictureLike, size: int, margin: int | None = None) -> None:
-        """`margin` is how many pixels more are cut out on each side, for further passes; none suits a single pass."""
-        self._picture, self._size = picture, size
-        self._margin = round((_CUT_SCALE - 1) * size / 2) if margin is None else margin
-        self._cut: np.ndarray | None = None
-        self._matrix = np.zeros((2, 3))
-
-    def crop(self, matrix: np.ndarray) -> np.ndarray:
-        """(size, size, 3) uint8 RGB; `matrix` (2, 3) maps frame pixels to crop pixels."""
-        size = self._size
-        if self._cut is not None:
-            between = _compose(matrix, cv2.invertAffineTransform(self._matrix))
-            corners = np.array([[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1]], np.float64)
-            back = cv2.invertAffineTransform(between)
-            reached = corners @ back[:, :2].T + back[:, 2]
-            scale = float(np.hypot(between[0, 0], between[1, 0]))
-            if 0.6 < scale < 1.25 and reached.min() >= 0 and reached.max() <= self._cut.shape[0] - 1:
-                return cv2.warpAffine(self._cut, between, (size, size), flags=cv2.INTER_LINEAR)
-        margin = self._margin
-        self._matrix = np.array(matrix, np.float64)
-        self._matrix[:, 2] += margin
-        self._cut = self._picture.crop(self._matrix, (size + 2 * margin, size + 2 * margin))
-        return np.ascontiguousarray(self._cut[margin : margin + size, margin : margin + size])
-
-
-def _compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    return np.hstack([outer[:, :2] @ inner[:, :2], (outer[:, :2] @ inner[:, 2] + outer[:, 2])[:, None]])
-
-
-def landmarks_at(cutter: Cutter, model: FaceModel, roi: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """Landmarks (478, 3) float32 in frame pixels, and presence, of the face in `roi` (centre x, y, side, angle)."""
-    size = model.crop_size
-    matrix = roi_matrix(roi, size)
-    mesh = model.landmarks(cutter.crop(matrix))
-    if mesh is None:
-        return None
-    inverse = cv2.invertAffineTransform(matrix)
-    points = np.empty((478, 3), np.float64)
-    points[:, :2] = mesh.points[:, :2].astype(np.float64) @ inverse[:, :2].T + inverse[:, 2]
-    points[:, 2] = mesh.points[:, 2] * (roi[2] / size)
-    return points.astype(np.float32), mesh.presence
-
-
-def roi_matrix(roi: np.ndarray, size: int) -> np.ndarray:
-    """(2, 3) float64 similarity from frame pixels to a crop of `size` pixels a side that holds `roi` upright.
-
-    `roi` is centre x, centre y, side (frame pixels) and angle (radians, from the frame's x axis to the face's own).
-    """
-    x, y, side, angle = (float(v) for v in roi)
-    scale = size / side
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    middle = (size - 1) / 2
-    return np.array([[cos, sin, middle - cos * x - sin * y], [-sin, cos, middle + sin * x - cos * y]])
-
-
-def roi_of_detection(box: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """Region (centre x, y, side, angle) for the landmark model, from the detector's box (4,) and points (6, 2)."""
-    right, left = keypoints[0].astype(np.float64), keypoints[1].astype(np.float64)
-    x0, y0, x1, y1 = (float(v) for v in box)
-    angle = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
-    side = _ROI_SCALE * _MESH_TO_BOX * max(x1 - x0, y1 - y0)
-    up = _MESH_ABOVE_BOX * side * np.array([np.sin(angle), -np.cos(angle)])
-    return np.array([(x0 + x1) / 2 + up[0], (y0 + y1) / 2 + up[1], side, angle])
-
-
-def roi_of_landmarks(landmarks: np.ndarray) -> np.ndarray:
-    """Region (centre x, y, side, angle) of the next pass: upright by the eyes' outer corners, centred on the hull."""
-    points = landmarks[:, :2].astype(np.float64)
-    across = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
-    angle = float(np.arctan2(across[1], across[0]))
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    own = points @ turn.T
-    low, high = own.min(0), own.max(0)
-    centre = turn.T @ ((low + high) / 2)
-    return np.array([centre[0], centre[1], _ROI_SCALE * float((high - low).max()), angle])
 
 
 def box_of_landmarks(landmarks: np.ndarray) -> np.ndarray:
@@ -337,19 +228,17 @@ def joined(found: list[Detections]) -> Detections:
 def _meshes(
     picture: PictureLike, model: FaceModel, found: Detections, options: DetectionOptions
 ) -> list[tuple[np.ndarray, float, np.ndarray]]:
-    """(box, score, landmarks) of the detections that the landmark model confirms."""
+    """(box, score, landmarks) of the detections that the landmark model confirms, at a second look where need be."""
     meshes = []
-    for box, score, keypoints in zip(found.boxes, found.scores, found.keypoints, strict=True):
-        roi, points, presence = roi_of_detection(box, keypoints), None, 0.0
-        cutter = Cutter(picture, model.crop_size)
-        for count in range(options.refine + 1 + _FURTHER_PASSES):
-            answer = landmarks_at(cutter, model, roi)
-            if answer is None:
-                break
-            points, presence = answer
-            before, roi = roi, roi_of_landmarks(points)
-            if count >= options.refine and (presence < _HOPELESS or settled(before, roi)):
-                break
+    for number in range(len(found.boxes)):
+        box, score, keypoints = found.boxes[number], found.scores[number], found.keypoints[number]
+        points, presence = settled_landmarks(picture, model, roi_of_detection(box, keypoints), options.refine)
+        if points is not None and presence < options.min_presence:
+            nearer = _look_closer(picture, model, box, options)
+            if not len(nearer.boxes):
+                continue
+            box, score, keypoints = nearer.boxes[0], nearer.scores[0], nearer.keypoints[0]
+            points, presence = _at_second_look(picture, model, roi_of_detection(box, keypoints), options)
         if points is None or presence < options.min_presence:
             continue
         if plausible(points) and agrees(points, box, keypoints):
@@ -357,28 +246,30 @@ def _meshes(
     return meshes
 
 
-def settled(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether a pass has left its region nearly where it was, so that the next one would tell the same."""
-    moved = float(np.hypot(*(after[:2] - before[:2])))
-    return moved < 0.06 * after[2] and abs(float(after[2] / before[2]) - 1.0) < 0.06
+def _at_second_look(
+    picture: PictureLike, model: FaceModel, roi: np.ndarray, options: DetectionOptions
+) -> tuple[np.ndarray | None, float]:
+    """Landmarks and presence, which has to be clear; a face whose eyes are not seen has none, because what covers them
+    is seldom told from it.
+    """
+    points, presence = settled_landmarks(picture, model, roi, max(1, options.refine))
+    if points is not None and presence >= _CLEAR:
+        presence = min(presence, shows_eyes(picture, model, points))
+    return points, presence if presence >= _CLEAR else 0.0
 
 
-def plausible(landmarks: np.ndarray) -> bool:
-    """Whether landmarks (478, 3) can be a face: finite, of some size, as wide as faces are, its outline not folded."""
-    points = landmarks[:, :2].astype(np.float64)
-    if not np.isfinite(landmarks).all():
-        return False
-    right, left = points[RIGHT_EYE_OUTER], points[LEFT_EYE_OUTER]
-    top, chin = points[10], points[152]
-    length = float(np.linalg.norm(chin - top))
-    across = float(np.linalg.norm(left - right))
-    if length < 4 or not 0.05 < across / length < 1.2:
-        return False
-    oval = points[list(FACE_OVAL)]
-    following = np.roll(oval, -1, 0)
-    area = 0.5 * float(np.sum(oval[:, 0] * following[:, 1] - following[:, 0] * oval[:, 1]))
-    hull = float(cv2.contourArea(cv2.convexHull(oval.astype(np.float32))))
-    return area > 0.7 * hull > 0
+def _look_closer(picture: PictureLike, model: FaceModel, box: np.ndarray, options: DetectionOptions) -> Detections:
+    """What the near detector sees of a face that it has seen, cut out for it: boxes that fit where those of the whole
+    frame are those of heads. Of faces behind masks and of ones amid long hair they are half as large again.
+    """
+    x0, y0, x1, y1 = (float(v) for v in box)
+    side = max(_CLOSER_CUT * max(x1 - x0, y1 - y0), 1.0)
+    origin = np.array([(x0 + x1 - side) / 2, (y0 + y1 - side) / 2])
+    scale = _CLOSER_SIDE / side
+    matrix = np.hstack([np.eye(2) * scale, (0.5 * scale - 0.5 - scale * origin)[:, None]])
+    rgb = picture.crop(matrix, (_CLOSER_SIDE, _CLOSER_SIDE))
+    found = model.detect(rgb, far=False, min_score=options.min_score)
+    return _moved(found, np.full(2, 1 / scale, np.float32), origin.astype(np.float32))
 
 
 def agrees(landmarks: np.ndarray, box: np.ndarray, keypoints: np.ndarray) -> bool:

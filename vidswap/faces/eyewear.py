@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from . import topology
-from .detection import PictureLike
+from .landmarking import PictureLike
 from .matching import median, smoothstep
 
 _BRIDGE = (24, 40)  # px: width and height of the patch over the bridge of the nose

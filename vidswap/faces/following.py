@@ -12,22 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .detection import (
-    Cutter,
-    DetectionOptions,
-    Faces,
-    PictureLike,
-    box_of_landmarks,
-    find_faces,
-    iou,
-    landmarks_at,
-    overview,
-    plausible,
-    roi_of_landmarks,
-    settled,
-    shows_again,
-    signature,
-)
+from .detection import DetectionOptions, Faces, box_of_landmarks, find_faces, iou, overview, shows_again, signature
+from .landmarking import Cutter, PictureLike, landmarks_at, plausible, roi_of_landmarks, settled
 from .models import FaceModel
 
 _PASSES = 3

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from . import topology
-from .detection import PictureLike
 from .eyewear import pale_across
+from .landmarking import PictureLike
 from .matching import smoothstep
 
 RIMS = (32, 48)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from . import topology
-from .detection import PictureLike
+from .landmarking import PictureLike
 from .matching import smoothstep
 
 _Eye = tuple[tuple[int, ...], tuple[int, ...], int, int]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from . import alignment, topology
-from .detection import PictureLike
+from .landmarking import PictureLike
 
 PATCHES: dict[str, tuple[int, ...]] = {
     "forehead": (69, 108, 151, 337, 299, 296, 336, 9, 107, 66),

@@ -17,7 +17,7 @@ import numpy as np
 from vidswap.compiled import compiled
 
 from . import alignment, render, texture, topology
-from .detection import PictureLike
+from .landmarking import PictureLike
 from .light import darkest_of_crop
 from .matching import smoothstep
 from .models import FaceModel

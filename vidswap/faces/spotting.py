@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .detection import DetectionOptions, PictureLike, overview, shows_face
+from .detection import DetectionOptions, overview, shows_face
+from .landmarking import PictureLike
 from .models import FaceModel
 
 # Levels of 255 in the mean of 3 x 3 pixels of the overview. The faintest face that the detector finds, a seventh of its
