@@ -18,6 +18,7 @@ from . import topology
 from .pose import HeadPose, angles_of, fit_pose
 from .puppet import LARGEST_ANGLES, Pose, Puppet
 from .shape import expression, in_mean_frame
+from .teeth import Teeth, absorbed
 
 _RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
 _SHOWN_LESS = (1.3, 1.3, 1.0)  # yaw, pitch, roll: a relief is turned so much farther to be seen turned
@@ -57,6 +58,11 @@ def softly_held(value: float, most: float) -> float:
     return math.copysign(free + (most - free) * math.tanh(beyond / (most - free)), value)
 
 
+def _openness(gap: float) -> float:
+    """0..1: how far a gap of the lips, in distances between the eyes, shows what is between them."""
+    return float(np.clip((gap - _OPEN_MOUTH[0]) / np.ptp(_OPEN_MOUTH), 0, 1))
+
+
 @dataclass(frozen=True)
 class Mouth:
     """What a driver's frame shows between the lips: `crop` (h, w, 3) uint8 and the landmarks (478, 2) in it."""
@@ -89,9 +95,8 @@ class Reenactor:
         self._ring = np.clip(middle + _RING * (outline - middle), 0, limit)
         self._triangles = _with_ring(self._points[:, 2])
         lip_skin = list(topology.LIPS_OUTER)
-        # A portrait that shows its teeth keeps them: another's, stretched into a wide smile, look broken.
-        own_gap = mouth_gap(in_mean_frame(landmarks))
-        self._lends_mouth = 1.0 - float(np.clip((own_gap - _OPEN_MOUTH[0]) / np.ptp(_OPEN_MOUTH), 0, 1))
+        self._own_gap = mouth_gap(in_mean_frame(landmarks))
+        self._teeth = Teeth(self.image, landmarks, _openness(self._own_gap), self._puppet.unit)
         self._light = _mean_colour(self.image, self._points[lip_skin, :2])
 
     def perform(self, landmarks: np.ndarray, share: float = 1.0, mouth: Mouth | None = None) -> np.ndarray:
@@ -117,7 +122,7 @@ class Reenactor:
 
     def _placed(self, shape: np.ndarray, share: float) -> np.ndarray:
         """(478, 2) where the portrait's points go by the driver's expression, in the portrait's own pose."""
-        change = share * self._change(shape)
+        change = share * absorbed(self._change(shape), self._own_gap * _openness(self._own_gap))
         return np.asarray(self._points[:, :2] + self._pose.scale * (change @ self._pose.rotation.T)[:, :2])
 
     def _expressed(self, landmarks: np.ndarray, share: float, mouth: Mouth | None) -> np.ndarray:
@@ -137,24 +142,31 @@ class Reenactor:
         maps[len(skin) : len(skin) + len(holes)] = self._eyeballs(before, after - low, holes)
         stay = np.array([[[1.0, 0.0, low[0]], [0.0, 1.0, low[1]]]])
         drawn = _Drawn(after[mesh] - low, order, np.concatenate([stay, maps]).astype(np.float32), high - low)
-        label, place = drawn.at(1)
+        between_lips = len(skin) + len(holes)
+        label, place = self._read_from(drawn, 1, between_lips, after - low)
         result = self.image.copy()
         part = _read(self.image, place)
         jumps = _jumps(place)
         if max(part.shape) <= _SMALL and jumps.any():
-            part[jumps] = cv2.resize(
-                _read(self.image, drawn.at(2)[1]), part.shape[1::-1], interpolation=cv2.INTER_AREA
-            )[jumps]
+            fine = _read(self.image, self._read_from(drawn, 2, between_lips, after - low)[1])
+            part[jumps] = cv2.resize(fine, part.shape[1::-1], interpolation=cv2.INTER_AREA)[jumps]
         still = label == 0
         part[still] = self.image[low[1] : high[1], low[0] : high[0]][still]
-        opened = (
-            share * self._lends_mouth * float(np.clip((mouth_gap(shape) - _OPEN_MOUTH[0]) / np.ptp(_OPEN_MOUTH), 0, 1))
-        )
+        inside = label > between_lips
+        opened = share * _openness(mouth_gap(shape)) * (1 - self._teeth.shown)
         if mouth is not None and opened > 0:
-            inside = label > len(skin) + len(holes)
             part = self._with_mouth(part, mouth, after - low, inside, opened)
+        part = self._teeth.darkened(part, place, inside, after - low)
         result[low[1] : high[1], low[0] : high[0]] = part
         return result
+
+    def _read_from(
+        self, drawn: _Drawn, finer: int, between_lips: int, after: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is drawn at so many times the size, and from where, teeth in their length; see `_Drawn.at`."""
+        label, place = drawn.at(finer)
+        self._teeth.hung(place, label > between_lips, after, finer)
+        return label, place
 
     @staticmethod
     def _eyeballs(before: np.ndarray, after: np.ndarray, holes: np.ndarray) -> np.ndarray:
