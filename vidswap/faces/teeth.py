@@ -75,8 +75,9 @@ class _Opening:
 
     def own(self, places: np.ndarray) -> np.ndarray:
         """(..., 2) of pixels (..., 2)."""
-        moved = places - self._from
-        return np.stack([moved @ self._across / self.width, moved @ self._down], -1)
+        x, y = places[..., 0] - self._from[0], places[..., 1] - self._from[1]
+        along, down = self._across / self.width, self._down
+        return np.stack([x * along[0] + y * along[1], x * down[0] + y * down[1]], -1)
 
     def pixels(self, own: np.ndarray) -> np.ndarray:
         """(..., 2): the inverse of `own`."""
@@ -142,18 +143,23 @@ class Teeth:
         if bared <= 0 or not inside.any():
             return part
         # The lower lip's rim is as bright as the teeth that it touched.
-        rim = 2 * max(1, round(_RIM * self._unit)) + 1
-        grown = cv2.dilate(inside.astype(np.uint8), np.ones((rim, rim), np.uint8))
-        soft = cv2.GaussianBlur(grown.astype(np.float32), (0, 0), max(0.6, 0.5 * _BORDER * self._unit))
+        rim, sigma = max(1, round(_RIM * self._unit)), max(0.6, 0.5 * _BORDER * self._unit)
+        left, top, width, height = cv2.boundingRect(inside.astype(np.uint8))
+        margin = rim + round(4 * sigma)
+        window = np.s_[max(0, top - margin) : top + height + margin, max(0, left - margin) : left + width + margin]
+        between = inside[window]
+        grown = cv2.dilate(between.astype(np.uint8), np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
+        soft = cv2.GaussianBlur(grown.astype(np.float32), (0, 0), sigma)
         y, x = np.nonzero(soft > 0.5)
-        own = now.own(np.stack([x, y], -1))
-        top, bottom = now.upper(own[:, 0]), now.lower(own[:, 0])
-        depth = (own[:, 1] - top) / np.maximum(bottom - top, 1.0)
-        there = cv2.remap(self._there, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[y, x]
-        share = bared * (2 * soft[y, x] - 1) * (1 - there) * (inside[y, x] | (depth > 0.5))
+        own = now.own(np.stack([x + window[1].start, y + window[0].start], -1))
+        upper, lower = now.upper(own[:, 0]), now.lower(own[:, 0])
+        depth = (own[:, 1] - upper) / np.maximum(lower - upper, 1.0)
+        there = cv2.remap(self._there, place[window], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[y, x]
+        share = bared * (2 * soft[y, x] - 1) * (1 - there) * (between[y, x] | (depth > 0.5))
         middle = np.clip(1 - (2 * own[:, 0] - 1) ** 2, 0, 1)
         tongue = (smoothstep(depth, *_TONGUE_FROM) * middle)[:, None]
         shown = self._dark + tongue * (self._tongue - self._dark)
         result = part.copy()
-        result[y, x] = np.rint(part[y, x] + share[:, None] * (shown - part[y, x])).clip(0, 255)
+        seen = part[window][y, x]
+        result[window][y, x] = np.rint(seen + share[:, None] * (shown - seen)).clip(0, 255)
         return result
