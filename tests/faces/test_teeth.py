@@ -5,21 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mesh_faces import jaw_dropped
 
 from vidswap.faces import reenactment, teeth, topology
 
 SCALE = 90
 SKIN, WHITE, GREY, LIPS = (190, 150, 130), (235, 230, 220), (150, 145, 140), (170, 80, 85)
-
-
-def opened(face, drop):
-    """The face with its lower lip and chin `drop` lower in pixels in the middle, as a jaw takes them."""
-    mean = topology.canonical()
-    corner, seam = abs(float(mean[78, 0])), float(mean[[13, 14], 1].mean())
-    below = mean[:, 1] > np.maximum(seam, mean[78, 1] * np.minimum(np.abs(mean[:, 0]) / corner, 1))
-    moved = face.copy()
-    moved[:, 1] += drop * below * np.clip(1 - (mean[:, 0] / (1.4 * corner)) ** 2, 0, 1)
-    return moved
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +21,7 @@ def face():
 @pytest.fixture(scope="module")
 def smile(face):
     """A portrait (400, 400, 3) that smiles: stripes of two heights for teeth; and its landmarks."""
-    points = opened(face, 0.2 * SCALE)
+    points = jaw_dropped(face, 0.2 * SCALE)
     picture = np.full((400, 400, 3), SKIN, np.uint8)
     outer, inner = (np.rint(points[list(r), :2]).astype(np.int32) for r in (topology.LIPS_OUTER, topology.LIPS_INNER))
     cv2.fillPoly(picture, [outer], LIPS)
@@ -57,9 +48,9 @@ def test_a_smile_at_rest_is_the_portraits(reenactor, smile, face):
 
 def test_teeth_keep_their_length_above_a_dark_mouth(reenactor, smile, face):
     picture, points = smile
-    made = reenactor.perform(opened(face, 0.35 * SCALE))
+    made = reenactor.perform(jaw_dropped(face, 0.35 * SCALE))
     before = column(picture, points)
-    shown = column(made, opened(points, 0.35 * SCALE))
+    shown = column(made, jaw_dropped(points, 0.35 * SCALE))
     # The head is not turned, and the upper lip has not moved: teeth are where they were.
     count = len(before) - 5
     assert np.abs(shown[2:count] - before[2:count]).mean() < 12
@@ -82,7 +73,7 @@ def test_a_closed_portrait_shows_no_teeth_of_its_own(face):
     closed.hung(place, inside, face)
     assert not place.any()
     part = picture[:40, :40]
-    assert closed.darkened(part, place, inside, opened(face, 20)) is part
+    assert closed.darkened(part, place, inside, jaw_dropped(face, 20)) is part
 
 
 @given(st.floats(-0.3, 0.6), st.floats(0, 0.5))

@@ -25,6 +25,7 @@ _SHOWN_LESS = (1.3, 1.3, 1.0)  # yaw, pitch, roll: a relief is turned so much fa
 _FREE = 0.5  # of the largest angles: up to there heads turn as far as the driver's
 _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
+_LUMA, _TINT = np.array([0.299, 0.587, 0.114]), 0.35  # of BT.601; of the tint of the lips, for what is between them
 _SMALL = 480  # pixels: in smaller faces contours are drawn at twice the size: triangles there are as small as pixels
 _JUMP = 3.0  # pixels: so far apart are places that neighbours show where one part lies over another
 _SHIFT = 4  # fractional bits of cv2's polygons
@@ -191,7 +192,13 @@ class Reenactor:
         size = (part.shape[1], part.shape[0])
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         shown = cv2.warpAffine(mouth.crop, found, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        gain = self._light / np.maximum(_mean_colour(mouth.crop, mouth.points[list(topology.LIPS_OUTER)]), 8.0)
+        gain = np.maximum(self._light, 1.0) / np.maximum(
+            _mean_colour(mouth.crop, mouth.points[list(topology.LIPS_OUTER)]), 8.0
+        )
+        # What is ruddier in the portrait is skin more than light: teeth would be orange.
+        if gain[0] > gain[2]:
+            light = float(gain @ _LUMA)
+            gain = light * (gain / light) ** _TINT
         shown = np.clip(shown * np.clip(gain, 0.4, 2.0), 0, 255)
         sigma = max(0.6, 0.012 * self._puppet.unit)
         alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), sigma)[..., None] * np.float32(opened)
