@@ -59,11 +59,16 @@ def tile(image: np.ndarray, label: str) -> np.ndarray:
     return np.vstack([bar, small])
 
 
+def widened(image: np.ndarray, width: int) -> np.ndarray:
+    """A tile with black on its right, to a width."""
+    return np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)))
+
+
 def sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
     """Rows of tiles, the shorter ones filled up with black."""
     lines = [np.hstack(row) for row in rows]
     width = max(line.shape[1] for line in lines)
-    return np.vstack([np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0))) for line in lines])
+    return np.vstack([widened(line, width) for line in lines])
 
 
 def pair(folder: Path, source: str, target: str) -> np.ndarray:
@@ -158,12 +163,14 @@ def people(folder: Path) -> np.ndarray:
     )
 
 
-def reenactment(folder: Path) -> np.ndarray:
+def reenactment(folder: Path, source: str, driver: str) -> np.ndarray:
     """A portrait driven by the other one's clip."""
-    clip, result = clip_of(folder, "astronaut"), folder / "driven.mkv"
-    vidswap("reenact", "-s", portrait("grace_hopper"), "-d", clip, "-o", result, "-y", "-q")
+    clip, result = clip_of(folder, driver), folder / f"{source}_driven.mkv"
+    vidswap("reenact", "-s", portrait(source), "-d", clip, "-o", result, "-y", "-q")
     above = [tile(image, f"driver, frame {n}") for n, image in zip(MOMENTS, frames(clip, MOMENTS), strict=True)]
-    return sheet([above, [tile(image, "result") for image in frames(result, MOMENTS)]])
+    below = [tile(image, "result") for image in frames(result, MOMENTS)]
+    width = max(image.shape[1] for image in above + below)
+    return sheet([[widened(image, width) for image in row] for row in (above, below)])
 
 
 PICTURES: dict[str, Callable[[Path], np.ndarray]] = {
@@ -175,7 +182,8 @@ PICTURES: dict[str, Callable[[Path], np.ndarray]] = {
     "occlusion": occlusion,
     "standing": standing,
     "people": people,
-    "reenact": reenactment,
+    "reenact": lambda folder: reenactment(folder, "grace_hopper", "astronaut"),
+    "reenact_back": lambda folder: reenactment(folder, "astronaut", "grace_hopper"),
 }
 
 
