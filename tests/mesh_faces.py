@@ -72,13 +72,3 @@ def with_mouth(points: np.ndarray, gap: float) -> np.ndarray:
     share = np.cos(np.clip(mean[:, 0] / width, -1, 1) * np.pi / 2) * lower
     moved[:, 1] += share * (gap - (points[14, 1] - points[13, 1]))
     return moved
-
-
-def jaw_dropped(face, drop):
-    """The face with its lower lip and chin `drop` lower in pixels in the middle, as a jaw takes them."""
-    mean = topology.canonical()
-    corner, seam = abs(float(mean[78, 0])), float(mean[[13, 14], 1].mean())
-    below = mean[:, 1] > np.maximum(seam, mean[78, 1] * np.minimum(np.abs(mean[:, 0]) / corner, 1))
-    moved = face.copy()
-    moved[:, 1] += drop * below * np.clip(1 - (mean[:, 0] / (1.4 * corner)) ** 2, 0, 1)
-    return moved

@@ -204,6 +204,16 @@ def surgical_mask(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np
     return _laid(frame, cover, cloth), cover
 
 
+def eye_bar(
+    frame: np.ndarray, points: np.ndarray, colour: tuple[int, int, int] = (20, 20, 20)
+) -> tuple[np.ndarray, np.ndarray]:
+    """The frame with a bar over eyes and brows of the face with landmarks (478, 2 or 3), and its cover (h, w) 0..1."""
+    (x0, y0), (x1, y1) = points[[70, 10], [0, 1]].astype(int) - 4, points[[300, 4], [0, 1]].astype(int) + 4
+    cover = np.zeros(frame.shape[:2], np.float32)
+    cover[y0 : y1 + 1, x0 : x1 + 1] = 1
+    return _laid(frame, cover, np.array(colour)), cover
+
+
 def fringe(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The frame with brown hair over the brows of the face with landmarks (478, 2 or 3), and its cover (h, w) 0..1."""
     right, left = points[468, :2], points[473, :2]

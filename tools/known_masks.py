@@ -179,7 +179,7 @@ def changes(source: Path, clip: Path) -> np.ndarray:
     result = clip.with_name(f"{clip.stem}-swapped.mkv")
     command = [sys.executable, "-m", "vidswap.cli", "swap", "-s", source, "-t", clip, "-o", result]
     command += ["--face", "all", "--codec", "ffv1", "-y", "-q"]
-    subprocess.run([str(part) for part in command], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([str(part) for part in command], check=True)
     return np.abs(luma(result) - luma(clip))
 
 

@@ -21,13 +21,6 @@ def put(face: np.ndarray, size: tuple[int, int], x: int, y: int, side: int) -> n
     return frame
 
 
-def bar(picture, points):
-    """A picture with a dark bar over the eyes of the face with landmarks (478, 3), and its cover (h, w) 0..1."""
-    (x0, y0), (x1, y1) = points[[70, 10], [0, 1]].astype(int) - 4, points[[300, 4], [0, 1]].astype(int) + 4
-    cover = cv2.rectangle(np.zeros(picture.shape[:2], np.uint8), (x0, y0), (x1, y1), 1, -1)
-    return np.where(cover[..., None] > 0, np.uint8(20), picture), cover
-
-
 def test_the_two_portraits_have_one_face_each(astronaut, grace_hopper, as_picture, face_model):
     for image, box in ((astronaut, (179, 69, 271, 178)), (grace_hopper, (166, 130, 356, 334))):
         found = find_faces(as_picture(image), face_model)
@@ -134,7 +127,7 @@ class Heads:
         return Detections(np.hstack([middle - half, middle + half]), found.scores, found.keypoints)
 
 
-@pytest.mark.parametrize(("put", "faces"), [(occluders.surgical_mask, 1), (occluders.beard, 1), (bar, 0)])
+@pytest.mark.parametrize(("put", "faces"), [(occluders.surgical_mask, 1), (occluders.beard, 1), (occluders.eye_bar, 0)])
 def test_a_face_whose_box_is_that_of_its_head_is_found_if_its_eyes_are_seen(
     astronaut, astronaut_landmarks, as_picture, face_model, put, faces
 ):

@@ -1,4 +1,3 @@
-import cv2
 import numpy as np
 import occluders
 import pytest
@@ -30,8 +29,5 @@ def test_eyes_are_seen_above_a_mask_and_not_behind_one(astronaut, astronaut_land
     _, cover = occluders.surgical_mask(astronaut, astronaut_landmarks)
     masked = np.where(cover[..., None] > 0.5, np.array(colour, np.uint8), astronaut)
     assert landmarking.shows_eyes(as_picture(masked), face_model, astronaut_landmarks) > 0.9
-    hidden = astronaut.copy()
-    x0, y0 = astronaut_landmarks[[70, 10], [0, 1]].astype(int) - 4
-    x1, y1 = astronaut_landmarks[[300, 4], [0, 1]].astype(int) + 4
-    cv2.rectangle(hidden, (x0, y0), (x1, y1), colour, -1)
+    hidden, _ = occluders.eye_bar(astronaut, astronaut_landmarks, colour)
     assert landmarking.shows_eyes(as_picture(hidden), face_model, astronaut_landmarks) < 0.5

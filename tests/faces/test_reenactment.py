@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mesh_faces import jaw_dropped
+from mesh_faces import with_mouth
 
 from vidswap.faces import reenactment, topology
 from vidswap.faces.detection import find_faces
@@ -109,11 +109,11 @@ def test_what_has_turned_over_lies_behind(face, monkeypatch):
 @pytest.mark.parametrize(("skin", "warmest"), [((230, 120, 70), 1.6), ((150, 120, 150), 1.2)])
 def test_teeth_lent_to_a_ruddy_portrait_do_not_become_orange(face, skin, warmest):
     picture = np.full((256, 256, 3), skin, np.uint8)
-    driver = jaw_dropped(face, 16)
+    driver = with_mouth(face, 18.0)
     crop = np.full((256, 256, 3), (170, 120, 110), np.uint8)
     inner = np.rint(driver[list(topology.LIPS_INNER), :2]).astype(np.int32)
     cv2.fillPoly(crop, [inner], (210, 205, 195))
-    shut = jaw_dropped(face, -1.5)
+    shut = with_mouth(face, 0.0)
     made = reenactment.Reenactor(picture, shut, face).perform(driver, 1.0, reenactment.Mouth(crop, driver[:, :2]))
     x, y = driver[[13, 14], :2].mean(0).round().astype(int)
     teeth = made[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3).mean(0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mesh_faces import jaw_dropped
+from mesh_faces import with_mouth
 
 from vidswap.faces import reenactment, teeth, topology
 
@@ -20,8 +20,8 @@ def face():
 
 @pytest.fixture(scope="module")
 def smile(face):
-    """A portrait (400, 400, 3) that smiles: stripes of two heights for teeth; and its landmarks."""
-    points = jaw_dropped(face, 0.2 * SCALE)
+    """A portrait (400, 400, 3) that smiles: stripes of two colours for teeth; and its landmarks."""
+    points = with_mouth(face, 0.24 * SCALE)
     picture = np.full((400, 400, 3), SKIN, np.uint8)
     outer, inner = (np.rint(points[list(r), :2]).astype(np.int32) for r in (topology.LIPS_OUTER, topology.LIPS_INNER))
     cv2.fillPoly(picture, [outer], LIPS)
@@ -48,9 +48,9 @@ def test_a_smile_at_rest_is_the_portraits(reenactor, smile, face):
 
 def test_teeth_keep_their_length_above_a_dark_mouth(reenactor, smile, face):
     picture, points = smile
-    made = reenactor.perform(jaw_dropped(face, 0.35 * SCALE))
+    made = reenactor.perform(with_mouth(face, 0.39 * SCALE))
     before = column(picture, points)
-    shown = column(made, jaw_dropped(points, 0.35 * SCALE))
+    shown = column(made, with_mouth(points, 0.59 * SCALE))
     # The head is not turned, and the upper lip has not moved: teeth are where they were.
     count = len(before) - 5
     assert np.abs(shown[2:count] - before[2:count]).mean() < 12
@@ -73,7 +73,7 @@ def test_a_closed_portrait_shows_no_teeth_of_its_own(face):
     closed.hung(place, inside, face)
     assert not place.any()
     part = picture[:40, :40]
-    assert closed.darkened(part, place, inside, jaw_dropped(face, 20)) is part
+    assert closed.darkened(part, place, inside, with_mouth(face, 24.0)) is part
 
 
 @given(st.floats(-0.3, 0.6), st.floats(0, 0.5))

@@ -2,7 +2,8 @@
 
 The detector looks at the frame scaled down, and at tiles of it where small faces are wanted. Each face is then cut out
 of the native pixels, upright, by the detector's eyes; the landmark model runs on that crop, and again on the crop that
-its own landmarks ask for. Meshes that disagree with the detector, or that no face could have, are dropped.
+its own landmarks ask for. Where that shows no face, the detector looks once more, closer, at what it has seen. Meshes
+that disagree with the detector, or that no face could have, are dropped.
 """
 
 from __future__ import annotations
@@ -175,15 +176,26 @@ def _far(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: Detec
 def _look_at_tiles(
     picture: PictureLike, model: FaceModel, options: DetectionOptions, parts: Iterable[tuple[float, float, float]]
 ) -> Detections:
-    found = []
-    for x, y, side in parts:
-        scale = _WHOLE_SIDE / side
-        shift = 0.5 * scale - 0.5
-        matrix = np.array([[scale, 0, shift - x * scale], [0, scale, shift - y * scale]])
-        rgb = picture.crop(matrix, (_WHOLE_SIDE, _WHOLE_SIDE))
-        inside = model.detect(rgb, far=True, min_score=options.min_score)
-        found.append(_moved(inside, np.full(2, 1 / scale, np.float32), np.array([x, y], np.float32)))
-    return joined(found)
+    return joined([_look_at_square(picture, model, options, x, y, side, _WHOLE_SIDE, far=True) for x, y, side in parts])
+
+
+def _look_at_square(
+    picture: PictureLike,
+    model: FaceModel,
+    options: DetectionOptions,
+    x: float,
+    y: float,
+    side: float,
+    pixels: int,
+    *,
+    far: bool,
+) -> Detections:
+    """What a detector sees of a square of the frame at x, y, in frame pixels; `pixels` a side are cut out for it."""
+    scale = pixels / side
+    shift = 0.5 * scale - 0.5
+    matrix = np.array([[scale, 0, shift - x * scale], [0, scale, shift - y * scale]])
+    inside = model.detect(picture.crop(matrix, (pixels, pixels)), far=far, min_score=options.min_score)
+    return _moved(inside, np.full(2, 1 / scale, np.float32), np.array([x, y], np.float32))
 
 
 def tiles(width: int, height: int, min_face: float) -> Iterator[tuple[float, float, float]]:
@@ -264,12 +276,8 @@ def _look_closer(picture: PictureLike, model: FaceModel, box: np.ndarray, option
     """
     x0, y0, x1, y1 = (float(v) for v in box)
     side = max(_CLOSER_CUT * max(x1 - x0, y1 - y0), 1.0)
-    origin = np.array([(x0 + x1 - side) / 2, (y0 + y1 - side) / 2])
-    scale = _CLOSER_SIDE / side
-    matrix = np.hstack([np.eye(2) * scale, (0.5 * scale - 0.5 - scale * origin)[:, None]])
-    rgb = picture.crop(matrix, (_CLOSER_SIDE, _CLOSER_SIDE))
-    found = model.detect(rgb, far=False, min_score=options.min_score)
-    return _moved(found, np.full(2, 1 / scale, np.float32), origin.astype(np.float32))
+    left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
+    return _look_at_square(picture, model, options, left, top, side, _CLOSER_SIDE, far=False)
 
 
 def agrees(landmarks: np.ndarray, box: np.ndarray, keypoints: np.ndarray) -> bool:

@@ -3,7 +3,8 @@
 What the driver's face does is told apart from who it is: the turn of its head relative to the neutral moment, and what
 of the change of its shape in the frame of the mean face is expression. The portrait's own mesh takes that change in the
 portrait's own pose; the whole head then turns as a relief (`Puppet`), whose field dies away through hair and neck,
-without tears. Between the lips stands what the driver shows there, in the portrait's light.
+without tears. Between the lips stands what the driver shows there, in the portrait's light, or the portrait's own teeth
+(`teeth`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 
 from . import topology
+from .matching import smoothstep
 from .pose import HeadPose, angles_of, fit_pose
 from .puppet import LARGEST_ANGLES, Pose, Puppet
 from .shape import expression, in_mean_frame
@@ -25,7 +27,7 @@ _SHOWN_LESS = (1.3, 1.3, 1.0)  # yaw, pitch, roll: a relief is turned so much fa
 _FREE = 0.5  # of the largest angles: up to there heads turn as far as the driver's
 _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
-_LUMA, _TINT = np.array([0.299, 0.587, 0.114]), 0.35  # of BT.601; of the tint of the lips, for what is between them
+_RUDDIER, _TINT = (1.0, 1.3), 0.35  # lips, red to blue, than the driver's; what of their tint is then taken for light
 _SMALL = 480  # pixels: in smaller faces contours are drawn at twice the size: triangles there are as small as pixels
 _JUMP = 3.0  # pixels: so far apart are places that neighbours show where one part lies over another
 _SHIFT = 4  # fractional bits of cv2's polygons
@@ -196,9 +198,8 @@ class Reenactor:
             _mean_colour(mouth.crop, mouth.points[list(topology.LIPS_OUTER)]), 8.0
         )
         # What is ruddier in the portrait is skin more than light: teeth would be orange.
-        if gain[0] > gain[2]:
-            light = float(gain @ _LUMA)
-            gain = light * (gain / light) ** _TINT
+        light, ruddier = float(gain.mean()), float(smoothstep(gain[0] / gain[2], *_RUDDIER))
+        gain = light * (gain / light) ** (1 - ruddier * (1 - _TINT))
         shown = np.clip(shown * np.clip(gain, 0.4, 2.0), 0, 255)
         sigma = max(0.6, 0.012 * self._puppet.unit)
         alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), sigma)[..., None] * np.float32(opened)
