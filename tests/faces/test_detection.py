@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vidswap.faces import detection
+from vidswap.faces import detection, second_look
 from vidswap.faces.detection import DetectionOptions, find_faces
 from vidswap.faces.models import Detections
 
@@ -152,9 +152,9 @@ def test_iou_is_one_for_equal_and_none_for_separate_boxes():
 
 def test_a_mesh_away_from_the_detection_is_dropped(astronaut_landmarks, astronaut, face_model):
     found = face_model.detect(astronaut)
-    assert detection.agrees(astronaut_landmarks, found.boxes[0], found.keypoints[0])
-    assert not detection.agrees(astronaut_landmarks + 60, found.boxes[0], found.keypoints[0])
-    assert not detection.agrees(astronaut_landmarks * 0.3, found.boxes[0], found.keypoints[0])
+    assert second_look.agrees(astronaut_landmarks, found.boxes[0], found.keypoints[0])
+    assert not second_look.agrees(astronaut_landmarks + 60, found.boxes[0], found.keypoints[0])
+    assert not second_look.agrees(astronaut_landmarks * 0.3, found.boxes[0], found.keypoints[0])
 
 
 def test_options_have_no_hidden_defaults_that_differ_from_the_operators():

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .landmarking import PictureLike, plausible, roi_of_detection, settled_landmarks, shows_eyes
+from .landmarking import PictureLike
 from .models import Detections, FaceModel
+from .second_look import Seen, landmarks_of
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,6 @@ class Faces:
 _WHOLE_SIDE = 192
 _TILE_FACE = 16.0  # px of a face in the far detector's 192 px input below which it is found seldom
 _TILES_OF_HD = 6  # tiles of a frame of 1920 x 1080 for faces of 60 px
-_CLEAR = 0.9  # presence at a second look
-_CLOSER_CUT, _CLOSER_SIDE = 1.6, 128  # side of what is cut out for a closer look in sides of the box; its pixels
 _SURE, _LARGE = 0.8, 0.2  # score, and share of the frame's longer side, of a face beside which no other matters
 
 
@@ -176,26 +175,15 @@ def _far(picture: PictureLike, rgb: np.ndarray, model: FaceModel, options: Detec
 def _look_at_tiles(
     picture: PictureLike, model: FaceModel, options: DetectionOptions, parts: Iterable[tuple[float, float, float]]
 ) -> Detections:
-    return joined([_look_at_square(picture, model, options, x, y, side, _WHOLE_SIDE, far=True) for x, y, side in parts])
-
-
-def _look_at_square(
-    picture: PictureLike,
-    model: FaceModel,
-    options: DetectionOptions,
-    x: float,
-    y: float,
-    side: float,
-    pixels: int,
-    *,
-    far: bool,
-) -> Detections:
-    """What a detector sees of a square of the frame at x, y, in frame pixels; `pixels` a side are cut out for it."""
-    scale = pixels / side
-    shift = 0.5 * scale - 0.5
-    matrix = np.array([[scale, 0, shift - x * scale], [0, scale, shift - y * scale]])
-    inside = model.detect(picture.crop(matrix, (pixels, pixels)), far=far, min_score=options.min_score)
-    return _moved(inside, np.full(2, 1 / scale, np.float32), np.array([x, y], np.float32))
+    found = []
+    for x, y, side in parts:
+        scale = _WHOLE_SIDE / side
+        shift = 0.5 * scale - 0.5
+        matrix = np.array([[scale, 0, shift - x * scale], [0, scale, shift - y * scale]])
+        crop = picture.crop(matrix, (_WHOLE_SIDE, _WHOLE_SIDE))
+        inside = model.detect(crop, far=True, min_score=options.min_score)
+        found.append(_moved(inside, np.full(2, 1 / scale, np.float32), np.array([x, y], np.float32)))
+    return joined(found)
 
 
 def tiles(width: int, height: int, min_face: float) -> Iterator[tuple[float, float, float]]:
@@ -242,52 +230,13 @@ def _meshes(
 ) -> list[tuple[np.ndarray, float, np.ndarray]]:
     """(box, score, landmarks) of the detections that the landmark model confirms, at a second look where need be."""
     meshes = []
-    for number in range(len(found.boxes)):
-        box, score, keypoints = found.boxes[number], found.scores[number], found.keypoints[number]
-        points, presence = settled_landmarks(picture, model, roi_of_detection(box, keypoints), options.refine)
-        if points is not None and presence < options.min_presence:
-            nearer = _look_closer(picture, model, box, options)
-            if not len(nearer.boxes):
-                continue
-            box, score, keypoints = nearer.boxes[0], nearer.scores[0], nearer.keypoints[0]
-            points, presence = _at_second_look(picture, model, roi_of_detection(box, keypoints), options)
-        if points is None or presence < options.min_presence:
-            continue
-        if plausible(points) and agrees(points, box, keypoints):
-            meshes.append((box_of_landmarks(points), float(score) * presence, points))
+    for box, score, keypoints in zip(found.boxes, found.scores, found.keypoints, strict=True):
+        seen = Seen(box, float(score), keypoints)
+        told = landmarks_of(picture, model, seen, options.refine, options.min_presence, options.min_score)
+        if told is not None:
+            seen, points, presence = told
+            meshes.append((box_of_landmarks(points), seen.score * presence, points))
     return meshes
-
-
-def _at_second_look(
-    picture: PictureLike, model: FaceModel, roi: np.ndarray, options: DetectionOptions
-) -> tuple[np.ndarray | None, float]:
-    """Landmarks and presence, which has to be clear; a face whose eyes are not seen has none, because what covers them
-    is seldom told from it.
-    """
-    points, presence = settled_landmarks(picture, model, roi, max(1, options.refine))
-    if points is not None and presence >= _CLEAR:
-        presence = min(presence, shows_eyes(picture, model, points))
-    return points, presence if presence >= _CLEAR else 0.0
-
-
-def _look_closer(picture: PictureLike, model: FaceModel, box: np.ndarray, options: DetectionOptions) -> Detections:
-    """What the near detector sees of a face that it has seen, cut out for it: boxes that fit where those of the whole
-    frame are those of heads. Of faces behind masks and of ones amid long hair they are half as large again.
-    """
-    x0, y0, x1, y1 = (float(v) for v in box)
-    side = max(_CLOSER_CUT * max(x1 - x0, y1 - y0), 1.0)
-    left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
-    return _look_at_square(picture, model, options, left, top, side, _CLOSER_SIDE, far=False)
-
-
-def agrees(landmarks: np.ndarray, box: np.ndarray, keypoints: np.ndarray) -> bool:
-    """Whether a mesh lies where the detector saw a face: its eyes and mouth near the detector's, its size alike."""
-    points = landmarks[:, :2].astype(np.float64)
-    mesh = np.stack([points[468], points[473], (points[13] + points[14]) / 2])
-    size = float(max(box[2] - box[0], box[3] - box[1]))
-    own = points.max(0) - points.min(0)
-    apart = np.linalg.norm(mesh - keypoints[[0, 1, 3]], axis=1)
-    return bool(apart.mean() < 0.25 * size and 0.5 < float(own.max()) / size < 2.2)
 
 
 def _distinct(meshes: list[tuple[np.ndarray, float, np.ndarray]]) -> list[tuple[np.ndarray, float, np.ndarray]]:
