@@ -59,11 +59,10 @@ def landmarks_of(
         if here is not None and here.score >= _SURE and not askew:
             return seen, points, presence
         turned = _turned(picture, model, seen.box, own, here, min_score, askew=askew)
-        return (turned and _clearly(picture, model, turned, refine)) or (seen, points, presence)
+        return _clearly(picture, model, turned, refine) or (seen, points, presence)
     upright = _look(picture, model, seen.box, 0.0, min_score)
     turned = _turned(picture, model, seen.box, 0.0, upright, min_score)
-    found = turned and _clearly(picture, model, turned, refine)
-    return found or (upright and _clearly(picture, model, upright, refine))
+    return _clearly(picture, model, turned, refine) or _clearly(picture, model, upright, refine)
 
 
 def agrees(landmarks: np.ndarray, box: np.ndarray, keypoints: np.ndarray) -> bool:
@@ -80,10 +79,14 @@ def _possible(points: np.ndarray, seen: Seen) -> bool:
     return plausible(points) and agrees(points, seen.box, seen.keypoints)
 
 
-def _clearly(picture: PictureLike, model: FaceModel, seen: Seen, refine: int) -> tuple[Seen, np.ndarray, float] | None:
+def _clearly(
+    picture: PictureLike, model: FaceModel, seen: Seen | None, refine: int
+) -> tuple[Seen, np.ndarray, float] | None:
     """Landmarks at a second look, where presence has to be clear. A face whose eyes are not seen has none, because what
     covers them is seldom told from it.
     """
+    if seen is None:
+        return None
     roi = roi_of_detection(seen.box, seen.keypoints)
     points, presence = settled_landmarks(picture, model, roi, max(1, refine))
     if points is None or presence < _CLEAR:
