@@ -7,6 +7,7 @@ from vidswap.faces import complexion
 LUMA = np.array([0.299, 0.587, 0.114])
 PLAIN = np.full((96, 96, 3), (180, 150, 130), np.float32)
 EVERYWHERE = np.ones((96, 96), np.float32)
+SKIN = EVERYWHERE * (np.abs(np.indices((96, 96))[0] - 45) < 25)
 
 
 def unit(colour):
@@ -32,27 +33,40 @@ def shares(mixing):
     return HUE @ mixing @ HUE, BESIDE @ mixing @ BESIDE
 
 
+def with_lips(image):
+    """The image with a red patch and a dark one beside what is `SKIN`, which make it one of several tones."""
+    row, column = np.indices((96, 96))[..., None]
+    image = np.where(row > 80, np.float32((170, 90, 90)), image)
+    return np.where((row < 10) & (column < 50), np.float32((60, 70, 80)), image).astype(np.float32)
+
+
 @pytest.mark.parametrize("parts", [(1.0, 1.0), (1.0, 0.5), (0.5, 1.0), (0.5, 0.4)])
 def test_blotches_are_no_stronger_than_those_of_the_skin_they_come_to(parts):
-    mixing = complexion.mixing(blotchy(4 * parts[0], 5 * parts[1]), blotchy(4, 5), EVERYWHERE)
+    mixing = complexion.mixing(with_lips(blotchy(4 * parts[0], 5 * parts[1])), blotchy(4, 5), SKIN)
     assert np.allclose(shares(mixing), parts, atol=0.06)
 
 
 def test_even_skin_is_left_alone():
-    assert np.array_equal(complexion.mixing(blotchy(4, 5), blotchy(3, 2), EVERYWHERE), np.eye(3))
-    assert np.array_equal(complexion.mixing(PLAIN, PLAIN, EVERYWHERE), np.eye(3))
+    assert np.allclose(complexion.mixing(with_lips(blotchy(4, 5)), blotchy(3, 2), SKIN), np.eye(3), atol=0.01)
+    assert np.array_equal(complexion.mixing(with_lips(PLAIN), PLAIN, SKIN), np.eye(3))
 
 
 def test_something_of_the_colours_always_stays():
-    assert np.allclose(shares(complexion.mixing(PLAIN, blotchy(8, 8), EVERYWHERE)), (0.3, 0.2), atol=0.03)
+    mixing = complexion.mixing(with_lips(PLAIN), blotchy(8, 8), SKIN)
+    assert np.allclose(shares(mixing), (0.3, 0.2), atol=0.03)
 
 
-def test_footage_without_colour_gets_a_face_of_little_colour():
+@pytest.mark.parametrize("tint", [(1, 1, 1), (1.1, 1.0, 0.8)])
+def test_footage_of_one_tone_gets_a_face_of_one_tone(tint):
+    grey = np.repeat((blotchy(4, 4) @ LUMA)[..., None], 3, 2).astype(np.float32)
+    mixing = complexion.mixing(grey * np.float32(tint), blotchy(4, 4), EVERYWHERE)
+    assert np.abs(shares(mixing)).max() < 0.01
+
+
+def test_footage_of_half_the_colour_gets_a_face_of_half_the_colour():
     grey = np.repeat((PLAIN @ LUMA)[..., None], 3, 2).astype(np.float32)
-    assert np.allclose(shares(complexion.mixing(grey, blotchy(4, 4), EVERYWHERE)), (0.3, 0.2), atol=0.03)
     half = grey + (blotchy(4, 4) - grey) / 2
-    along, across = shares(complexion.mixing(half, blotchy(4, 4), EVERYWHERE))
-    assert abs(along - 0.5) < 0.03 and abs(across - 0.5) < 0.03
+    assert np.allclose(shares(complexion.mixing(with_lips(half), blotchy(4, 4), SKIN)), 0.5, atol=0.03)
 
 
 def test_luma_and_grey_stay():

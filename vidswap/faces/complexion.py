@@ -11,9 +11,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .matching import smoothstep
+
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _AROUND = 15  # pixels of a field: colours of skin are compared with the mean over so many a side
-_LEAST = (0.3, 0.2)  # shares that are kept at least: along the hue, across it
+_LEAST = np.array([0.3, 0.2])  # shares that are kept at least: along the hue, across it
+_ONE_TONE = (0.15, 0.2)  # share of colours that luma does not tell: in pictures of one tone; in those of several
 _WHOLE = 0.995
 _EVEN = 1e-3  # unevenness that nobody sees
 
@@ -22,19 +25,36 @@ def mixing(target: np.ndarray, rendered: np.ndarray, weight: np.ndarray) -> np.n
     """(3, 3) float32: from RGB to RGB of the same luma, for rendered skin to be as even in its colours as the target's.
 
     Footage of little colour would show every blush of a colourful portrait as a stain, and even skin its every shade.
-    The distance to grey is scaled along the hue of rendered skin by 0.3 to 1, across it by 0.2 to 1. target, rendered
-    (h, w, 3) float32 0..255, fields; weight (h, w) float32: where both show skin.
+    The distance to grey is scaled along the hue of rendered skin by 0.3 to 1, across it by 0.2 to 1, and to no more than
+    the target has; to none where the whole target is of one tone, black and white or sepia. target, rendered (h, w, 3)
+    float32 0..255, fields; weight (h, w) float32: where both show skin.
     """
     own, wanted = _Skin(rendered, weight), _Skin(target, weight)
     less = min(wanted.saturation / max(own.saturation, 1e-3), 1.0)
     ratios = (wanted.unevenness + _EVEN) / (own.unevenness + _EVEN)
-    along, across = np.clip(np.minimum(ratios, less), _LEAST, 1.0)
+    tones = smoothstep(_beside_luma(target), *_ONE_TONE)
+    along, across = np.minimum(np.clip(ratios, _LEAST, 1.0), less) * float(tones)
     if min(along, across) > _WHOLE:
         return np.eye(3, dtype=np.float32)
     grey = np.repeat(_LUMA[None], 3, 0)
     hue, beside = own.axes
     scaled = along * np.outer(hue, hue) + across * np.outer(beside, beside)
     return np.asarray(grey + scaled @ (np.eye(3) - grey), np.float32)
+
+
+def _beside_luma(image: np.ndarray) -> float:
+    """Share, 0..1, of the distances to grey in image (h, w, 3) float32 that no line through luma tells: next to nothing
+    of sepia, a fifth and more of what has colours; 1 of grey itself.
+    """
+    luma = cv2.transform(image, _LUMA[None])
+    apart = cv2.subtract(image, cv2.merge([luma, luma, luma])).reshape(-1, 3)
+    luma = luma.reshape(-1) - luma.mean()
+    energy = float(np.square(apart).sum())
+    if energy <= 1e-3 * luma.size:
+        return 1.0
+    mean, slope = apart.mean(0), luma @ apart
+    told = luma.size * float(mean @ mean) + float(slope @ slope) / max(float(luma @ luma), 1e-3)
+    return float(np.sqrt(max(0.0, 1 - told / energy)))
 
 
 class _Skin:
