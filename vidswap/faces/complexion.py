@@ -25,9 +25,9 @@ def mixing(target: np.ndarray, rendered: np.ndarray, weight: np.ndarray) -> np.n
     """(3, 3) float32: from RGB to RGB of the same luma, for rendered skin to be as even in its colours as the target's.
 
     Footage of little colour would show every blush of a colourful portrait as a stain, and even skin its every shade.
-    The distance to grey is scaled along the hue of rendered skin by 0.3 to 1, across it by 0.2 to 1, and to no more than
-    the target has; to none where the whole target is of one tone, black and white or sepia. target, rendered (h, w, 3)
-    float32 0..255, fields; weight (h, w) float32: where both show skin.
+    The distance to grey is scaled along the hue of rendered skin by 0.3 to 1, across it by 0.2 to 1, and to no more
+    than the target has; to none where the whole target is of one tone, black and white or sepia. target, rendered
+    (h, w, 3) float32 0..255, fields; weight (h, w) float32: where both show skin.
     """
     own, wanted = _Skin(rendered, weight), _Skin(target, weight)
     less = min(wanted.saturation / max(own.saturation, 1e-3), 1.0)
