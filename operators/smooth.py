@@ -147,7 +147,8 @@ def _ends(batch: Batch) -> tuple[int, int]:
 def filled(track: Batch, gap: int, pts: np.ndarray | None = None) -> Batch:
     """A track with rows for frames that are missing in gaps of at most `gap`: linear between the rows around them.
 
-    Whole numbers are those of the row before. pts: timestamps of all frames of the video, where they are known.
+    Whole numbers are those of the row before. What stands before the face on either side of a gap does so in it: it is
+    mostly why no face was found there. pts: timestamps of all frames of the video, where they are known.
     """
     frame = track["frame"]
     added = smoothing.missing(frame, gap)
@@ -156,6 +157,8 @@ def filled(track: Batch, gap: int, pts: np.ndarray | None = None) -> Batch:
     columns: dict[str, Any] = {}
     for name, values in track.to_dict().items():
         new = np.stack([smoothing.between(values, row, share) for _, row, share in added])
+        if name == "occluded":
+            new = np.stack([np.maximum(values[row], values[row + 1]) for _, row, _ in added])
         columns[name] = np.concatenate([values, new.astype(values.dtype)])
     columns["frame"][len(frame) :] = [number for number, _, _ in added]
     if "pts" in columns:

@@ -27,7 +27,7 @@ import covering_things as drawing
 from occluders import hand as drawn_hand
 
 from vidswap import media
-from vidswap.faces import alignment, covering, evidence, look
+from vidswap.faces import alignment, covering, evidence, look, unlike
 from vidswap.faces.detection import DetectionOptions, find_faces, overview, signature
 from vidswap.faces.mediapipe_models import load_face_model
 from vidswap.faces.models import FaceModel
@@ -140,7 +140,7 @@ def sample(
         ):
             kept.append(cv2.remap(values, places[None], None, cv2.INTER_LINEAR)[0])
     numbers = np.arange(length) * look.HANDS_EVERY
-    values, known = evidence._planes(np.stack(looks))
+    values, known = unlike.planes(np.stack(looks))
     scores = np.stack(looks)[..., 5]
     told = evidence._usual(length * 2 // 8 * 8, numbers, values, known)
     if told is None:

@@ -103,6 +103,18 @@ def test_missing_rows_come_back_in_order_with_the_timestamps_of_their_frames():
     assert np.abs(np.diff(filled.take(filled["track"] == 4)["landmarks"][:, 4, 0]) - 2).max() < 1
 
 
+def test_what_stands_before_a_face_on_either_side_of_a_gap_does_so_in_it():
+    rows = faces(30, lost=0.0)
+    occluded = np.zeros((len(rows), 6), np.uint8)
+    occluded[rows["frame"] == 9, 1] = 200
+    occluded[rows["frame"] == 13, 4] = 255
+    rows = rows.with_columns(occluded=occluded)
+    rows = rows.take(~np.isin(rows["frame"], [10, 11, 12]))
+    filled = operator()(rows)
+    for frame, expected in ((9, [0, 200, 0, 0, 0, 0]), (11, [0, 200, 0, 0, 255, 0]), (14, [0] * 6)):
+        assert filled["occluded"][filled["frame"] == frame].tolist() == [expected] * 2
+
+
 def test_gaps_longer_than_asked_stay_open():
     rows = faces(30, lost=0.0)
     rows = rows.take(~np.isin(rows["frame"], range(10, 16)))

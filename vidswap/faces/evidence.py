@@ -8,34 +8,29 @@ multiples of a fixed step, so that a result is the same bits wherever a video is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 import cv2
 import numpy as np
-
-from vidswap.compiled import compiled
 
 from .covering import FLOOR, UNKNOWN, standing
 from .hues import of_one_colour
 from .look import GRID, HANDS_EVERY, REACH, cells, laid
 from .matching import median, smoothstep
-from .robust import BLOCK, comparisons, free_of_light, usual
+from .robust import comparisons, usual
 from .standing import CLOSING, SURELY, in_a_single_look, less_hair, things_and_beard, with_hair
+from .unlike import SURE, face_under, light_beside, plane, planes, unlike
 
 _ANCHOR, _LINGER = 8, 3
 _STEPS = ((4, 1.0), (2, 1.6))
 """Frames between samples, and how much wider what they tell is taken: the second where the first gives too few, of a
 face that is seen briefly."""
 _LEAST_SAMPLES = 8
-_SEEN = 70
-_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
-_SHADE = 10.0  # of lightness: as much as a fold of skin changes it
-_SURE, _MAYBE, _LASTING = 2.6, (1.4, 2.2), (0.9, 1.6)  # spreads
-_HAND = 0.5  # how much more a difference says where a hand was found
+_MAYBE, _LASTING = (1.4, 2.2), (0.9, 1.6)  # spreads
 _SAID, _HIDDEN, _ALARMS = 100, 0.2, (1.0, 3.0)
 """From which score on a hand is said to be there; the least share of it that looks unlike the face; false alarms."""
 _GONE = (2.0, 3.5)  # spreads away from it by which it is there no more
 _LEAST_CELLS, _LEAST_ENTERING, _MUCH = 9, 4, 5.0
+_PART = 0.12  # of the cells seen, unlike the face: from there on the light on the rest is asked of frames beside
 
 
 def occluded_and_beard(
@@ -50,7 +45,7 @@ def occluded_and_beard(
     frames = np.asarray(frames, np.int64)
     asked = np.ones(len(frames), bool) if wanted is None else np.asarray(wanted, bool)
     count = looks.shape[1]
-    values, seen = _planes(looks)
+    values, seen = planes(looks)
     hands = _hands_around(frames, looks[..., 5])
     references: dict[int, tuple[np.ndarray, ...] | None] = {}
     marks, scores, always, giving_way = (np.zeros((len(frames), count), np.float32) for _ in range(4))
@@ -68,7 +63,13 @@ def occluded_and_beard(
         middle, spread, trust, things, giving_way[row] = told
         bare = seen[row].copy()
         bare[:count] *= things < 0.5
-        marks[row], scores[row] = _evidence(values[row], seen[row], bare, hands[row] * trust, middle, spread)
+        hand = hands[row] * trust
+        marks[row], scores[row] = _evidence(values[row], seen[row], bare, hand, middle, spread)
+        if (scores[row] > SURE).sum() > _PART * seen[row].sum():
+            light = light_beside(row, frames, values, seen, bare, middle, spread)
+            face = None if light is None else face_under(light, values[row], bare, middle, spread)
+            if face is not None:
+                marks[row], scores[row] = _evidence(values[row] - light, seen[row], face, hand, middle, spread)
         if things.any():
             # Where something usually is, what looks otherwise is the face.
             marks[row] *= 1 - _grown(things)
@@ -100,30 +101,6 @@ def _hands_around(frames: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return result
 
 
-def _planes(looks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of looks (N, K, 6): L, a, b and the logarithm of detail (N, 4, P) float32, and 1 where seen (N, P) float32."""
-    rows, count = looks.shape[:2]
-    values = np.zeros((rows, 4, _padded(count)), np.float32)
-    values[:, :, :count] = looks[..., :4].transpose(0, 2, 1)
-    values[:, 3, :count] = np.log(np.arange(256, dtype=np.float32) + 6)[looks[..., 3]]
-    seen = np.zeros((rows, _padded(count)), np.float32)
-    seen[:, :count] = looks[..., 4] >= _SEEN
-    return values, seen
-
-
-def _padded(count: int) -> int:
-    return -(-count // BLOCK) * BLOCK
-
-
-@cache
-def _plane() -> np.ndarray:
-    """(2, P) float32: across and down, -1..1."""
-    of = cells().plane
-    plane = np.zeros((2, _padded(len(of))), np.float32)
-    plane[:, : len(of)] = of[:, 1:].T
-    return plane
-
-
 def _reference(
     anchor: int, frames: np.ndarray, values: np.ndarray, seen: np.ndarray, scores: np.ndarray, keep: bool
 ) -> tuple[np.ndarray, ...] | None:
@@ -141,8 +118,8 @@ def _reference(
     nothing = np.zeros_like(alarms)
     for row in rows[scores[rows].any(1)]:
         said = (scores[row] > _SAID) & (seen[row, : len(alarms)] > 0)
-        unlike = _unlike(values[row], seen[row], seen[row], nothing, middle, spread) > _MAYBE[0]
-        if (unlike & said).sum() < _HIDDEN * said.sum():
+        other = unlike(values[row], seen[row], seen[row], nothing, middle, spread) > _MAYBE[0]
+        if (other & said).sum() < _HIDDEN * said.sum():
             alarms += said
     things, hair = _things(frames, rows, values, seen, scores, middle, narrow)
     return middle, spread, 1 - smoothstep(alarms, *_ALARMS), *_parted(things, hair, keep)
@@ -177,7 +154,7 @@ def in_a_picture(look: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What stands before the face of a portrait, whose beard is a part of it, and that beard, if it hides the skin:
     (K,) float32 0..1 each, of a look (K, 6).
     """
-    values, seen = _planes(look[None])
+    values, seen = planes(look[None])
     things, hair = in_a_single_look(*_single(values, np.zeros(1, np.int64)), seen[0, : len(look)])
     return less_hair(things, hair), hair
 
@@ -207,7 +184,7 @@ def _usual(
 
 def _middle_and_spread(values: np.ndarray, seen: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle, spread = np.empty_like(values[0]), np.empty_like(values[0])
-    usual(values, seen, rows, _plane(), FLOOR, comparisons(len(rows)), middle, spread)
+    usual(values, seen, rows, plane(), FLOOR, comparisons(len(rows)), middle, spread)
     spread = np.maximum(np.float32(1.4826) * spread, FLOOR[:, None])
     # What was hardly ever seen cannot be told.
     spread[:, seen[rows].sum(0) < _LEAST_SAMPLES / 2] = UNKNOWN
@@ -235,7 +212,7 @@ def _things(
     # What is there for a third of the time moves medians, too, where light changes.
     alike, nothing = seen[rows], np.zeros(count, np.float32)
     for place, row in enumerate(rows):
-        alike[place, :count] *= _unlike(values[row], seen[row], seen[row], nothing, middle, spread) < _MAYBE[0]
+        alike[place, :count] *= unlike(values[row], seen[row], seen[row], nothing, middle, spread) < _MAYBE[0]
     middle, spread = _middle_and_spread(values[rows], alike, np.arange(len(rows)))
     share *= alike[:, :count].sum(0) >= _LEAST_SAMPLES / 2
     return things_and_beard(middle, spread, hand, share)
@@ -252,54 +229,14 @@ def _grown(things: np.ndarray) -> np.ndarray:
     return cv2.dilate(laid(things), CLOSING).ravel()[cells().index]
 
 
-@compiled("(float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], float32[:,::1])")
-def _distance(
-    values: np.ndarray,
-    seen: np.ndarray,
-    hand: np.ndarray,
-    middle: np.ndarray,
-    spread: np.ndarray,
-    index: np.ndarray,
-    grid: np.ndarray,
-) -> None:
-    """Writes to grid (GRID^2, 2) how far each cell of values (4, P), freed of light, is off in spreads, and if seen."""
-    for k in range(len(index)):
-        usual = np.float32(0)
-        lightness = values[0, k] - middle[0, k]
-        # Folds and shadows of an expression are darker skin; things are much darker or brighter, or of another colour.
-        deep = abs(lightness) - np.float32(_SHADE) * (np.float32(1) - hand[k])
-        lightness = (deep if deep > np.float32(0) else np.float32(0)) / spread[0, k] * _WEIGHTS[0]
-        usual += lightness * lightness
-        for channel in range(1, 4):
-            apart = (values[channel, k] - middle[channel, k]) / spread[channel, k] * _WEIGHTS[channel]
-            usual += apart * apart
-        grid[index[k], 0] = np.sqrt(usual) * seen[k] * (np.float32(1) + np.float32(_HAND) * hand[k])
-        grid[index[k], 1] = seen[k]
-
-
-def _unlike(
-    values: np.ndarray, seen: np.ndarray, bare: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
-) -> np.ndarray:
-    """(K,) float32: how far each cell is from what it usually looks like, in spreads, under the light of those that are
-    bare (P,).
-    """
-    of = cells()
-    freed = np.empty_like(values)
-    free_of_light(values, middle, bare, _plane(), FLOOR, freed)
-    both = np.zeros((GRID * GRID, 2), np.float32)
-    _distance(freed, seen, hand, middle, spread, of.index, both)
-    around = cv2.GaussianBlur(both.reshape(GRID, GRID, 2), (3, 3), 0.7).reshape(-1, 2)[of.index]
-    return np.asarray(around[:, 0] / np.maximum(around[:, 1], 1e-3) * seen[: len(of.index)], np.float32)
-
-
 def _evidence(
     values: np.ndarray, seen: np.ndarray, bare: np.ndarray, hand: np.ndarray, middle: np.ndarray, spread: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(K,) float32 0..1: how surely each cell shows something else than the face; and its distance in spreads (K,)."""
     of = cells()
     count = len(of.index)
-    smooth = _unlike(values, seen, bare, hand, middle, spread)
-    sure = (smooth > _SURE) & of.plain
+    smooth = unlike(values, seen, bare, hand, middle, spread)
+    sure = (smooth > SURE) & of.plain
     if sure.sum() <= 0.5 * _LEAST_CELLS:
         return np.zeros(count, np.float32), smooth
     weak = np.zeros(GRID * GRID, np.uint8)
