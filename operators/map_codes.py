@@ -208,7 +208,7 @@ class MapLandmarks(_Mapping[MapLandmarksOptions]):
                     "motion is relative to a neutral frame: bind the driving video as --source driver=VIDEO"
                 )
             driver = setting.sources["driver"]["landmarks"]
-            self._calibration = Calibration(points, driver[reenactment.neutral_row(driver)])
+            self._calibration = Calibration(points, driver[reenactment.neutral_rows(driver)[1]])
 
     def __call__(self, batch: Batch) -> Batch:
         """Adds wplus (L, D) float32 to each row."""

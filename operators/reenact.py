@@ -101,8 +101,10 @@ class GenerateReenact(Operator[CanvasOptions]):
     def setup(self, setting: Setting) -> None:
         """Prepare the portrait; find the driver's neutral moment. Raises InputError for a face too small."""
         portrait, driver = setting.sources["source"], setting.sources["driver"]
-        neutral = driver["landmarks"][reenactment.neutral_row(driver["landmarks"])]
-        self._reenactor = reenactment.Reenactor(portrait["portrait"][0], portrait["portrait_landmarks"][0], neutral)
+        neutral, resting = (driver["landmarks"][row] for row in reenactment.neutral_rows(driver["landmarks"]))
+        self._reenactor = reenactment.Reenactor(
+            portrait["portrait"][0], portrait["portrait_landmarks"][0], neutral, resting
+        )
         self._kind = media.PictureKind(media.canvas(setting.video, self.options.width, self.options.height))
 
     def __call__(self, batch: Batch) -> Batch:

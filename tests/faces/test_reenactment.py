@@ -41,7 +41,22 @@ def test_a_share_of_nothing_is_the_portrait(face, picture):
 
 
 def test_the_neutral_face_has_its_mouth_closed(face):
-    assert reenactment.neutral_row(np.stack([opened(face, 10), face, opened(face, 6)])) == 1
+    assert reenactment.neutral_rows(np.stack([opened(face, 10), face, opened(face, 6)])) == (1, 1)
+
+
+def test_a_mouth_that_is_closed_while_the_head_is_turned_is_the_one_at_rest(face):
+    turned = np.asarray((face - face.mean(0)) @ rotation_of(36.0, 0.0, 0.0).T + face.mean(0), np.float32)
+    talking = np.stack([opened(face, 12), opened(face, 14), turned, opened(face, 13)])
+    assert reenactment.neutral_rows(talking) == (0, 2)
+
+
+def test_lips_part_as_far_as_the_drivers_do_from_their_rest(face, picture):
+    made = reenactment.Reenactor(picture, face, opened(face, 12), face)
+    still = made._turn(opened(face, 12), 1.0)
+    assert abs(still.yaw) + abs(still.pitch) + abs(still.roll) < 1e-3
+    change = made._change(in_mean_frame(opened(face, 9)))
+    wanted = reenactment.mouth_gap(in_mean_frame(opened(face, 9))) - reenactment.mouth_gap(in_mean_frame(face))
+    assert abs(float(change[14, 1] - change[13, 1]) - wanted) < 0.1 * wanted
 
 
 def test_another_persons_shape_moves_nothing_but_what_faces_move(face, picture):

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidswap.graph import Batch, InputError, Pipeline
-from vidswap.runtime.sources import choose_face, followed_face, prepare_source, small_face
+from vidswap.runtime.sources import choose_face, followed_face, moments, prepare_source, small_face
 
 THREE = Batch(
     frame=np.zeros(3, np.int64),
@@ -93,3 +95,26 @@ def test_a_source_in_which_a_later_stage_sees_no_face_is_one_line():
     with pytest.raises(InputError, match=r"source p.png: no face found in it"):
         prepare_source("source", Path("p.png"), decoder, stages, None)
     assert not asked
+
+
+@given(frames=st.integers(1, 5000), looks=st.integers(1, 9))
+def test_moments_are_spread_over_the_video_and_apart_from_one_another(frames, looks):
+    runs = moments(frames, looks)
+    numbers = [number for run in runs for number in run]
+    assert numbers == sorted(set(numbers))
+    assert 0 <= numbers[0] and numbers[-1] < frames
+    assert len(runs) == min(frames, 8) and max(map(len, runs)) <= looks
+    assert [run.start for run in runs] == [run.start for run in moments(frames, 1)]
+
+
+def test_of_a_driver_some_frames_of_each_moment_are_looked_at():
+    faces = SimpleNamespace(operator=SimpleNamespace(yields="face"))
+    decoder = SimpleNamespace(
+        probe=lambda path: SimpleNamespace(frame_count=400),
+        read=lambda video, start, stop: [SimpleNamespace(frame=n, pts=n) for n in range(start, stop)],
+    )
+    stages = [(faces, lambda batch: batch.with_columns(box=np.array([[0, 0, 200, 200]], np.float32)))]
+    driver, _ = prepare_source("driver", Path("d.mp4"), decoder, stages, None, followed=True)
+    portrait, _ = prepare_source("source", Path("d.mp4"), decoder, stages, None)
+    assert driver["frame"][:8].tolist() == [25, 28, 31, 34, 37, 40, 43, 75]
+    assert portrait["frame"].tolist() == list(range(25, 400, 50))

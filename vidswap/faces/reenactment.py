@@ -28,19 +28,26 @@ _FREE = 0.5  # of the largest angles: up to there heads turn as far as the drive
 _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
 _RUDDIER, _TINT = (1.0, 1.3), 0.35  # lips, red to blue, than the driver's; what of their tint is then taken for light
+_CLOSED = 30.0  # cost of a gap of the lips, in distances between the eyes, where turns by 20 degrees cost 1
 _SMALL = 480  # pixels: in smaller faces contours are drawn at twice the size: triangles there are as small as pixels
 _JUMP = 3.0  # pixels: so far apart are places that neighbours show where one part lies over another
 _SHIFT = 4  # fractional bits of cv2's polygons
 
 
-def neutral_row(landmarks: np.ndarray) -> int:
-    """Which of the faces (N, 478, 3) is the neutral one: mouth closed, eyes open, head as it mostly is."""
+def neutral_rows(landmarks: np.ndarray) -> tuple[int, int]:
+    """Of faces (N, 478, 3) the one whose head stands as it mostly does, and the one at rest: mouth closed, eyes open.
+
+    They are one where they can be. A face that talks closes its mouth seldom, and hardly waits until its head is still.
+    """
     shapes = np.stack([in_mean_frame(points) for points in landmarks])
     angles = np.array([fit_pose(points).angles for points in landmarks])
     turned = np.abs(angles - 0.5 * np.median(angles, axis=0)).sum(1) / 20.0
     gaps = np.array([mouth_gap(shape) for shape in shapes])
     eyes = np.array([_eye_gap(shape) for shape in shapes])
-    return int(np.argmin(turned + 6.0 * (gaps - gaps.min()) + 8.0 * (np.median(eyes) - eyes).clip(0)))
+    wide = 8.0 * (np.median(eyes) - eyes).clip(0)
+    still = int(np.argmin(turned + 6.0 * (gaps - gaps.min()) + wide))
+    at_rest = int(np.argmin(turned + _CLOSED * (gaps - gaps.min()) + wide))
+    return still, still if gaps[still] < _OPEN_MOUTH[0] else at_rest
 
 
 def mouth_gap(shape: np.ndarray) -> float:
@@ -80,17 +87,20 @@ class Reenactor:
     Args:
         image: (h, w, 3) uint8 RGB.
         landmarks: (478, 3) of its face.
-        neutral: (478, 3) landmarks of the driver at rest.
+        neutral: (478, 3) landmarks of the driver, its head as it mostly is.
+        resting: (478, 3) of the driver, its face at rest; None where `neutral` is.
 
     Raises InputError for a face too small to be moved.
     """
 
-    def __init__(self, image: np.ndarray, landmarks: np.ndarray, neutral: np.ndarray) -> None:
+    def __init__(
+        self, image: np.ndarray, landmarks: np.ndarray, neutral: np.ndarray, resting: np.ndarray | None = None
+    ) -> None:
         self.image = np.ascontiguousarray(image)
         self._points = landmarks.astype(np.float64)
         self._pose: HeadPose = fit_pose(landmarks)
         self._neutral = fit_pose(neutral)
-        self._neutral_shape = in_mean_frame(neutral)
+        self._neutral_shape = in_mean_frame(neutral if resting is None else resting)
         self._puppet = Puppet(self.image, landmarks, grid=4)
         outline = self._points[list(topology.FACE_OVAL), :2]
         middle = outline.mean(0)

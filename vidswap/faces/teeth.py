@@ -16,7 +16,7 @@ from . import topology
 from .matching import smoothstep
 from .shape import REGIONS, region_weights
 
-_ABSORBED = 0.4  # of what the driver's mouth opens, as far as the portrait's is open already
+_ABSORBED = 0.6  # of what the driver's mouth opens, as far as the portrait's is open already
 _CHIN = 0.35  # distances between the eyes below the lips, from where on all moves with the jaw
 _BORDER = 0.02  # distances between the eyes: how far within the lips teeth end, and how softly
 _WITHIN = (0.6, 0.95)  # of that blurred: from the lips' own red rim to the teeth

@@ -12,6 +12,7 @@ from vidswap.graph import Batch, InputError, Stage, object_column
 
 SMALL_FACE_PIXELS = 96
 FRAMES_OF_A_VIDEO = 8
+_LOOKS, _APART = 7, 3  # at each of these moments of a video that drives, and frames from one to the next
 Caller = tuple[Stage, Callable[[Batch], Batch]]
 
 
@@ -28,16 +29,18 @@ def prepare_source(
 
     Returns columns with one row for each frame in which the face was found, and warnings. Raises InputError when no
     face is found, or several and `choice` does not say which. followed: `choice` is that of the faces of the target,
-    of which this source is the same video.
+    of which this source is the same video; of each moment some frames more are looked at, because what is wanted of a
+    face that talks (closed lips, open eyes) it shows for a tenth of a second.
     """
     choose = followed_face if followed else choose_face
     video = decoder.probe(path)
-    count = min(video.frame_count, FRAMES_OF_A_VIDEO)
-    wanted = sorted({(2 * i + 1) * video.frame_count // (2 * count) for i in range(count)})
+    wanted = moments(video.frame_count, _LOOKS if followed else 1)
     where = f"{name} {path}"
     rows: list[Batch] = []
-    for number in wanted:
-        for picture in decoder.read(video, number, number + 1):
+    for run in wanted:
+        for picture in decoder.read(video, run.start, run.stop):
+            if picture.frame not in run:
+                continue
             row = _prepared(picture, stages, lambda faces: choose(faces, choice, where))
             rows += [row] if len(row) else []
     if not wanted:
@@ -49,6 +52,23 @@ def prepare_source(
         raise InputError(f"{where}: no face found in it; give a {given} where the face is upright and well visible")
     found = Batch.concat(rows)
     return found, small_face(found["box"], where)
+
+
+def moments(frames: int, looks: int) -> list[range]:
+    """Which frames of a video of so many to look at: at moments evenly spread, some on end that follow one another.
+
+    Read run by run, since the first frame of one costs as much as all those before it in its group of pictures.
+
+    >>> moments(80, 1) == [range(n, n + 1) for n in range(5, 80, 10)]
+    True
+    >>> moments(600, 3)[:2], moments(2, 3)
+    ([range(37, 44, 3), range(112, 119, 3)], [range(0, 1, 3), range(1, 2, 3)])
+    """
+    count = min(frames, FRAMES_OF_A_VIDEO)
+    starts = sorted({(2 * i + 1) * frames // (2 * count) for i in range(count)})
+    step = _APART if looks > 1 else 1
+    stops = [*starts[1:], frames]
+    return [range(a, min(a + step * (looks - 1) + 1, b), step) for a, b in zip(starts, stops, strict=True)]
 
 
 def small_face(boxes: np.ndarray, where: str) -> list[str]:
