@@ -52,8 +52,10 @@ def _beside_luma(image: np.ndarray) -> float:
     energy = float(np.square(apart).sum())
     if energy <= 1e-3 * luma.size:
         return 1.0
-    mean, slope = apart.mean(0), luma @ apart
-    told = luma.size * float(mean @ mean) + float(slope @ slope) / max(float(luma @ luma), 1e-3)
+    mean, slope = apart.mean(0), (apart * luma[:, None]).sum(0)
+    told = luma.size * float(np.square(mean).sum()) + float(np.square(slope).sum()) / max(
+        float(np.square(luma).sum()), 1e-3
+    )
     return float(np.sqrt(max(0.0, 1 - told / energy)))
 
 
