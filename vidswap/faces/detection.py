@@ -2,8 +2,9 @@
 
 The detector looks at the frame scaled down, and at tiles of it where small faces are wanted. Each face is then cut out
 of the native pixels, upright, by the detector's eyes; the landmark model runs on that crop, and again on the crop that
-its own landmarks ask for. Where that shows no face, or the detector was not sure, it looks once more, closer and turned,
-at what it has seen (`second_look`). Meshes that disagree with the detector, or that no face could have, are dropped.
+its own landmarks ask for. Where that shows no face, or the detector was not sure, it looks once more, closer and
+turned, at what it has seen (`second_look`). Meshes that disagree with the detector, or that no face could have, are
+dropped.
 """
 
 from __future__ import annotations

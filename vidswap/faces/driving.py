@@ -30,6 +30,8 @@ class Driven(Reenactor):
     def __init__(self, image: np.ndarray, landmarks: np.ndarray) -> None:
         # With itself as the neutral moment, turns are those between portrait and target.
         super().__init__(image, landmarks, landmarks)
+        # And so are openings: from the portrait's own.
+        self._opened_already = 0.0
         self._weights = shape.region_weights()
 
     def as_target(self, landmarks: np.ndarray, size: int, mouth: Mouth | None = None) -> tuple[np.ndarray, np.ndarray]:

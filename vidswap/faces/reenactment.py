@@ -108,8 +108,10 @@ class Reenactor:
         self._ring = np.clip(middle + _RING * (outline - middle), 0, limit)
         self._triangles = _with_ring(self._points[:, 2])
         lip_skin = list(topology.LIPS_OUTER)
-        self._own_gap = mouth_gap(in_mean_frame(landmarks))
-        self._teeth = Teeth(self.image, landmarks, _openness(self._own_gap), self._puppet.unit)
+        own_gap = mouth_gap(in_mean_frame(landmarks))
+        opened = _openness(own_gap)
+        self._opened_already = own_gap * opened
+        self._teeth = Teeth(self.image, landmarks, opened, self._puppet.unit)
         self._light = _mean_colour(self.image, self._points[lip_skin, :2])
 
     def perform(self, landmarks: np.ndarray, share: float = 1.0, mouth: Mouth | None = None) -> np.ndarray:
@@ -135,7 +137,7 @@ class Reenactor:
 
     def _placed(self, shape: np.ndarray, share: float) -> np.ndarray:
         """(478, 2) where the portrait's points go by the driver's expression, in the portrait's own pose."""
-        change = share * absorbed(self._change(shape), self._own_gap * _openness(self._own_gap))
+        change = share * absorbed(self._change(shape), self._opened_already)
         return np.asarray(self._points[:, :2] + self._pose.scale * (change @ self._pose.rotation.T)[:, :2])
 
     def _expressed(self, landmarks: np.ndarray, share: float, mouth: Mouth | None) -> np.ndarray:
