@@ -44,6 +44,19 @@ def test_without_the_frames_around_the_paper_would_be_taken_for_the_face(face, m
     assert found[:, sheet].mean() < 0.2
 
 
+def test_segments_of_any_length_give_the_same_bits(face):
+    looks, _ = filmed(face)
+    looks = np.concatenate([looks, looks[::-1], looks])
+    frames, sheet = np.arange(len(looks)), covered(0.6)
+    looks[90:99, sheet, :4] = PAPER
+    whole = occluders.occluded(frames, looks)
+    assert whole[94, sheet].mean() > 200
+    for low, high in ((80, 92), (92, 93), (93, 140)):
+        near = (frames >= low - look.REACH) & (frames < high + look.REACH)
+        part = occluders.occluded(frames[near], looks[near])
+        assert np.array_equal(part[(frames[near] >= low) & (frames[near] < high)], whole[low:high])
+
+
 @pytest.mark.parametrize("light", [-25, 25])
 def test_a_flash_is_nothing_that_stands_before_the_face(face, light):
     looks, _ = filmed(face)

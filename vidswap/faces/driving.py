@@ -30,8 +30,6 @@ class Driven(Reenactor):
     def __init__(self, image: np.ndarray, landmarks: np.ndarray) -> None:
         # With itself as the neutral moment, turns are those between portrait and target.
         super().__init__(image, landmarks, landmarks)
-        # And so are openings: from the portrait's own.
-        self._opened_already = 0.0
         self._weights = shape.region_weights()
 
     def as_target(self, landmarks: np.ndarray, size: int, mouth: Mouth | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +50,7 @@ class Driven(Reenactor):
         return replace(super()._turn(landmarks, share), sway=(0.0, 0.0))
 
     def _change(self, shape_there: np.ndarray) -> np.ndarray:
+        # An opening is that beyond the portrait's own already: nothing of it is absorbed.
         difference = shape_there - self._neutral_shape
         total = np.zeros_like(difference)
         for weights, (read, write) in zip(self._weights, shape.motion(), strict=True):

@@ -132,12 +132,12 @@ class Reenactor:
         return Pose(yaw, pitch, roll, (float(sway[0]), float(sway[1])))
 
     def _change(self, shape: np.ndarray) -> np.ndarray:
-        """(478, 3) in the mean frame: how the driver's shape (478, 3) there has changed its expression."""
-        return expression(shape - self._neutral_shape)
+        """(478, 3) in the mean frame: how the driver's shape (478, 3) there changes the portrait's expression."""
+        return absorbed(expression(shape - self._neutral_shape), self._opened_already)
 
     def _placed(self, shape: np.ndarray, share: float) -> np.ndarray:
         """(478, 2) where the portrait's points go by the driver's expression, in the portrait's own pose."""
-        change = share * absorbed(self._change(shape), self._opened_already)
+        change = share * self._change(shape)
         return np.asarray(self._points[:, :2] + self._pose.scale * (change @ self._pose.rotation.T)[:, :2])
 
     def _expressed(self, landmarks: np.ndarray, share: float, mouth: Mouth | None) -> np.ndarray:

@@ -108,10 +108,12 @@ def _turned(
     """The face seen best at quarters of a turn from `angle`, where it is seen better than `here`, at the angle itself;
     that one, too, if its landmarks are known to be `askew`.
     """
+    least = max(_OTHERWISE, 0.0 if here is None or askew else here.score + _MORE)
+    if least > 1:
+        return None
     quarters = (_look(picture, model, box, angle + turn, min_score) for turn in (np.pi / 2, np.pi, -np.pi / 2))
     looks = [look for look in (*quarters, here if askew else None) if look is not None]
     best = max(looks, key=lambda look: look.score, default=None)
-    least = max(_OTHERWISE, 0.0 if here is None or askew else here.score + _MORE)
     return best if best is not None and best.score >= least else None
 
 

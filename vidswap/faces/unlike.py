@@ -24,7 +24,7 @@ _SEEN = 70
 _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
 _SHADE = 10.0  # of lightness: as much as a fold of skin changes it
 _HAND = 0.5  # how much more a difference says where a hand was found
-_BESIDE = (2, 4, 8, 16, 32)  # frames to either side whose light tells what the face's is: the nearest that can
+_BESIDE = (2, 4, 8, 16, 32)  # frames, well within `look.REACH`, whose light tells what the face's is: the nearest can
 _NO_PART, _LEAST_PART, _LEAST_CELLS = 0.08, 0.15, 9  # of the cells seen: no part is unlike the face; the face itself
 
 
