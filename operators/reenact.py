@@ -101,7 +101,7 @@ class GenerateReenact(Operator[CanvasOptions]):
     def setup(self, setting: Setting) -> None:
         """Prepare the portrait; find the driver's neutral moment. Raises InputError for a face too small."""
         portrait, driver = setting.sources["source"], setting.sources["driver"]
-        neutral, resting = (driver["landmarks"][row] for row in reenactment.neutral_rows(driver["landmarks"]))
+        neutral, resting = reenactment.at_rest(driver["landmarks"])
         self._reenactor = reenactment.Reenactor(
             portrait["portrait"][0], portrait["portrait_landmarks"][0], neutral, resting
         )

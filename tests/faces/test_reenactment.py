@@ -50,6 +50,28 @@ def test_a_mouth_that_is_closed_while_the_head_is_turned_is_the_one_at_rest(face
     assert reenactment.neutral_rows(talking) == (0, 2)
 
 
+def test_a_mouth_that_never_closes_is_closed_at_rest_as_it_closes_itself(face):
+    talking = np.stack([opened(face, drop) for drop in (4, 9, 14, 6, 11)])
+    neutral, resting = reenactment.at_rest(talking)
+    assert np.array_equal(neutral, talking[0]) and resting.dtype == talking.dtype
+    narrowest, closed = (in_mean_frame(points) for points in (talking[0], resting))
+    assert -0.01 < closed[14, 1] - closed[13, 1] < 0.2 * reenactment.mouth_gap(narrowest)
+    eyes = [33, 133, 159, 145, 263, 362, 386, 374]
+    assert np.abs(closed - narrowest)[eyes].max() < 0.01
+
+
+def test_a_mouth_that_is_held_open_stays_open_at_rest(face):
+    held = np.stack([opened(face, 8) for _ in range(5)])
+    _, resting = reenactment.at_rest(held)
+    assert np.abs(resting - held[0]).max() < 0.05
+
+
+def test_a_mouth_that_closes_is_at_rest_where_it_does(face):
+    shut = opened(face, -60 * reenactment.mouth_gap(in_mean_frame(face)))
+    neutral, resting = reenactment.at_rest(np.stack([opened(face, 10), shut, opened(face, 6)]))
+    assert np.array_equal(neutral, shut) and np.array_equal(resting, shut)
+
+
 def test_lips_part_as_far_as_the_drivers_do_from_their_rest(face, picture):
     made = reenactment.Reenactor(picture, face, opened(face, 12), face)
     still = made._turn(opened(face, 12), 1.0)

@@ -20,7 +20,7 @@ from .matching import smoothstep
 from .pose import HeadPose, angles_of, fit_pose
 from .puppet import LARGEST_ANGLES, Pose, Puppet
 from .shape import expression, in_mean_frame
-from .teeth import Teeth, absorbed
+from .teeth import Teeth, absorbed, of_jaw
 
 _RING = 1.55  # how far out of the face's outline, from its middle, the skin is drawn along
 _SHOWN_LESS = (1.3, 1.3, 1.0)  # yaw, pitch, roll: a relief is turned so much farther to be seen turned
@@ -29,6 +29,7 @@ _LARGEST_SWAY = 0.25  # distances between the eyes
 _OPEN_MOUTH = (0.025, 0.06)  # gap of the lips, in distances between the eyes: from here the inside is the driver's
 _RUDDIER, _TINT = (1.0, 1.3), 0.35  # lips, red to blue, than the driver's; what of their tint is then taken for light
 _CLOSED = 30.0  # cost of a gap of the lips, in distances between the eyes, where turns by 20 degrees cost 1
+_TALKS = 0.02  # distances between the eyes: lips that part by less than about this to and fro are held, not talking
 _SMALL = 480  # pixels: in smaller faces contours are drawn at twice the size: triangles there are as small as pixels
 _JUMP = 3.0  # pixels: so far apart are places that neighbours show where one part lies over another
 _SHIFT = 4  # fractional bits of cv2's polygons
@@ -48,6 +49,27 @@ def neutral_rows(landmarks: np.ndarray) -> tuple[int, int]:
     still = int(np.argmin(turned + 6.0 * (gaps - gaps.min()) + wide))
     at_rest = int(np.argmin(turned + _CLOSED * (gaps - gaps.min()) + wide))
     return still, still if gaps[still] < _OPEN_MOUTH[0] else at_rest
+
+
+def at_rest(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of faces (N, 478, 3) the one whose head stands as it mostly does, and the one at rest, each (478, 3).
+
+    Where the mouth is closed in none, the one at rest is closed as this mouth closes: the heights of lips and jaw go
+    with the gap of the lips, by least squares over all faces, and are followed to a gap of 0. A mouth that is held
+    open without moving is left as it is.
+    """
+    neutral, resting = neutral_rows(landmarks)
+    shapes = np.stack([in_mean_frame(points) for points in landmarks])
+    gaps = np.array([mouth_gap(shape) for shape in shapes])
+    still_open = gaps[resting] * _openness(gaps[resting])
+    if still_open <= 0:
+        return landmarks[neutral], landmarks[resting]
+    away, heights = gaps - gaps.mean(), shapes[..., 1] - shapes[..., 1].mean(0)
+    slopes = away @ heights / (np.sum(away**2) + len(away) * _TALKS**2)
+    closed = shapes[resting]
+    closed[:, 1] -= still_open * of_jaw() * slopes
+    pose = fit_pose(landmarks[resting])
+    return landmarks[neutral], np.asarray(pose.scale * closed @ pose.rotation.T + pose.translation, landmarks.dtype)
 
 
 def mouth_gap(shape: np.ndarray) -> float:

@@ -39,12 +39,12 @@ def absorbed(change: np.ndarray, own_gap: float) -> np.ndarray:
         return change
     kept = 1 - _ABSORBED * own_gap * np.tanh(opening / own_gap) / opening
     result = change.copy()
-    result[:, 1] *= 1 - _of_jaw() * (1 - kept)
+    result[:, 1] *= 1 - of_jaw() * (1 - kept)
     return result
 
 
 @cache
-def _of_jaw() -> np.ndarray:
+def of_jaw() -> np.ndarray:
     """(478,) float64 0..1: how far a landmark moves up and down with lips and jaw."""
     down = topology.canonical()[:, 1].astype(np.float64)
     lips = float(down[list(topology.LIPS_OUTER)].max())
