@@ -6,6 +6,7 @@ take (x, y, 1). "Stored" pixels are those of the decoded planes, "displayed" one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,17 +16,22 @@ import numpy as np
 
 def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """The (2, 3) affine map that applies `inner` first and `outer` then."""
-    return np.hstack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]])
+    # Plain numbers: a matrix product of so few takes several times as long, and rounds as the processor's BLAS does.
+    (a, b, x), (c, d, y) = outer.tolist()
+    (e, f, u), (g, h, v) = inner.tolist()
+    return np.array(
+        [[a * e + b * g, a * f + b * h, a * u + b * v + x], [c * e + d * g, c * f + d * h, c * u + d * v + y]]
+    )
 
 
 def invert(affine: np.ndarray) -> np.ndarray:
     """The inverse (2, 3) affine map. Raises ValueError for a map that flattens the plane."""
-    a, b, c, d = affine[0, 0], affine[0, 1], affine[1, 0], affine[1, 1]
+    (a, b, x), (c, d, y) = affine.tolist()
     determinant = a * d - b * c
-    if not np.isfinite(determinant) or abs(determinant) < 1e-12:
+    if not math.isfinite(determinant) or abs(determinant) < 1e-12:
         raise ValueError(f"affine map {affine.tolist()} has no inverse")
-    linear = np.array([[d, -b], [-c, a]]) / determinant
-    return np.hstack([linear, -linear @ affine[:, 2:]])
+    a, b, c, d = d / determinant, -b / determinant, -c / determinant, a / determinant
+    return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
 
 
 @dataclass(frozen=True)

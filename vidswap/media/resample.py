@@ -20,9 +20,10 @@ _EDGE = 2  # samples that a cubic filter reads beyond the place that is asked fo
 
 def footprint(affine: np.ndarray, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
     """The upright rectangle x0, y0, x1, y1 around the image of another one under `affine`."""
-    corners = affine @ np.array([[x0, x1, x0, x1], [y0, y0, y1, y1], [1.0, 1.0, 1.0, 1.0]])
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+    (a, b, x), (c, d, y) = affine.tolist()
+    across = (a * x0 + b * y0, a * x1 + b * y0, a * x0 + b * y1, a * x1 + b * y1)
+    down = (c * x0 + d * y0, c * x1 + d * y0, c * x0 + d * y1, c * x1 + d * y1)
+    return min(across) + x, min(down) + y, max(across) + x, max(down) + y
 
 
 def sample(
