@@ -68,9 +68,10 @@ class DetectScout(Operator[ScoutOptions]):
         frame = batch["frame"]
         look = np.ones(len(batch), dtype=bool)
         if self.options.every and self._video.timed and len(batch):
-            for number in range(len(self._edges) - 1):
+            first, last = np.searchsorted(self._edges, (frame[0], frame[-1]), side="right") - 1
+            for number in range(max(0, int(first)), min(int(last) + 1, len(self._edges) - 1)):
                 start, stop = int(self._edges[number]), int(self._edges[number + 1])
-                if start <= frame[-1] and stop > frame[0] and stop - start <= _LONGEST:
+                if stop - start <= _LONGEST:
                     look[(frame >= start) & (frame < self._first_worth(start, stop))] = False
             # A decoder that is not needed for a while holds a dozen frames.
             self._glancer.close()

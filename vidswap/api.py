@@ -17,7 +17,7 @@ from .graph.specification import PipelineSpecification, StageSpecification, appl
 from .runtime.checks import check_sources
 from .runtime.local import Listener, Report, run
 from .runtime.resuming import resumable
-from .runtime.settings import RunSettings
+from .runtime.settings import run_settings
 from .storage import place
 
 PathLike = str | Path
@@ -67,10 +67,10 @@ class Pipeline(graph.Pipeline):
         before any work, StageError when a stage fails, Interrupted on Ctrl-C.
         """
         bound = {name: place(path) for name, path in (sources or {}).items()}
-        run_settings = RunSettings(**settings)
+        how = run_settings(settings)
         check_sources(self, bound)
         notes = provenance(self, bound)
-        return run(self, place(target), place(output), bound, run_settings, listener=listener, metadata=notes)
+        return run(self, place(target), place(output), bound, how, listener=listener, metadata=notes)
 
 
 def swap(

@@ -235,6 +235,9 @@ class _Run:
             self._before.pop(number, None)
             measures.cut()
             if not measures.frames:
+                # Found nowhere in the result: it counts, whether or not it was to be changed.
+                for total in self._totals.values():
+                    total.lost += measures.lost
                 continue
             self._totals[measures.changed].merge(measures)
             report = TrackReport(
@@ -251,7 +254,7 @@ class _Run:
         changed = self._totals[True].frames > 0
         total = self._totals[changed]
         values = dict(total.values())
-        values["faces_found_share"] = total.frames / (total.frames + total.lost) if total.frames else None
+        values["faces_found_share"] = total.frames / (total.frames + total.lost) if total.frames + total.lost else None
         error, samples = self._background
         decibels = psnr_of(error, int(samples), 2.0 ** (self._target.bit_depth if self._native else 8) - 1)
         return Evaluation(

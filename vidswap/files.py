@@ -35,18 +35,38 @@ def written_whole(path: Path, tag: str | None = None) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        # The system does not say which file it was that could not be written, or names the temporary one.
-        if error.errno is not None:
-            error.filename = str(path)
+        name_output(error, path, temporary)
         raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
+def name_output(error: OSError, path: Path, temporary: Path) -> None:
+    """Have an error name the output where it names what was written in its place, or nothing.
+
+    What names another file, one that was read meanwhile, goes on to do so.
+    """
+    named = error.filename
+    if error.errno is not None and (not named or str(named).startswith(str(temporary))):
+        error.filename = str(path)
+
+
 def temporary_path(path: Path, tag: str) -> Path:
     """The name under which a file is written until it is whole; hidden, with the same suffix, of bounded length."""
     return path.with_name(f".{path.stem[:40]}.{tag}.tmp{path.suffix}")
+
+
+def replace_folder(made: Path, output: Path, before: Path) -> None:
+    """Rename the folder `made` to `output`; what is there goes to `before`, and comes back where that fails."""
+    try:
+        if output.is_dir():
+            output.rename(before)
+        made.rename(output)
+    except BaseException:
+        if before.is_dir() and not output.exists():
+            before.rename(output)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

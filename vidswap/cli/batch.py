@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import traceback
@@ -36,25 +37,22 @@ class Planned:
     def identity(self) -> str:
         """A digest of what the job is about; inputs count by path, size and time, so that thousands are soon seen."""
         from vidswap.graph import InputError
-        from vidswap.media.image_sequences import is_sequence, sequence_files
         from vidswap.runtime.job import digest
 
-        def stamp(path: Path) -> list[Any]:
-            try:
-                if is_sequence(path):
-                    files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sequence_files(path)]
-                    return [str(path), digest({"files": files})]
-                found = path.stat()
-            except (OSError, InputError):
-                return [str(path)]
-            return [str(path), found.st_size, found.st_mtime_ns]
+        from .stamps import stamp
 
+        files: list[Any] = []
+        for stage in self.pipeline.stages:
+            # What is missing is told when the job is run.
+            with contextlib.suppress(InputError):
+                files += [stamp(file) for file in stage.make().files()]
         return digest(
             {
                 "pipeline": self.pipeline.resolved(),
                 "target": stamp(self.target),
                 "sources": {name: stamp(path) for name, path in self.sources.items()},
                 "settings": {n: self.settings[n] for n in ("source_face", "segment_frames", "strict", "start", "end")},
+                **({"files": files} if files else {}),
             }
         )
 

@@ -43,6 +43,7 @@ def compare(
     from vidswap.runtime.checks import check_output
     from vidswap.storage import is_remote
 
+    from .generating import film_encoder
     from .progress import counted
 
     chosen = [name for name, on in (("side-by-side", side_by_side), ("wipe", wipe), ("difference", difference)) if on]
@@ -55,7 +56,7 @@ def compare(
     for path in (first, second):
         check_output(output, path, overwrite)
     index = shown_index(indices[0], mode)
-    encoder = _encoder(codec, crf)
+    encoder = film_encoder(output, codec, crf)
     warnings = list(encoder.check(index, output))
     with (
         Reader(indices[0]) as one,
@@ -204,18 +205,6 @@ def _check_alike(a: media.VideoIndex, b: media.VideoIndex) -> None:
             f"frame {frame} is at {own[frame]:.3f} s in {a.path.name} and at {other[frame]:.3f} s in {b.path.name}; "
             "give two videos with equal times"
         )
-
-
-def _encoder(codec: str | None, crf: float | None) -> Any:
-    """The house's encoder with these options. Raises InputError for what it does not know."""
-    from vidswap.graph import Pipeline
-
-    given = {name: value for name, value in (("codec", codec), ("crf", crf)) if value is not None}
-    # What every player shows; pictures are RGB, of which x264 would make 4:4:4.
-    given |= {"pixel_format": "yuv420p"} if codec in (None, "libx264", "libx265") else {}
-    encode = {"name": "encode", "use": "encode.pyav", "options": {"smart_copy": False, **given}}
-    decode = {"name": "decode", "use": "decode.pyav"}
-    return Pipeline.from_mapping({"name": "compare", "stages": [decode, encode]}).encoder.make()
 
 
 def _even(side: int) -> int:

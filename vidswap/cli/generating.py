@@ -209,14 +209,14 @@ class Grid:
 @contextlib.contextmanager
 def whole_folder(output: Path) -> Iterator[Path]:
     """A temporary folder beside `output` that takes its place on success and is removed on failure."""
+    from vidswap.files import replace_folder
+
     temporary = output.with_name(f".{output.name[:40]}.{os.getpid()}.tmp")
     old = output.with_name(f".{output.name[:40]}.{os.getpid()}.old")
     try:
         temporary.mkdir()
         yield temporary
-        if output.exists():
-            output.rename(old)
-        temporary.rename(output)
+        replace_folder(temporary, output, old)
     finally:
         for rest in (temporary, old):
             shutil.rmtree(rest, ignore_errors=True)

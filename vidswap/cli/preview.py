@@ -87,6 +87,7 @@ def write_sheet(
     import cv2
 
     from vidswap.files import written_whole
+    from vidswap.graph import VidswapError
     from vidswap.runtime.preview import render_frames
 
     portraits = [(name, _source_picture(pipeline, path)) for name, path in sources.items()]
@@ -94,9 +95,11 @@ def write_sheet(
     for rendered in render_frames(pipeline, target, frames, sources, settings):
         rows += _stage_rows(rendered, stages) if stages else [_row(portraits, rendered)]
         shown.append(rendered.frame)
-    sheet = _stack(rows)
+    drawn, content = cv2.imencode(output.suffix, _stack(rows)[..., ::-1])
+    if not drawn:
+        raise VidswapError(f"{output}: so large a sheet cannot be written as {output.suffix}; ask for fewer frames")
     with written_whole(output) as temporary:
-        cv2.imwrite(str(temporary), sheet[..., ::-1])
+        temporary.write_bytes(content.tobytes())
     return shown
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from .console import VOICE
 from .options import LEARNED, Face, Json, Options, Quiet, Source, Target
+from .stamps import stamp
 from .train import bits, device_named, known, stoppable
 from .train_options import Bits, Device, Fresh, LogEvery, Losses, Rate, SaveEvery, Seed
 from .tuned_nets import Tuning, base_name, made_of, tuning_of
@@ -138,7 +140,7 @@ def _faces(
     from vidswap.graph import InputError
 
     told = {
-        "target": file_digest(target) if target.is_file() else str(target.resolve()),
+        "target": file_digest(target) if target.is_file() else stamp(target.resolve()),
         "stages": pipeline.specification.model_dump(mode="json")["stages"],
         "sources": {name: file_digest(path) for name, path in sources.items()},
         "generator": known(tuning.weights),
@@ -151,21 +153,28 @@ def _faces(
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}") from None
     if note.is_file() and not fresh:
-        before = json.loads(note.read_text())
+        try:
+            before = dict(json.loads(note.read_text()))
+        except (ValueError, TypeError):
+            raise InputError(f"{note} is damaged; --fresh begins anew") from None
         other = [name for name in told if before.get(name) != told[name]]
         if other:
             raise InputError(
                 f"{folder} was made with another {' and '.join(other)}; give another folder, or --fresh to begin anew"
             )
         if kept.is_file():
-            with np.load(kept) as stored:
-                return dict(stored)
+            try:
+                with np.load(kept) as stored:
+                    return dict(stored)
+            except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+                raise InputError(f"{kept} is damaged; --fresh begins anew") from None
     elif not note.is_file() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty and no folder of vidswap tune; give a new one")
     for old in folder.glob("track-*.*"):
         old.unlink()
     kept.unlink(missing_ok=True)
-    note.write_text(json.dumps(told, indent=2) + "\n")
+    with written_whole(note) as temporary:
+        temporary.write_text(json.dumps(told, indent=2) + "\n")
     VOICE.say("analysing the clip and inverting its faces")
     made = _inverted(pipeline, tuning, target, sources, most, device)
     with written_whole(kept) as temporary, temporary.open("wb") as stream:

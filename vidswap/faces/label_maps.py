@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from vidswap.graph.errors import InputError
+from vidswap.graph.errors import InputError, first_line
 
 from .regions import REGIONS
 
@@ -83,7 +83,7 @@ def read_label_map(path: str | Path, order: Order, size: int) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such label map") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a label map: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}: cannot be read as a label map: {first_line(error)}") from None
     height, width = labels.shape
     if height != width or not 16 <= height <= _LARGEST:
         raise InputError(

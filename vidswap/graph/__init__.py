@@ -3,7 +3,7 @@
 from .batch import Batch, object_column
 from .columns import STANDARD_COLUMNS, Column
 from .errors import InputError, Interrupted, StageError, VidswapError
-from .operator import NoOptions, Operator, Options, Resources, Setting
+from .operator import NoOptions, Operator, Options, Resources, Setting, set_up
 from .pipeline import Part, Pipeline, Stage
 from .registry import find_operator, find_pipeline, operator_names, pipeline_files
 from .segments import Segment, complement, cut, halo, joined_spans
@@ -34,4 +34,5 @@ __all__ = [
     "object_column",
     "operator_names",
     "pipeline_files",
+    "set_up",
 ]

@@ -40,6 +40,12 @@ def _rebuild_stage_error(reason: str, stage: str, segment: int | None, frame: in
     return StageError(reason, stage=stage, segment=segment, frame=frame, detail=detail)
 
 
+def first_line(error: BaseException, most: int = 160) -> str:
+    """The first line of what an error says, no longer than `most` characters; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:most] if lines else type(error).__name__
+
+
 class Interrupted(VidswapError):
     """The user stopped the run; the job folder holds what is done. Exit code 130."""
 

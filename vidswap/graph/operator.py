@@ -25,6 +25,7 @@ its own frames. Where it `uses` the column `own`, that tells which rows those ar
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -203,3 +204,16 @@ class Operator(Generic[OptionsT]):
 
     def teardown(self) -> None:
         """Free what `setup` took; must bear a `setup` that failed half-way."""
+
+
+def set_up(operator: Operator[Any], setting: Setting) -> None:
+    """Call `setup`. One that fails is torn down, so that nothing of half an operator stays; what it raised is raised.
+
+    Whoever keeps operators keeps them after this: the next task then hears the same reason again.
+    """
+    try:
+        operator.setup(setting)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            operator.teardown()
+        raise

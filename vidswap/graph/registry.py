@@ -47,7 +47,7 @@ def find_operator(name: str) -> type[Operator[Any]]:
     """The operator class called `name`: an entry point's name, or `package.module:Class`.
 
     Raises InputError for an unknown name (with the nearest one), for code that cannot be imported, and for something
-    that is no Operator.
+    that is no Operator, or one without a kind.
     """
     if ":" in name:
         module_name, _, attribute = name.partition(":")
@@ -59,17 +59,28 @@ def find_operator(name: str) -> type[Operator[Any]]:
             raise InputError(
                 f"operator {name!r} cannot be imported: {error}; write it as package.module:Class"
             ) from error
+        except Exception as error:
+            raise InputError(f"operator {name!r} cannot be imported: {_told(error)}") from error
     else:
         names = operator_names()
         if name not in names:
             raise InputError(f"unknown operator {name!r}; {nearest(name, names)}")
         try:
             found = names[name].load()
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"operator {name!r} ({names[name].value}) cannot be imported: {error}") from error
+        except Exception as error:
+            raise InputError(f"operator {name!r} ({names[name].value}) cannot be imported: {_told(error)}") from error
     if not (isinstance(found, type) and issubclass(found, Operator)):
         raise InputError(f"operator {name!r} is {found!r}, which is no subclass of vidswap.graph.Operator")
+    if not hasattr(found, "kind"):
+        raise InputError(f"operator {name!r} does not say which kind of stage it is: give {found.__name__} a kind")
     return found
+
+
+def _told(error: Exception) -> str:
+    """What a stranger's module says that does not import, in one line; where, if Python does not understand it."""
+    where = f" ({error.filename}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
+    said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    return f"{said}{where}" if isinstance(error, ImportError) else f"{type(error).__name__}: {said}{where}"
 
 
 def pipeline_files() -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -65,13 +66,15 @@ def _automatic_starts(frame_count: int, keyframes: Sequence[int], wanted: int) -
     while starts and frame_count - starts[-1] > 3 * wanted // 2:
         here = starts[-1]
         reach = FARTHEST_KEYFRAME_FRAMES if wanted == LONGEST_AUTOMATIC_FRAMES else 2 * wanted
-        near = [k for k in keyframes if here + wanted // 2 <= k <= here + reach and k < frame_count]
+        last = min(here + reach, frame_count - 1)
+        near = keyframes[bisect_left(keyframes, here + wanted // 2) : bisect_right(keyframes, last)]
         starts.append(min(near, key=lambda k: abs(k - here - wanted)) if near else _run_start(here + wanted, keyframes))
     return starts
 
 
 def _run_start(frame: int, keyframes: Sequence[int]) -> int:
-    key = max((k for k in keyframes if k <= frame), default=0)
+    before = bisect_right(keyframes, frame)
+    key = keyframes[before - 1] if before else 0
     return frame - (frame - key) % RUN_FRAMES
 
 

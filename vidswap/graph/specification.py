@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yaml import YAMLError
 
-from .errors import InputError
+from .errors import InputError, first_line
 from .registry import nearest
 
 
@@ -60,7 +60,7 @@ class PipelineSpecification(_Strict):
         if not isinstance(content, Mapping):
             raise InputError(f"{where}: a pipeline is a mapping with name and stages, got {type(content).__name__}")
         try:
-            made = cls(**content)
+            made = cls.model_validate(content)
         except ValidationError as error:
             raise InputError(f"{where}: {explain(error, cls.model_fields)}") from None
         stages = tuple(s.model_copy(update={"name": s.name or s.use.split(".")[0].split(":")[-1]}) for s in made.stages)
@@ -118,14 +118,14 @@ def read_yaml(path: Path) -> Any:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or _one_line(error)
+        reason = getattr(error, "problem", None) or first_line(error)
         raise InputError(f"{path}:{place} is not YAML: {reason}") from None
     except (RecursionError, OmegaConfBaseException) as error:
         if isinstance(error, OmegaConfBaseException) and "recursi" not in str(error).lower():
-            raise InputError(f"{path}: {_one_line(error)}") from None
+            raise InputError(f"{path}: {first_line(error)}") from None
         raise InputError(f"{path}: its ${{...}} interpolations go in a cycle") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {_one_line(error)}") from None
+        raise InputError(f"{path}: {first_line(error)}") from None
 
 
 def apply_overrides(specification: PipelineSpecification, overrides: Iterable[str]) -> PipelineSpecification:
@@ -144,7 +144,7 @@ def apply_overrides(specification: PipelineSpecification, overrides: Iterable[st
         try:
             parsed = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
         except (OmegaConfBaseException, YAMLError) as error:
-            raise InputError(f"{override!r} cannot be read: {_one_line(error)}") from None
+            raise InputError(f"{override!r} cannot be read: {first_line(error)}") from None
         assert isinstance(parsed, dict)
         stage, given = stages[stage_name], parsed[stage_name]
         if "use" in given:
@@ -155,10 +155,6 @@ def apply_overrides(specification: PipelineSpecification, overrides: Iterable[st
         merged = OmegaConf.merge(OmegaConf.create(stage.options), OmegaConf.create(given))
         stages[stage_name] = stage.model_copy(update={"options": OmegaConf.to_container(merged)})
     return specification.model_copy(update={"stages": tuple(stages[s.name] for s in specification.stages)})
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def explain(error: ValidationError, fields: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from vidswap.files import file_digest, written_whole
-from vidswap.graph.errors import InputError
+from vidswap.graph.errors import InputError, first_line
 
 
 class DifferenceCard(BaseModel):
@@ -120,7 +120,7 @@ def read(file: Path) -> tuple[DifferenceCard, dict[str, Tensor]]:
     except FileNotFoundError as error:
         raise InputError(f"{error.filename or file}: there is no such file") from None
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: cannot be read: {str(error).splitlines()[0][:160]}") from None
+        raise InputError(f"{file}: cannot be read: {first_line(error)}") from None
 
 
 def check(card: DifferenceCard, digest: str, file: Path) -> None:

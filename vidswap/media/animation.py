@@ -89,9 +89,9 @@ def _write_gif(
     del quality
     form = shown_format(index, deep=False)
     ticks = times(index, GIF_BASE)
-    options = {"loop": str(loops - 1), "final_delay": str(ticks[-1] - ticks[-2])}
-    if loops == 0:
-        options["loop"] = "0"
+    # FFmpeg counts repetitions, and says -1 for none: its 0 goes on for ever.
+    again = {0: "0", 1: "-1"}.get(loops, str(loops - 1))
+    options = {"loop": again, "final_delay": str(ticks[-1] - ticks[-2])}
     with output.open("wb") as file, av.open(_Commented(file, notes), "w", format="gif", options=options) as container:
         stream = _add_stream(container, "gif", "pal8", index, GIF_BASE)
         # The filter repeats the last frame when it is told of the end.

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
-from vidswap.graph.errors import InputError
+from vidswap.graph.errors import InputError, first_line
 from vidswap.storage import local_file
 
 from .index import VideoIndex
@@ -131,5 +131,4 @@ def _planar(rgb: np.ndarray) -> av.VideoFrame:
 
 def _told(error: BaseException) -> str:
     """What decord says, without the place in its own source and the trace below."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return first.rsplit("] ", 1)[-1][:200]
+    return first_line(error, 500).rsplit("] ", 1)[-1][:200]

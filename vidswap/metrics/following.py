@@ -149,5 +149,5 @@ class FollowingMeasures:
             "mouth_follows": self._mouth.correlation,
             "lids_follow": self._lids.correlation,
             "likeness": self._likeness.mean if self._likeness.count else None,
-            "faces_found_share": self.frames / (self.frames + self.lost) if self.frames else None,
+            "faces_found_share": self.frames / (self.frames + self.lost) if self.frames + self.lost else None,
         }

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidswap.graph.errors import InputError, VidswapError
+from vidswap.graph.errors import InputError, VidswapError, first_line
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -99,7 +99,7 @@ class InBatches:
             except RuntimeError as error:
                 # torch tells of the CPU's memory in words alone.
                 if "can't allocate memory" in str(error):
-                    raise MemoryError(str(error).splitlines()[0]) from error
+                    raise MemoryError(first_line(error)) from error
                 raise
             done += rows
         return torch.cat(made)

@@ -46,7 +46,7 @@ class Owners(Protocol):
     """Those who own the models of served stages."""
 
     def ask(self, question: Question) -> Asked:
-        """Send a question."""
+        """Send a question. Raises StageError when no owner can be reached."""
         ...
 
 

@@ -27,6 +27,12 @@ def check_sources(pipeline: Pipeline, sources: Mapping[str, Path]) -> None:
             raise InputError(
                 f"pipeline {pipeline.name} has no source {name!r}; it has {', '.join(pipeline.sources) or 'none'}"
             )
+    for declared in pipeline.sources:
+        pictures = [(name, place) for name in sources if (place := person_and_picture(name, declared)) is not None]
+        for name, place in pictures:
+            twice = next(other for other, there in pictures if there == place)
+            if twice != name:
+                raise InputError(f"sources {twice} and {name} are one picture of one person; give one of them")
     for name, wanted in pipeline.sources.items():
         if wanted.required and name not in sources:
             raise InputError(f"pipeline {pipeline.name} needs a source; give --source {name}=FILE ({wanted.about})")
@@ -78,7 +84,7 @@ def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool 
         raise InputError(f"the output {output} is a folder; give a file name, such as {output / 'swapped.mp4'}")
     if _is_same(output, target):
         raise InputError(f"the output {output} is the target itself; give another name with -o")
-    if target.is_dir() and output.suffix.lower() in IMAGE_SUFFIXES and output.absolute().parent.samefile(target):
+    if target.is_dir() and output.suffix.lower() in IMAGE_SUFFIXES and _is_same(output.absolute().parent, target):
         raise InputError(f"the output {output} would be one of the target's pictures; write it elsewhere")
     if sequence and isinstance(output, RemotePath):
         raise InputError(f"{output}: pictures are written to a folder of this machine; or give a file, such as .mkv")

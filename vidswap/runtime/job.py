@@ -141,7 +141,9 @@ class Job:
             leftover.unlink(missing_ok=True)
 
     def _empty(self, kept: str = "") -> None:
-        """Remove everything, but for files of the glob `kept` and the journal that tells of them."""
+        """Remove everything, but for files of the glob `kept` and what tells of them: the journal, and the marker, for
+        a folder without one that is not empty counts as somebody else's.
+        """
         spared = {p.name for p in self.folder.glob(kept)} if kept else set()
         if isinstance(self.folder, RemotePath):
             self._empty_store(self.folder, spared)
@@ -153,14 +155,15 @@ class Job:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in (JOURNAL, MARKER, LOCK):
                 path.unlink(missing_ok=True)
-        (self.folder / MARKER).unlink(missing_ok=True)
         if not spared:
+            (self.folder / MARKER).unlink(missing_ok=True)
             (self.folder / JOURNAL).unlink(missing_ok=True)
 
     def _empty_store(self, folder: RemotePath, spared: set[str]) -> None:
         there = set(folder.listing())
         journals, locks = {n for n in there if _is_journal(n)}, {n for n in there if n.startswith(LOCK)}
-        for names in (there - spared - journals - locks - {MARKER}, there & {MARKER}, set() if spared else journals):
+        last = () if spared else (there & {MARKER}, journals)
+        for names in (there - spared - journals - locks - {MARKER}, *last):
             folder.remove_many(folder / name for name in names)
 
 

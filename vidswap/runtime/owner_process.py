@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import queue
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vidswap.graph import StageError, VidswapError
+from vidswap.storage.fetching import kept_folder
 
 from .asking import Question, Served
 from .child import START, worker_environment
@@ -68,7 +70,7 @@ class OwnerProcess:
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
             ours, theirs = socket.socketpair()
             with ours, theirs:
-                self._popen = _start(theirs.fileno(), self.order.folder / "owner.log")
+                self._popen = _start(theirs.fileno(), owner_log(self.order))
                 theirs.close()
                 with contextlib.suppress(OSError), Connection(ours.detach()) as line:
                     line.send(replace(self.order, served=(), threads=self._threads()))
@@ -82,6 +84,11 @@ class OwnerProcess:
 
     def _threads(self) -> int:
         return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def owner_log(order: WorkOrder) -> Path:
+    """The file on this machine to which the owner of an order's models writes what it has to say."""
+    return kept_folder(order.folder) / "owner.log"
 
 
 def _start(descriptor: int, log: Path) -> subprocess.Popen[bytes]:
@@ -116,18 +123,23 @@ def main(descriptor: int, parent: int) -> None:
 
 def _attend(line: Any, owner: Any) -> None:
     """Answer what comes on one line, in whatever order it is done."""
-    lock = threading.Lock()
-
-    def send(number: int, answer: Future[Served]) -> None:
-        error = answer.exception()
-        # A worker that has died needs no answer.
-        with contextlib.suppress(OSError), lock:
-            line.send((number, error if error is not None else answer.result()))
-
+    done: queue.SimpleQueue[tuple[int, Future[Served]] | None] = queue.SimpleQueue()
+    # A worker that was stopped takes nothing from its line: who calls the models for all must not wait for it.
+    threading.Thread(target=_send, args=(line, done), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
             number, question = line.recv()
-            owner.ask(question).add_done_callback(lambda answer, number=number: send(number, answer))
+            owner.ask(question).add_done_callback(lambda answer, number=number: done.put((number, answer)))
+    done.put(None)
+
+
+def _send(line: Any, done: queue.SimpleQueue[tuple[int, Future[Served]] | None]) -> None:
+    # A worker that has died needs no answer.
+    with contextlib.suppress(OSError):
+        while (next_one := done.get()) is not None:
+            number, answer = next_one
+            error = answer.exception()
+            line.send((number, error if error is not None else answer.result()))
 
 
 class OwnerLost(VidswapError):
@@ -195,8 +207,11 @@ class LocalOwners:
         self._line: _Line | None = None
 
     def ask(self, question: Question) -> _Asked:
-        """Send a question."""
-        return _Asked(self, question, self.send(question))
+        """Send a question. Raises StageError where no owner can be reached."""
+        try:
+            return _Asked(self, question, self.send(question))
+        except OwnerLost as error:
+            raise self.lost(question.stage) from error
 
     def send(self, question: Question) -> Future[Served]:
         """Send a question, on a new line where the old one is cut. Raises OwnerLost."""
@@ -207,7 +222,7 @@ class LocalOwners:
     def lost(self, stage: str) -> StageError:
         """What is told when the owner does not live long enough."""
         return StageError(
-            f"the process that owns its model died {TRIES} times; its output is in {self._log}", stage=stage
+            f"the process that owns its model does not stay alive; its output is in {self._log}", stage=stage
         )
 
 
@@ -222,5 +237,8 @@ class _Asked:
             except OwnerLost as error:
                 if not left:
                     raise self._owners.lost(self._question.stage) from error
-                self._answer = self._owners.send(self._question)
+                try:
+                    self._answer = self._owners.send(self._question)
+                except OwnerLost as unreached:
+                    raise self._owners.lost(self._question.stage) from unreached
         raise AssertionError("unreachable")

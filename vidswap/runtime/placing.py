@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from vidswap.files import sync_folder, temporary_path, written_whole
+from vidswap.files import name_output, replace_folder, sync_folder, temporary_path, written_whole
 from vidswap.media.image_sequences import numbered_name, numbers_of
 from vidswap.media.outputs import is_image_output, is_pattern
 from vidswap.storage import RemotePath
@@ -47,11 +47,10 @@ def written_output(output: Path, tag: str, *, pictures: bool) -> Iterator[Path]:
             _commit_numbered(inside, output)
             _place_numbered(hidden, output)
         else:
-            _place_folder(inside, output, hidden / "before")
+            replace_folder(inside, output, hidden / "before")
         sync_folder(output.parent)
     except OSError as error:
-        if error.errno is not None:
-            error.filename = str(output)
+        name_output(error, output, hidden)
         raise
     finally:
         if not (hidden / _PLACING).exists():
@@ -77,12 +76,6 @@ def clear_temporary(output: Path, tag: str) -> None:
 
 def _hidden(output: Path, tag: str) -> Path:
     return output.with_name(f".{tag}.pictures")
-
-
-def _place_folder(made: Path, output: Path, before: Path) -> None:
-    if output.is_dir():
-        output.rename(before)
-    made.rename(output)
 
 
 def _commit_numbered(made: Path, output: Path) -> None:

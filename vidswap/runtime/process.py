@@ -99,9 +99,9 @@ def _work(connection: Any, order: WorkOrder) -> None:
 
     owners = None
     if order.owner:
-        from .owner_process import LocalOwners
+        from .owner_process import LocalOwners, owner_log
 
-        owners = LocalOwners(order.owner, order.folder / "owner.log")
+        owners = LocalOwners(order.owner, owner_log(order))
     worker = SegmentWorker(order, report=connection.send, process=os.getpid(), owners=owners)
     while True:
         task = connection.recv()

@@ -15,7 +15,7 @@ from vidswap.graph.specification import explain
 from vidswap.storage import place
 
 from .job import JOB_SUFFIX, MARKER, read_marker
-from .settings import RunSettings
+from .settings import RunSettings, run_settings
 
 # Another version of one of these may give other frames.
 DECIDING_PACKAGES = ("vidswap", "numpy", "av", "mediapipe", "opencv-python", "opencv-contrib-python", "torch")
@@ -78,7 +78,7 @@ def resumable(folder: Path, **changed: Any) -> Resumable:
             target=place(order["target"]),
             output=output,
             sources={name: place(path) for name, path in order["sources"].items()},
-            settings=_changed(RunSettings(**settings), changed),
+            settings=run_settings({**RunSettings(**settings).model_dump(), **changed}),
             working_folder=Path(order["working_folder"]),
         )
     except ValidationError as error:
@@ -89,10 +89,3 @@ def resumable(folder: Path, **changed: Any) -> Resumable:
         raise InputError(
             f"{folder / MARKER} does not say how the job is run ({error}); give its command again"
         ) from None
-
-
-def _changed(settings: RunSettings, changed: dict[str, Any]) -> RunSettings:
-    try:
-        return RunSettings(**{**settings.model_dump(), **changed})
-    except ValidationError as error:
-        raise InputError(explain(error, RunSettings.model_fields)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from vidswap.graph import Batch, Operator, Part, Setting, Stage, StageError, VidswapError
+from vidswap.graph import Batch, Operator, Part, Setting, Stage, StageError, VidswapError, set_up
 
 from .blame import contract_broken
 from .order import PartTask, WorkOrder
@@ -55,13 +55,14 @@ class Scans:
 
     def _operator(self, stage: Stage, task: PartTask) -> Operator[Any]:
         if stage.name not in self._operators:
-            operator = self._operators[stage.name] = stage.make()
+            operator = stage.make()
             try:
-                operator.setup(Setting(video=self.order.video))
+                set_up(operator, Setting(video=self.order.video))
             except VidswapError:
                 raise
             except Exception as error:
                 raise _stage_error(error, stage, task) from error
+            self._operators[stage.name] = operator
         return self._operators[stage.name]
 
 

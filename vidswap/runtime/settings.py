@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vidswap.graph import InputError
+from vidswap.graph.specification import explain
 from vidswap.storage import place
 
 Place = Annotated[Path, BeforeValidator(place)]
@@ -110,3 +113,11 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def run_settings(given: Mapping[str, Any]) -> RunSettings:
+    """The settings of these names and values. Raises InputError for a name or a value that there is not."""
+    try:
+        return RunSettings(**given)
+    except ValidationError as error:
+        raise InputError(explain(error, RunSettings.model_fields)) from None

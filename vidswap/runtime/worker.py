@@ -27,6 +27,7 @@ from vidswap.graph import (
     VidswapError,
     complement,
     halo,
+    set_up,
 )
 from vidswap.graph.specification import PipelineSpecification
 from vidswap.storage.ranges import all_read
@@ -134,9 +135,9 @@ class SegmentWorker:
             if stage.operator.needs_source:
                 sources = {n: load_tables(self.order.source_sidecar(n))["face"] for n in self.order.sources}
             video = None if for_source else self.order.video
-            self._operators[key] = operator
             with self._watch.timed(stage.name, "setup"), self._blame(stage, None):
-                operator.setup(Setting(sources, video, self.order.threads, self.order.device))
+                set_up(operator, Setting(sources, video, self.order.threads, self.order.device))
+            self._operators[key] = operator
         return self._operators[key]
 
     def _run_source(self, task: SourceTask) -> Done:

@@ -8,6 +8,7 @@ numbers of the pairs and 70 points of either picture; codes are drawn again from
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def prepare(
             with np.load(file) as stored:
                 numbers.append(stored["numbers"])
                 points.append(stored["points"])
-        except (ValueError, KeyError, OSError):
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
             raise InputError(f"{file}: is damaged; remove it, and it is made anew") from None
         if told is not None:
             told(wanted.stop, sum(map(len, numbers)))

@@ -8,6 +8,7 @@ how), `checkpoint.safetensors` (all that it takes to go on; data, as every file 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vidswap.files import written_whole
-from vidswap.graph.errors import InputError, Interrupted
+from vidswap.graph.errors import InputError, Interrupted, first_line
 from vidswap.nets.devices import DTYPES, Precision
 from vidswap.training.logs import Logs
 
@@ -46,6 +47,11 @@ class Plan:
     precision: Precision = "fp32"
     save_every: int = 1000
     log_every: int = 50
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a learning rate that is no positive number."""
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"a learning rate of {self.lr:g} teaches nothing; give a positive number, such as 1e-4")
 
     def rate(self, step: int) -> float:
         """The learning rate at a step."""
@@ -265,7 +271,7 @@ class Run:
                 scale, tracker = stored["scaler"].tolist()
                 self._scaler.load_state_dict({**self._scaler.state_dict(), "scale": scale, "_growth_tracker": tracker})
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0][:160]
+            reason = first_line(error)
             raise InputError(f"{self.checkpoint}: cannot be gone on with ({reason}); --fresh begins anew") from None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vidswap.files import file_digest
-from vidswap.graph.errors import InputError
+from vidswap.graph.errors import InputError, first_line
 from vidswap.weights.catalogue import Entry
 from vidswap.weights.reading import FILE_BYTES_AT_MOST
 from vidswap.weights.store import folder
@@ -37,15 +38,20 @@ def fetched(entry: Entry, told: Told | None = None) -> Iterator[Path]:
     target = where / f".{entry.name}.part"
     try:
         where.mkdir(parents=True, exist_ok=True)
-        try:
-            _copy(entry.url, target, told)
+        with target.open("ab") as held:
             try:
-                entry.check_sha256(file_digest(target))
-            except InputError as error:
-                raise InputError(f"{entry.url}: {error}") from None
-            yield target
-        finally:
-            target.unlink(missing_ok=True)
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{entry.name} is being fetched by another process; wait for it") from None
+            try:
+                _copy(entry.url, target, told)
+                try:
+                    entry.check_sha256(file_digest(target))
+                except InputError as error:
+                    raise InputError(f"{entry.url}: {error}") from None
+                yield target
+            finally:
+                target.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{target}: {error.strerror or error}") from None
 
@@ -75,8 +81,7 @@ def _copy(url: str, target: Path, told: Told | None) -> None:
         raise InputError(f"{url}: {error}") from None
     except Exception as error:
         # Every kind of address fails in its own classes of errors; the user wants to know that, and what to do.
-        said = (str(error).strip().splitlines() or [""])[0][:120]
-        said = "no answer, or no such file" if said in ("", url) else said
+        said = first_line(error, 120) if str(error).strip() not in ("", url) else "no answer, or no such file"
         raise InputError(
             f"cannot fetch {url} ({said}); without a connection, get the file elsewhere and add it"
         ) from None

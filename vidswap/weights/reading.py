@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidswap.graph.errors import InputError
+from vidswap.graph.errors import InputError, first_line
 from vidswap.storage import local_file, place
 from vidswap.weights import network_pickles, torch_streams
 from vidswap.weights.pickle_machine import Refused, shown
@@ -148,7 +148,7 @@ def _safetensors(path: Path) -> Contents:
         with safe_open(path, framework="pt") as file:
             table = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        raise Refused(f"is damaged or cut short ({str(error).splitlines()[0][:160]})") from None
+        raise Refused(f"is damaged or cut short ({first_line(error)})") from None
     return _of_tree(path, "safetensors", table, lambda: table)
 
 

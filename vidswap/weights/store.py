@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vidswap.files import file_digest, written_whole
-from vidswap.graph.errors import InputError
+from vidswap.graph.errors import InputError, first_line
 from vidswap.graph.registry import nearest
 from vidswap.storage import RemotePath, place
 from vidswap.storage.caches import cache_folder
@@ -223,7 +223,7 @@ def _telling(target: Path) -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:
-        raise InputError(f"{target}: cannot be written: {str(error).splitlines()[0][:160]}") from None
+        raise InputError(f"{target}: cannot be written: {first_line(error)}") from None
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
 
