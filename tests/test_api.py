@@ -3,7 +3,9 @@
 import pytest
 from toy import toy_pipeline
 
+import vidswap
 from vidswap import api
+from vidswap.graph import InputError
 from vidswap.graph.specification import PipelineSpecification
 
 
@@ -31,3 +33,12 @@ def test_an_option_that_is_given_for_a_stage_wins_over_the_shared_one():
     ready = api.Pipeline.prepared("swap-mesh", shared={"strength": 0.5}, overrides=["map.strength_shape=1"])
     options = {s.name: s.options for s in ready.stages}
     assert (options["map"].strength_shape, options["blend"].strength) == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"), [({"workers": -1}, "workers"), ({"wrokers": 2}, "unknown key 'wrokers'; did you mean")]
+)
+def test_a_setting_that_there_is_not_is_one_line(tmp_path, settings, says):
+    with pytest.raises(InputError, match=says) as caught:
+        vidswap.swap(tmp_path / "a.jpg", tmp_path / "b.mp4", tmp_path / "c.mp4", **settings)
+    assert "\n" not in str(caught.value)

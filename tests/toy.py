@@ -126,6 +126,7 @@ class BlendOptions(Options):
     hang_once: str = ""
     held_by: str = ""
     pause_s: float = 0.0
+    setup_fails: bool = False
 
 
 class Blend(Operator[BlendOptions]):
@@ -134,6 +135,8 @@ class Blend(Operator[BlendOptions]):
     Options = BlendOptions
 
     def setup(self, setting):
+        if self.options.setup_fails:
+            raise RuntimeError("the model is not there")
         self.source = float(setting.sources["source"]["weight"][0])
 
     def __call__(self, batch):

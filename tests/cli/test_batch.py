@@ -10,7 +10,11 @@ import pytest
 import yaml
 from toy import toy_pipeline
 
+from vidswap.api import Pipeline
+from vidswap.cli.batch import Planned
+
 TESTS = Path(__file__).parents[1]
+SETTINGS = dict.fromkeys(("source_face", "segment_frames", "strict", "start", "end"))
 
 
 @pytest.fixture
@@ -209,3 +213,14 @@ def test_a_link_to_nothing_in_a_folder_fails_and_is_named(vidswap, tmp_path, fac
     pipeline.write_text("name: through\nstages:\n- {use: decode.pyav}\n- {use: encode.pyav}\n")
     code, out, err = vidswap("batch", tmp_path / "clips", "-o", tmp_path / "out", "--pipeline", pipeline, "-j", 0)
     assert (code, "2 jobs: 1 done, 1 failed" in out, "no such file" in err) == (1, True, True), out + err
+
+
+def test_a_job_is_not_done_where_a_file_that_its_stages_read_has_changed(here):
+    job = Planned("", Pipeline.from_mapping(toy_pipeline()), here / "a.mp4", here / "x.toy", {}, SETTINGS)
+    assert job.identity() == job.identity()
+    portrait = here / "wanted.jpg"
+    portrait.write_bytes(b"1")
+    job.pipeline = Pipeline.prepared("swap-mesh", overrides=[f"track.face=like:{portrait}"])
+    before = job.identity()
+    portrait.write_bytes(b"22")
+    assert job.identity() != before

@@ -68,6 +68,13 @@ def test_what_the_result_says_of_itself_stays_said(vidswap, clip, tmp_path):
         assert written.metadata["comment"] == "Faces in this video were changed"
 
 
+@pytest.mark.parametrize("suffix", [".webm", ".gif", ".mkv"])
+def test_the_name_of_the_output_chooses_the_codec(vidswap, clip, tmp_path, suffix):
+    code, _, err = vidswap("compare", clip, clip, "-o", tmp_path / f"both{suffix}")
+    assert code == 0, err
+    assert len(decoded(tmp_path / f"both{suffix}")[0]) == 26
+
+
 def test_bad_input_is_one_line_and_nothing_is_written(vidswap, clip, faceless, bright, tmp_path):
     output = tmp_path / "out.mp4"
     slower = write_clip(tmp_path / "slower.mp4", [np.zeros((120, 160, 3), np.uint8)] * 26)

@@ -156,3 +156,8 @@ def test_bad_input_is_one_line_and_exit_code_2(vidswap, grace, clip, long_clip, 
         code, out, err = vidswap("evaluate", *arguments)
         assert code == 2 and told in err
         assert err.count("\n") == 1 and not out
+
+
+def test_a_face_that_is_lost_everywhere_counts(evaluated, long_clip, tmp_path):
+    blank = write_clip(tmp_path / "blank.mp4", [np.full((240, 320, 3), 128, np.uint8)] * 44)
+    assert value(evaluated(long_clip, blank), "faces_found_share") == 0.0

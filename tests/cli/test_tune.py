@@ -92,6 +92,9 @@ def test_what_cannot_be_tuned_is_one_line(clip, tmp_path, capsys):
     (tmp_path / "full" / "holiday.jpg").touch()
     full = ["-t", str(clip), "-o", str(tmp_path / "full")]
     assert "is not empty and no folder of vidswap tune" in told("tune", "reconstruct-e4e", *full, *RANDOM)
+    (tmp_path / "full" / "tune.json").write_text('{"target": ')
+    assert "tune.json is damaged; --fresh begins anew" in told("tune", "reconstruct-e4e", *full, *RANDOM)
+    (tmp_path / "full" / "tune.json").unlink()
     other = ["generate.tuned=" + str(tmp_path / "full")]
     preview = ["preview", "--pipeline", "reconstruct-e4e", "-t", str(clip), "-o", str(tmp_path / "p.png")]
     assert "is neither a tuned generator nor a folder of vidswap tune" in told(*preview, *RANDOM, *other)

@@ -54,10 +54,14 @@ def test_a_source_that_declares_its_columns_goes_through_what_leads_to_them_alon
         (["decode.pyva", "toy:Encode"], "unknown operator 'decode.pyva'; did you mean 'decode.pyav'?"),
         (["toy:Dekode", "toy:Encode"], "operator 'toy:Dekode' cannot be imported"),
         (["toy:ToyVideo", "toy:Encode"], "which is no subclass of vidswap.graph.Operator"),
+        (["toy:Decode", "broken_stage:Any"], "operator 'broken_stage:Any' cannot be imported: SyntaxError: "),
+        (["toy:Decode", "vidswap.graph:Operator"], "does not say which kind of stage it is"),
         (["toy:Decode", "toy:Decode"], "two stages are called 'Decode'; give each a name of its own"),
     ],
 )  # fmt: skip
-def test_a_wrong_pipeline_is_one_line_with_the_remedy(uses, says):
+def test_a_wrong_pipeline_is_one_line_with_the_remedy(uses, says, tmp_path, monkeypatch):
+    (tmp_path / "broken_stage.py").write_text("class Any(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
     mapping = stages(*uses)
     for i, stage in enumerate(mapping["stages"]):
         if "two stages" not in says:
@@ -118,6 +122,7 @@ def test_wrong_overrides_are_refused(tmp_path, override, says):
         (GOOD.replace("radius: 2", "radius: {a: 1}"), "radius: input should be a valid integer"),
         (GOOD.replace("use: ", "uze: "), "unknown key 'stages.0.uze'; did you mean 'use'?"),
         ("", "'name' is missing"),
+        ("name: t\n1: 2\nstages: []", "1"),
         ("\x00", "is not YAML"),
     ],
 )  # fmt: skip

@@ -60,3 +60,16 @@ def test_halo_covers_the_context_and_no_segment_more(frames, length, context):
         assert segments[near[-1]].stop >= min(frames, segment.stop + context)
         if len(near) > 1 and near[0] < segment.index:
             assert segments[near[0] + 1].start > segment.start - context or near[0] + 1 == segment.index
+
+
+@given(st.integers(1, 20000), st.lists(st.integers(0, 20000), max_size=60, unique=True))
+def test_an_automatic_segment_begins_at_the_keyframe_nearest_to_the_wanted_length(frames, keyframes):
+    pieces = next((n for n in (8, 4, 2, 1) if frames // n >= 48), 1)
+    wanted = min(8 * max(1, round(frames / pieces / 8)), 240)
+    reach = 1000 if wanted == 240 else 2 * wanted
+    segments = cut(frames, keyframes)
+    for before, here in zip(segments, segments[1:], strict=False):
+        apart = [k - before.start for k in sorted(keyframes) if k < frames]
+        near = [d for d in apart if wanted // 2 <= d <= reach]
+        if near:
+            assert abs(here.start - before.start - wanted) == min(abs(d - wanted) for d in near)

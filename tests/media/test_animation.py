@@ -105,6 +105,9 @@ def test_opaque_gifs_have_no_alpha_to_lose(tmp_path):
     images[0].save(tmp_path / "in.gif", save_all=True, append_images=images[1:], duration=100)
     assert probe(tmp_path / "in.gif").working_format == "gbrp"
     assert loop_count(tmp_path / "in.gif") == 1
+    index = probe(tmp_path / "in.gif")
+    write_animation(index, segments_of(index, tmp_path, 10), tmp_path / "out.gif")
+    assert loop_count(tmp_path / "out.gif") == 1
 
 
 def test_video_becomes_gif_without_drift(make_clip, tmp_path, shown_number):

@@ -171,6 +171,12 @@ def test_other_versions_on_a_node_are_named(check, monkeypatch):
         check()
 
 
+def test_other_processors_are_a_warning(check, monkeypatch):
+    monkeypatch.setattr("vidswap.runtime.cluster_checks.processor", lambda: "abacus")
+    (warning,) = check()
+    assert "has another kind of processor (" in warning and "than the driver (abacus)" in warning
+
+
 def test_the_job_folder_must_be_seen_by_all_nodes(nodes, tmp_path):
     from vidswap.runtime.cluster_checks import check_folder
 

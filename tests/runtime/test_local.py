@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from toy import toy_pipeline
 
 from vidswap.graph import InputError, Pipeline, StageError
+from vidswap.runtime.checks import check_sources
 from vidswap.runtime.local import run
 from vidswap.runtime.settings import RunSettings
 
@@ -244,3 +245,17 @@ def test_a_missing_source_and_an_unknown_source_are_refused(tmp_path, clip):
         run(pipeline, clip(5), tmp_path / "o.toy", {"sorce": clip(1)}, RunSettings(workers=0))
     with pytest.raises(InputError, match="source: no such file"):
         run(pipeline, clip(5), tmp_path / "o.toy", {"source": tmp_path / "none"}, RunSettings(workers=0))
+
+
+def test_a_stage_whose_setup_fails_says_why_to_every_segment(go):
+    report, _ = go(frames=20, options={"blend": {"setup_fails": True}}, on_error="skip-copy")
+    assert len(report.skipped) == 2
+    assert all("the model is not there" in skipped["reason"] for skipped in report.skipped)
+
+
+def test_one_picture_of_one_person_is_not_bound_twice(tmp_path, clip):
+    mapping = toy_pipeline()
+    mapping["sources"]["source"]["several"] = True
+    bound = {"source": clip(1), "source1": clip(2)}
+    with pytest.raises(InputError, match="sources source and source1 are one picture of one person"):
+        check_sources(Pipeline.from_mapping(mapping), bound)

@@ -11,8 +11,10 @@ from vidswap.graph import Batch, Operator, Pipeline, StageError, cut
 from vidswap.runtime.asking import Question
 from vidswap.runtime.local import run
 from vidswap.runtime.order import WorkOrder
+from vidswap.runtime.owner_process import LocalOwners, owner_log
 from vidswap.runtime.serving import ModelOwner
 from vidswap.runtime.settings import RunSettings
+from vidswap.storage import place
 
 
 @pytest.fixture
@@ -116,3 +118,19 @@ def test_an_owner_that_is_closed_ends_its_thread(tmp_path):
 def test_a_served_stage_that_cannot_be_is_refused_when_it_is_written():
     with pytest.raises(TypeError, match="Wrong is served: it works on rows alone"):
         type("Wrong", (Operator,), {"kind": "detect", "yields": "face", "served": True})
+
+
+def test_the_log_of_an_owner_is_on_this_machine_also_for_a_job_on_a_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDSWAP_CACHE", str(tmp_path))
+    log = owner_log(WorkOrder(net_pipeline(), None, cut(10), place("memory://bucket/job")))
+    with log.open("ab") as file:
+        file.write(b"said")
+    assert tmp_path in log.parents
+
+
+def test_an_owner_that_nobody_can_reach_is_an_error_of_its_stage(tmp_path, monkeypatch):
+    monkeypatch.setattr("vidswap.runtime.owner_process.REACH_S", 0.1)
+    owners = LocalOwners(str(tmp_path / "nobody"), tmp_path / "owner.log")
+    with pytest.raises(StageError, match=r"does not stay alive; its output is in .*owner\.log") as told:
+        owners.ask(_question(1))
+    assert told.value.stage == "net"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,21 @@ def test_pictures_that_appear_after_a_kill_are_not_taken_for_old_ones(pattern, m
     (pattern.parent / "p_009.png").write_text("mine")
     clear_temporary(pattern, "tag")
     assert there(pattern) == {**NEW, "p_009.png": "mine"}
+
+
+def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_one_before(tmp_path, monkeypatch):
+    output = tmp_path / "pictures"
+    output.mkdir()
+    (output / "old.png").write_text("old")
+    rename = Path.rename
+
+    def refused(self, target):
+        if Path(target) == output and self.name == "pictures":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="No space left"), written_output(output, "tag", pictures=True) as inside:
+        (inside / "new.png").write_text("new")
+    assert [p.name for p in output.iterdir()] == ["old.png"]
+    assert [p.name for p in tmp_path.iterdir()] == ["pictures"]

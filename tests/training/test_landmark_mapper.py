@@ -62,7 +62,11 @@ def test_pairs_are_made_once_and_twins_differ_in_their_first_rows(generator, tmp
 
     first = pairs(generator, tmp_path, counting, count=70)
     assert seen == [(32, 32, 3)] * 140
-    (tmp_path / "00000064-6.npz").unlink()
+    shard = tmp_path / "00000064-6.npz"
+    shard.write_bytes(shard.read_bytes()[:-30])
+    with pytest.raises(InputError, match="is damaged; remove it"):
+        pairs(generator, tmp_path, counting, count=70)
+    shard.unlink()
     again = pairs(generator, tmp_path, counting, count=70)
     assert len(seen) == 140 + 12
     assert np.array_equal(first.points, again.points)

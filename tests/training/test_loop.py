@@ -136,3 +136,9 @@ def test_a_run_says_what_it_is(tmp_path):
     told = json.loads((tmp_path / "run" / "run.json").read_text())
     assert told["generator"] == "abc"
     assert told["plan"]["lr"] == 0.05
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-4, float("nan"), float("inf")])
+def test_a_rate_that_teaches_nothing_is_refused(rate):
+    with pytest.raises(InputError, match="teaches nothing"):
+        Plan(steps=1, batch=1, lr=rate)

@@ -73,3 +73,10 @@ def test_a_release_without_an_address_says_where_to_get_it():
     said = pytest.raises(InputError, match=r"get e4e_ffhq_encode\.pt or .* from https://github\.com/omertov")
     with said, fetched(catalogue()["e4e-ffhq"]):
         raise AssertionError
+
+
+def test_what_another_process_fetches_is_left_to_it(address, kept):
+    with fetched(entry(address)) as path, pytest.raises(InputError, match="is being fetched by another process"):
+        with fetched(entry(address)):
+            raise AssertionError
+        assert path.read_bytes() == RAW

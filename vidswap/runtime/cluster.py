@@ -78,7 +78,7 @@ class RayExecutor:
         own = [s.make().resources.gpus for s in pipeline.stages if s.name not in self._shares]
         self._worker_gpus = sum(own) if gpus() and self._settings.device != "cpu" else 0.0
         if self.grows:
-            check_nodes(needs, [(s.name, s.use, s.options) for s in pipeline.specification.stages])
+            warnings += check_nodes(needs, [(s.name, s.use, s.options) for s in pipeline.specification.stages])
         return warnings if self.grows else []
 
     def workers(self, tasks: int) -> int:

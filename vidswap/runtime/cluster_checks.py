@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -77,15 +79,24 @@ def check_resources(settings: RunSettings) -> list[str]:
     return []
 
 
-def check_nodes(needs: Needs, stages: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+def processor() -> str:
+    """The kind of this machine's processor: its vector instructions, as far as OpenCV has code for them. By them the
+    models and BLAS, too, choose code that rounds in another order.
+    """
+    # Those that are there without a mark, or with that of being chosen; `?` marks the ones that this processor lacks.
+    features = [feature.strip("*") for feature in cv2.getCPUFeaturesLine().split() if not feature.endswith("?")]
+    return " ".join([platform.machine(), *features])
+
+
+def check_nodes(needs: Needs, stages: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
     """Raise InputError for a node with other versions, without a file that is needed, or without a stage's needs.
 
-    `stages` are names, operators and options of a pipeline.
+    `stages` are names, operators and options of a pipeline. Returns a warning for each other kind of processor.
     """
     paths = {"the target": needs.target, **{f"source {n}": p for n, p in needs.sources.items()}}
     paths |= {f"stage {stage}: {p.name}": p for stage, files in needs.files.items() for p in files}
     wanted = {what: (str(p) if is_remote(p) else str(p.absolute()), _size(p)) for what, p in paths.items()}
-    expected = versions()
+    expected, kinds = versions(), dict[str, str]()
     for host, found in _on_nodes(_look, wanted, list(stages)):
         for name in {**expected, **found["versions"]}:
             here, there = expected.get(name, "none"), found["versions"].get(name, "none")
@@ -93,6 +104,14 @@ def check_nodes(needs: Needs, stages: Iterable[tuple[str, str, Mapping[str, Any]
                 raise InputError(f"node {host} has {name} {there}, the driver {here}: they must agree")
         if found["problems"]:
             raise InputError(f"node {host}: {found['problems'][0]}")
+        kinds.setdefault(found["processor"], host)
+    here = processor()
+    return [
+        f"node {host} has another kind of processor ({kind}) than the driver ({here}): a few samples of frames that "
+        "are made there may differ by a level"
+        for kind, host in kinds.items()
+        if kind != here
+    ]
 
 
 def check_folder(folder: Path) -> None:
@@ -160,7 +179,7 @@ def _look(
                     problems.append(f"stage {name}: {file} is not there")
         except VidswapError as error:
             problems.append(f"stage {name}: {error}")
-    return {"versions": versions(), "problems": problems}
+    return {"versions": versions(), "processor": processor(), "problems": problems}
 
 
 def _look_at_folder(home: Home, folder: str) -> str | None:
