@@ -57,6 +57,10 @@ class ParseMediaPipe(Operator[ParseOptions]):
             painted.append(regions.paint_regions(crop, points, person[-1]))
         return batch.with_columns(regions=object_column(painted), person=object_column(person))
 
+    def take_warnings(self) -> list[str]:
+        """What a bundle turned out to lack."""
+        return self._model.take_warnings() if hasattr(self, "_model") else []
+
     def teardown(self) -> None:
         """Free the models."""
         if hasattr(self, "_model"):
@@ -116,6 +120,10 @@ class ParseAppearance(Operator[ParseOptions]):
             resting=np.stack([reading(points) for *_, points in seen]).astype(np.float32),
             rims=rims,
         )
+
+    def take_warnings(self) -> list[str]:
+        """What a bundle turned out to lack."""
+        return self._model.take_warnings() if hasattr(self, "_model") else []
 
     def teardown(self) -> None:
         """Free the model."""

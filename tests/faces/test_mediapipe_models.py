@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidswap.faces import mediapipe_models
-from vidswap.faces.mediapipe_models import landmarks_in, load_face_model
+from vidswap.faces.mediapipe_models import TaskModel, load_face_model
 from vidswap.graph.errors import InputError
 
 
@@ -121,23 +121,6 @@ def test_a_bundle_finds_the_same_face(astronaut, astronaut_landmarks, as_picture
     model.close()
 
 
-def test_landmarks_read_from_bytes_are_those_of_the_objects():
-    pytest.importorskip("mediapipe")
-    from mediapipe.framework.formats import landmark_pb2
-
-    points = np.random.default_rng(3).random((478, 3)).astype(np.float32)
-    message = landmark_pb2.NormalizedLandmarkList()
-    for x, y, z in points:
-        message.landmark.add(x=x, y=y, z=z)
-    assert np.array_equal(landmarks_in(message.SerializeToString()), points)
-    message.landmark[5].visibility = 0.5
-    assert landmarks_in(message.SerializeToString()) is None
-    message.landmark[5].ClearField("visibility")
-    message.landmark[5].ClearField("z")
-    assert landmarks_in(message.SerializeToString()) is None
-    assert landmarks_in(b"") is None
-
-
 def test_loading_the_models_imports_no_plots_and_leaves_them_importable():
     pytest.importorskip("matplotlib")
     code = (
@@ -147,3 +130,16 @@ def test_loading_the_models_imports_no_plots_and_leaves_them_importable():
         "assert p.figure is m.solutions.drawing_utils.plt.figure"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
+
+
+def test_a_bundle_beside_a_wheel_without_models_says_what_is_lacking(monkeypatch):
+    def without_models(*_):
+        raise InputError("no models here")
+
+    monkeypatch.setattr(mediapipe_models, "_shared", without_models)
+    bundle = TaskModel.__new__(TaskModel)
+    bundle._wheel, bundle._told = mediapipe_models.WheelModel(), []
+    picture = np.zeros((64, 48, 3), np.uint8)
+    assert bundle.segment(picture).min() == 1.0 and bundle.hands(picture).shape == (0, 4)
+    assert bundle.take_warnings() == ["what stands before faces is told less well: no models here"]
+    assert bundle.take_warnings() == []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from vidswap.graph.errors import InputError
 
 from .mediapipe_import import import_mediapipe, quiet
+from .mediapipe_packets import detections_of, hands_of, landmarks_in, pixels_of, points_of
 from .models import Detections, FaceModel, Mesh
 
 _CROP_SIZE = 192
@@ -131,7 +133,7 @@ class WheelModel:
         graph = _shared(name, _DETECTION_GRAPH.format(calculator=calculator), ("detections",))
         found = graph(rgb)["detections"]
         height, width = rgb.shape[:2]
-        return _detections([] if found is None else graph.getter.get_proto_list(found), width, height, min_score)
+        return detections_of([] if found is None else graph.getter.get_proto_list(found), width, height, min_score)
 
     def landmarks(self, rgb: np.ndarray) -> Mesh | None:
         """See `FaceModel.landmarks`; always answers, with a presence near 0 where there is no face."""
@@ -140,9 +142,9 @@ class WheelModel:
         height, width = rgb.shape[:2]
         values = landmarks_in(graph.serialized(out["landmarks"]))
         if values is None:
-            points = _points(graph.getter.get_proto(out["landmarks"]).landmark, width, height)
+            points = points_of(graph.getter.get_proto(out["landmarks"]).landmark, width, height)
         else:
-            points = _pixels(values, width, height)
+            points = pixels_of(values, width, height)
         return Mesh(points, float(graph.getter.get_float(out["presence"])))
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
@@ -162,7 +164,11 @@ class WheelModel:
         graph = _shared("palms", _PALM_GRAPH, ("palms",))
         found = graph(rgb)["palms"]
         height, width = rgb.shape[:2]
-        return _hands([] if found is None else graph.getter.get_proto_list(found), width, height)
+        return hands_of([] if found is None else graph.getter.get_proto_list(found), width, height)
+
+    def take_warnings(self) -> list[str]:
+        """It lacks nothing."""
+        return []
 
     def close(self) -> None:
         """The graphs stay for the next who needs them."""
@@ -198,6 +204,7 @@ class TaskModel:
         vision, base = mediapipe.tasks.vision, mediapipe.tasks.BaseOptions
         self._mediapipe, self._path = mediapipe, path
         self._wheel: WheelModel | None = WheelModel()
+        self._told: list[str] = []
 
         def landmarker(count: int) -> Any:
             options = vision.FaceLandmarkerOptions(
@@ -232,21 +239,27 @@ class TaskModel:
 
     def segment(self, rgb: np.ndarray) -> np.ndarray:
         """See `FaceModel.segment`."""
-        if self._wheel is not None:
-            try:
-                return self._wheel.segment(rgb)
-            except InputError:
-                self._wheel = None
-        return np.ones(rgb.shape[:2], np.float32)
+        found = self._of_wheel(lambda wheel: wheel.segment(rgb))
+        return np.ones(rgb.shape[:2], np.float32) if found is None else found
 
     def hands(self, rgb: np.ndarray) -> np.ndarray:
         """See `FaceModel.hands`."""
+        found = self._of_wheel(lambda wheel: wheel.hands(rgb))
+        return np.zeros((0, 4), np.float32) if found is None else found
+
+    def _of_wheel(self, asked: Callable[[WheelModel], np.ndarray]) -> np.ndarray | None:
         if self._wheel is not None:
             try:
-                return self._wheel.hands(rgb)
-            except InputError:
+                return asked(self._wheel)
+            except InputError as error:
                 self._wheel = None
-        return np.zeros((0, 4), np.float32)
+                self._told.append(f"what stands before faces is told less well: {error}")
+        return None
+
+    def take_warnings(self) -> list[str]:
+        """See `FaceModel.take_warnings`."""
+        told, self._told = self._told, []
+        return told
 
     def close(self) -> None:
         """Free the models."""
@@ -261,7 +274,7 @@ class TaskModel:
             found = landmarker.detect(image).face_landmarks
         except RuntimeError as error:
             raise InputError(f"{self._path} does not work as a FaceLandmarker bundle: {_line(error)}") from error
-        return [_points(face, rgb.shape[1], rgb.shape[0]) for face in found]
+        return [points_of(face, rgb.shape[1], rgb.shape[0]) for face in found]
 
 
 def preload() -> None:
@@ -332,62 +345,6 @@ class _Graph:
         """The protobuf bytes of a packet; none where the bindings do not tell them."""
         read = getattr(self._bindings, "_get_serialized_proto", None)
         return bytes(read(packet)) if read is not None else b""
-
-
-# A landmark that has x, y and z and nothing else: field 1 of the list, 15 bytes; then fields 1 to 3, four bytes each.
-_LANDMARK_BYTES = 17
-_TAGS, _TAG_PLACES = np.array([0x0A, 0x0F, 0x0D, 0x15, 0x1D], np.uint8), [0, 1, 2, 7, 12]
-_VALUE_PLACES = [*range(3, 7), *range(8, 12), *range(13, 17)]
-
-
-def landmarks_in(serialized: bytes) -> np.ndarray | None:
-    """(N, 3) float32 x, y, z of a serialized NormalizedLandmarkList; None where landmarks lack fields or have others.
-
-    Protobuf leaves out what is not set, so that an unusual list has another layout; reading objects takes it.
-    """
-    if not serialized or len(serialized) % _LANDMARK_BYTES:
-        return None
-    rows = np.frombuffer(serialized, np.uint8).reshape(-1, _LANDMARK_BYTES)
-    if (rows[:, _TAG_PLACES] != _TAGS).any():
-        return None
-    return np.ascontiguousarray(rows[:, _VALUE_PLACES]).view("<f4").astype(np.float32)
-
-
-def _points(landmarks: Any, width: int, height: int) -> np.ndarray:
-    """(478, 3) float32 pixels of normalised landmarks, whose 0 is the outer edge of the first pixel."""
-    return _pixels(np.array([(p.x, p.y, p.z) for p in landmarks], np.float32), width, height)
-
-
-def _pixels(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    return points * np.array([width, height, width], np.float32) - np.array([0.5, 0.5, 0.0], np.float32)
-
-
-def _detections(found: list[Any], width: int, height: int, min_score: float) -> Detections:
-    found = sorted((d for d in found if d.score[0] >= min_score), key=lambda d: -d.score[0])
-    scale = np.array([width, height], np.float32)
-    corners, keypoints = [], []
-    for detection in found:
-        box = detection.location_data.relative_bounding_box
-        corners.append([(box.xmin, box.ymin), (box.xmin + box.width, box.ymin + box.height)])
-        keypoints.append([(p.x, p.y) for p in detection.location_data.relative_keypoints])
-    boxes = np.array(corners, np.float32).reshape(-1, 2, 2) * scale - 0.5
-    points = np.array(keypoints, np.float32).reshape(-1, 6, 2) * scale - 0.5
-    scores = np.array([d.score[0] for d in found], np.float32)
-    return Detections(boxes.reshape(-1, 4).astype(np.float32), scores, points.astype(np.float32))
-
-
-def _hands(found: list[Any], width: int, height: int) -> np.ndarray:
-    hands = []
-    for detection in found:
-        box = detection.location_data.relative_bounding_box
-        wrist, middle = (detection.location_data.relative_keypoints[i] for i in (0, 2))
-        up = np.array([(middle.x - wrist.x) * width, (middle.y - wrist.y) * height])
-        up /= max(float(np.hypot(*up)), 1e-6)
-        side = max(box.width * width, box.height * height)
-        x, y = (box.xmin + box.width / 2) * width - 0.5, (box.ymin + box.height / 2) * height - 0.5
-        # MediaPipe's own region of the hand: half a palm towards the fingers, 2.6 palms wide.
-        hands.append([x + 0.5 * side * up[0], y + 0.5 * side * up[1], 1.3 * side, detection.score[0]])
-    return np.array(hands, np.float32).reshape(-1, 4)
 
 
 def _line(error: Exception) -> str:

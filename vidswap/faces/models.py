@@ -69,6 +69,10 @@ class FaceModel(Protocol):
         """(N, 4) float32 x, y, radius in pixels and score 0..1 of circles around hands in an image (h, w, 3) uint8."""
         ...
 
+    def take_warnings(self) -> list[str]:
+        """What it turned out to lack since the last call, one line each."""
+        ...
+
     def close(self) -> None:
         """Free the models; the object is of no use afterwards."""
         ...

@@ -43,6 +43,10 @@ class Turned:
         """(N, 4) float32, circles around hands."""
         return self._model.hands(rgb)
 
+    def take_warnings(self) -> list[str]:
+        """What the model lacks."""
+        return self._model.take_warnings()
+
     def close(self) -> None:
         """Free the models."""
         self._model.close()

@@ -279,7 +279,8 @@ def _telling(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and "://" in str(error.filename):
+        if error.filename and not str(error.filename).startswith(str(folder)):
+            # Another file, that was read or written meanwhile.
             raise
         if _is_full(error):
             raise StorageError(
