@@ -28,8 +28,11 @@ def held(crop, points, thing, at=454, along=0.5):
     return occluders.put(crop, thing, tuple(middle), width)
 
 
-def filmed(face, thing=None, model=None, seed=0, light=0.1):
-    """Looks (70, K, 6) of a face under light that comes and goes, with a thing before it in `AWAY`; and covers."""
+def filmed(face, thing=None, model=None, seed=0, light=0.1, colour=None):
+    """Looks (70, K, 6) of a face under light that comes and goes, with a thing before it in `AWAY`; and covers.
+
+    colour: from the number of a frame to the colour (3,) of its light.
+    """
     rng = np.random.default_rng(seed)
     crop, points = face
     looks, covers = [], []
@@ -38,6 +41,8 @@ def filmed(face, thing=None, model=None, seed=0, light=0.1):
         if thing is not None and frame in AWAY:
             shown, cover = held(crop, points, thing)
         gain = 1 + light * np.sin(frame / 6) + 0.1 * light * rng.normal()
+        if colour is not None:
+            gain = gain * np.asarray(colour(frame))
         shown = np.clip(shown * gain + rng.normal(0, 2, crop.shape), 0, 255).astype(np.uint8)
         noisy = points + rng.normal(0, 0.4, points.shape)
         hands = model.hands(shown) if model is not None and frame % look.HANDS_EVERY == 0 else None

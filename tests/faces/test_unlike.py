@@ -66,6 +66,30 @@ def test_a_flash_is_nothing_that_stands_before_the_face(face, light):
     assert found[:, covered(0.9)].mean() < 0.02
 
 
+LAMPS = np.array([[1.0, 0.3, 0.35], [0.3, 0.9, 0.4], [0.35, 0.35, 1.2], [1.0, 0.9, 0.3]])
+LIGHTS = {
+    "turned blue": lambda frame: LAMPS[2] if frame >= 35 else np.ones(3),
+    "of a disco": lambda frame: LAMPS[frame // 6 % 4],
+    "of the police": lambda frame: LAMPS[frame // 4 % 2 * 2],
+}
+
+
+@pytest.mark.parametrize("light", LIGHTS)
+def test_light_of_another_colour_is_nothing_that_stands_before_the_face(face, light):
+    looks, _ = filmed(face, colour=LIGHTS[light])
+    found = occluders.occluded(np.arange(FRAMES), looks) / 255
+    assert found.mean() < 0.04
+
+
+@pytest.mark.parametrize("light", LIGHTS)
+def test_a_thing_is_seen_in_light_of_changing_colour(face, light):
+    looks, covers = filmed(face, occluders.cup(), colour=LIGHTS[light])
+    found = occluders.occluded(np.arange(FRAMES), looks) / 255
+    seen = looks[..., 4] > 100
+    assert found[(covers > 0.9) & seen].mean() > 0.7
+    assert found[(covers < 0.1) & seen].mean() < 0.06
+
+
 def test_the_light_is_that_between_the_nearest_bare_frames_before_and_after(face):
     looks, _ = filmed(face, light=0.0)
     looks = np.repeat(looks[:1], FRAMES, 0)

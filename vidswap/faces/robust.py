@@ -21,6 +21,10 @@ _LEAST_SEEN = 30
 _GREY = np.array([90, 128, 128, 3], np.float32)  # per channel: where light, as a factor, changes nothing
 _CONTRAST = np.array([40, 10, 10, 2], np.float32)
 _HELD = np.array([0.002, 2, 2, 2])
+_COLOURED = 12.0  # levels of a or b; daylight and lamps change skin by less
+_MIXED = 6
+_NARROWING = (60.0, 20.0, 8.0, 4.0, 2.5, 2.5)
+"""Widths of the biweight, in floors: of colours that were told apart by little, only a wide one sees all at first."""
 
 
 @cache
@@ -61,7 +65,8 @@ def usual(
     for t in range(len(rows)):
         some[t] = values[rows[t]]
         there[t] = seen[rows[t]]
-    _medians(some, there, comparisons, middle)
+    # First of those that are lit alike: what is half red and half blue has no colour in the middle.
+    _medians(some, _lit_alike(some, there), comparisons, middle)
     for _ in range(2):
         for t in range(len(rows)):
             free_of_light(values[rows[t]], middle, there[t], plane, floor, some[t])
@@ -71,6 +76,31 @@ def usual(
             for k in range(count):
                 some[t, channel, k] = abs(some[t, channel, k] - middle[channel, k])
     _medians(some, there, comparisons, spread)
+
+
+@compiled("(float32[:,:,::1], float32[:,::1])")
+def _lit_alike(values: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """`there` (T, P) of the looks in values (T, 4, P) whose light has the colour that is nearest to all; 0 of others."""
+    times = len(values)
+    colours = np.zeros((times, 2), np.float32)
+    for t in range(times):
+        total = there[t].sum()
+        for channel in range(1, 3):
+            if total > 0:
+                colours[t, channel - 1] = _middle_of(values[t, channel], there[t], total)
+    best, least = 0, np.float32(np.inf)
+    for t in range(times):
+        away = np.float32(0)
+        for other in range(times):
+            away += abs(colours[t, 0] - colours[other, 0]) + abs(colours[t, 1] - colours[other, 1])
+        if away < least:
+            best, least = t, away
+    alike = there.copy()
+    for t in range(times):
+        for channel in range(2):
+            if abs(colours[t, channel] - colours[best, channel]) > _COLOURED:
+                alike[t] = np.float32(0)
+    return alike
 
 
 @compiled("(float32[:,:,::1], float32[:,::1], int64[:,::1], float32[:,::1])")
@@ -100,6 +130,48 @@ def _medians(values: np.ndarray, there: np.ndarray, comparisons: np.ndarray, res
                 result[channel, begin + lane] = block[place, lane] if samples[lane] > 0 else np.float32(0)
 
 
+@compiled()
+def _free_of_colour(
+    values: np.ndarray,
+    middle: np.ndarray,
+    seen: np.ndarray,
+    plane: np.ndarray,
+    floor: np.ndarray,
+    channel: int,
+    result: np.ndarray,
+) -> None:
+    """One channel, a or b, of `free_of_light` under a light of another colour."""
+    count = middle.shape[1]
+    terms = np.empty((_MIXED, count))
+    rows, fit = np.empty((_MIXED, _MIXED + 1)), np.zeros(_MIXED)
+    for k in range(count):
+        terms[0, k], terms[1, k], terms[2, k] = 1.0, plane[0, k], plane[1, k]
+        for other in range(3):
+            terms[3 + other, k] = (middle[other, k] - _GREY[other]) / _CONTRAST[other]
+    for width in _NARROWING:
+        rows[:] = 0.0
+        for k in range(count):
+            apart = np.float64(values[channel, k]) - middle[channel, k]
+            misfit = apart
+            for i in range(_MIXED):
+                misfit -= fit[i] * terms[i, k]
+            misfit /= width * floor[channel]
+            like = max(1.0 - misfit * misfit, 0.0)
+            weight = seen[k] * (like * like + 1e-3)
+            for i in range(_MIXED):
+                for j in range(_MIXED):
+                    rows[i, j] += weight * terms[i, k] * terms[j, k]
+                rows[i, _MIXED] += weight * terms[i, k] * apart
+        for i in range(_MIXED):
+            rows[i, i] += _HELD[min(i, 1)]
+        _solved(rows, fit)
+    for k in range(count):
+        light = 0.0
+        for i in range(_MIXED):
+            light += fit[i] * terms[i, k]
+        result[channel, k] = values[channel, k] - np.float32(light)
+
+
 @compiled("(float32[:,::1], float32[:,::1], float32[::1], float32[:,::1], float32[::1], float32[:,::1])")
 def free_of_light(
     values: np.ndarray,
@@ -111,7 +183,8 @@ def free_of_light(
 ) -> None:
     """values (4, P) less the part of their difference from `middle` that light explains, where nothing new stands.
 
-    A plane, and a share of what is there: light is a factor. Outliers are left out (biweight, Tukey 1960).
+    A plane, and a share of what is there: light is a factor. Outliers are left out (biweight, Tukey 1960). Under a light
+    of another colour, by `_COLOURED` levels of a or b, a share of all three: what was as red as the rest is not as green.
     """
     channels, count = values.shape
     total = np.float32(0)
@@ -120,7 +193,16 @@ def free_of_light(
     there, apart = np.empty(count, np.float32), np.empty(count, np.float32)
     sums, fit = np.empty(_SUMS * _LANES, np.float32), np.zeros(4, np.float32)
     across, down = plane[0], plane[1]
+    coloured = False
+    if total >= _LEAST_SEEN:
+        for channel in range(1, 3):
+            for k in range(count):
+                apart[k] = values[channel, k] - middle[channel, k]
+            coloured = coloured or abs(_middle_of(apart, seen, total)) > _COLOURED
     for channel in range(channels):
+        if coloured and channel in (1, 2):
+            _free_of_colour(values, middle, seen, plane, floor, channel, result)
+            continue
         for k in range(count):
             apart[k] = values[channel, k] - middle[channel, k]
             there[k] = (middle[channel, k] - _GREY[channel]) / _CONTRAST[channel]
@@ -210,16 +292,22 @@ def _solve(sums: np.ndarray, fit: np.ndarray) -> None:
     for i in range(4):
         rows[i, i] += _HELD[i]
         rows[i, 4] = total[10 + i]
-    # Symmetric and positive: no exchange of rows is needed.
-    for i in range(4):
-        for r in range(i + 1, 4):
+    _solved(rows, fit)
+
+
+@compiled()
+def _solved(rows: np.ndarray, fit: np.ndarray) -> None:
+    """Writes to fit (n,) what solves n equations, rows (n, n + 1), symmetric and positive: none is exchanged."""
+    size = len(rows)
+    for i in range(size):
+        for r in range(i + 1, size):
             share = rows[r, i] / rows[i, i]
-            for j in range(i, 5):
+            for j in range(i, size + 1):
                 rows[r, j] -= share * rows[i, j]
-    for i in range(3, -1, -1):
-        rest = rows[i, 4]
-        for j in range(i + 1, 4):
-            rest -= rows[i, j] * rows[j, 4]
-        rows[i, 4] = rest / rows[i, i]
-    for i in range(4):
-        fit[i] = rows[i, 4]
+    for i in range(size - 1, -1, -1):
+        rest = rows[i, size]
+        for j in range(i + 1, size):
+            rest -= rows[i, j] * rows[j, size]
+        rows[i, size] = rest / rows[i, i]
+    for i in range(size):
+        fit[i] = rows[i, size]

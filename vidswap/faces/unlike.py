@@ -23,6 +23,7 @@ SURE = 2.6
 _SEEN = 70
 _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3], np.float32)
 _SHADE = 10.0  # of lightness: as much as a fold of skin changes it
+_COLOURED = 0.1  # of what light changes a colour by: as far is a face off that is lit so
 _HAND = 0.5  # how much more a difference says where a hand was found
 _BESIDE = (2, 4, 8, 16, 32)  # frames, well within `look.REACH`, whose light tells what the face's is: the nearest can
 _NO_PART, _LEAST_PART, _LEAST_CELLS = 0.08, 0.15, 9  # of the cells seen: no part is unlike the face; the face itself
@@ -52,9 +53,13 @@ def plane() -> np.ndarray:
     return plane
 
 
-@compiled("(float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], float32[:,::1])")
+@compiled(
+    "(float32[:,::1], float32[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1], int64[::1], "
+    "float32[:,::1])"
+)
 def _distance(
     values: np.ndarray,
+    given: np.ndarray,
     seen: np.ndarray,
     hand: np.ndarray,
     middle: np.ndarray,
@@ -62,7 +67,9 @@ def _distance(
     index: np.ndarray,
     grid: np.ndarray,
 ) -> None:
-    """Writes to grid (GRID^2, 2) how far each cell of values (4, P), freed of light, is off in spreads, and if seen."""
+    """Writes to grid (GRID^2, 2) how far each cell of values (4, P), `given` freed of light, is off in spreads, and if
+    seen.
+    """
     for k in range(len(index)):
         usual = np.float32(0)
         lightness = values[0, k] - middle[0, k]
@@ -71,7 +78,10 @@ def _distance(
         lightness = (deep if deep > np.float32(0) else np.float32(0)) / spread[0, k] * _WEIGHTS[0]
         usual += lightness * lightness
         for channel in range(1, 4):
-            apart = (values[channel, k] - middle[channel, k]) / spread[channel, k] * _WEIGHTS[channel]
+            # Under a light of another colour a face has colours of which its usual ones say little.
+            lit = np.float32(_COLOURED) * abs(given[channel, k] - values[channel, k])
+            wide = lit if channel < 3 and lit > spread[channel, k] else spread[channel, k]
+            apart = (values[channel, k] - middle[channel, k]) / wide * _WEIGHTS[channel]
             usual += apart * apart
         grid[index[k], 0] = np.sqrt(usual) * seen[k] * (np.float32(1) + np.float32(_HAND) * hand[k])
         grid[index[k], 1] = seen[k]
@@ -87,7 +97,7 @@ def unlike(
     freed = np.empty_like(values)
     free_of_light(values, middle, bare, plane(), FLOOR, freed)
     both = np.zeros((GRID * GRID, 2), np.float32)
-    _distance(freed, seen, hand, middle, spread, of.index, both)
+    _distance(freed, values, seen, hand, middle, spread, of.index, both)
     around = cv2.GaussianBlur(both.reshape(GRID, GRID, 2), (3, 3), 0.7).reshape(-1, 2)[of.index]
     return np.asarray(around[:, 0] / np.maximum(around[:, 1], 1e-3) * seen[: len(of.index)], np.float32)
 
