@@ -159,3 +159,36 @@ def test_a_blink_changes_nothing_of_the_light_where_a_portraits_floor_is_known()
         for floor in (None, known)
     )
     assert np.abs(told[1] - told[0]).mean() < 0.2 * np.abs(alone[1] - alone[0]).mean()
+
+
+def blown_out(share):
+    """A face of skin whose right part is overexposed: target and rendered (96, 96, 3) float32, and the weight."""
+    skin = np.array([230, 175, 155], np.float32)
+    target = np.broadcast_to(skin, (96, 96, 3)).copy()
+    target[:, round(96 * (1 - share)) :] = 255
+    rendered = np.broadcast_to(0.75 * skin, (96, 96, 3)).copy()
+    return target, rendered, np.ones((96, 96), np.float32), skin
+
+
+def test_a_few_highlights_are_the_skins():
+    target, _, weight, _ = blown_out(0.05)
+    assert matching.overexposed(target, weight) is None
+    clipped = matching.overexposed(blown_out(0.5)[0], weight)
+    assert clipped[:, :48].max() == 0 and clipped[:, 48:].min() == 1
+
+
+def test_under_a_light_that_blows_skin_out_dark_things_stay_as_grey_as_they_are():
+    target, rendered, weight, skin = blown_out(0.5)
+    bright = matching.beyond_white(target, matching.overexposed(target, weight), skin)
+    assert np.array_equal(bright[:, :48], target[:, :48])
+    np.testing.assert_allclose(
+        bright[:, 48:] / bright[:, 48:, 2:], np.broadcast_to(skin / skin[2], (96, 48, 3)), rtol=0.01
+    )
+    rendered[40:44, 80:84] = 60
+    plain, meant = (
+        gain[42, 82] * 60 + offset[42, 82]
+        for gain, offset in (matching.light_field(t, rendered, weight, weight, 8.0) for t in (target, bright))
+    )
+    assert np.ptp(meant) < 6 < np.ptp(plain)
+    gain, offset = matching.light_field(bright, rendered, weight, weight, 8.0)
+    assert (rendered[10, 85] * gain[10, 85] + offset[10, 85]).min() > 250

@@ -22,6 +22,8 @@ _FINE = 1.2  # pixels
 _LEAST_UNEVEN = 0.3  # grey levels
 _PLAIN = 2.0  # times the usual size of details of skin: up to here they are skin
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
+_CLIPPED, _MUCH_CLIPPED = (238.0, 253.0), (0.08, 0.25)  # grey levels; share of a face
+_BRIGHTEST = 2.0  # times white
 _GAIN = (0.4, 2.2)  # beyond these the difference is added, not multiplied: dark pixels have no contrast to amplify
 
 
@@ -70,6 +72,26 @@ def _above(image: np.ndarray, floor: np.ndarray) -> np.ndarray:
     # OpenCV takes a colour from every pixel several times as fast as numpy does.
     rest = cv2.subtract(image, (*floor.tolist(), 0.0))
     return np.maximum(rest, 0, out=rest) + 8
+
+
+def overexposed(image: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+    """(h, w, 3) float32 0..1: how surely each channel of image (h, w, 3) float32 0..255, a field, is brighter than it can
+    be shown; None where that is a small part of what weight (h, w) covers: highlights are the skin's.
+    """
+    clipped = smoothstep(image, *_CLIPPED)
+    share = float((clipped.max(2) * weight).sum()) / max(float(weight.sum()), 1e-6)
+    much = float(smoothstep(share, *_MUCH_CLIPPED))
+    return None if much <= 0 else clipped * np.float32(much)
+
+
+def beyond_white(image: np.ndarray, clipped: np.ndarray, hue: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32, 0 and more: image (h, w, 3) float32, as bright where it is `clipped` (`overexposed`) as it may
+    have been: of a hue (3,), by the channel that is clipped last.
+    """
+    last = int(np.argmin(hue))
+    whole = np.clip(hue / max(float(hue[last]), 1.0), 1, _BRIGHTEST).astype(np.float32)
+    meant = cv2.transform(np.ascontiguousarray(image[..., last]), whole[:, None])
+    return np.asarray(image + clipped * np.maximum(meant - image, 0))
 
 
 def _not_dark(image: np.ndarray, weight: np.ndarray) -> np.ndarray:

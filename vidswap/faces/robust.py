@@ -80,7 +80,7 @@ def usual(
 
 @compiled("(float32[:,:,::1], float32[:,::1])")
 def _lit_alike(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """`there` (T, P) of the looks in values (T, 4, P) whose light has the colour that is nearest to all; 0 of others."""
+    """`there` (T, P) of the looks in values (T, 4, P) whose light has the colour nearest to all others'; 0 of the rest."""
     times = len(values)
     colours = np.zeros((times, 2), np.float32)
     for t in range(times):
@@ -183,8 +183,8 @@ def free_of_light(
 ) -> None:
     """values (4, P) less the part of their difference from `middle` that light explains, where nothing new stands.
 
-    A plane, and a share of what is there: light is a factor. Outliers are left out (biweight, Tukey 1960). Under a light
-    of another colour, by `_COLOURED` levels of a or b, a share of all three: what was as red as the rest is not as green.
+    A plane, and a share of what is there: light is a factor. Outliers are left out (biweight, Tukey 1960). Under a
+    light of another colour, by `_COLOURED` levels of a or b, a share of all three: what is as red is not as green.
     """
     channels, count = values.shape
     total = np.float32(0)
@@ -198,7 +198,7 @@ def free_of_light(
         for channel in range(1, 3):
             for k in range(count):
                 apart[k] = values[channel, k] - middle[channel, k]
-            coloured = coloured or abs(_middle_of(apart, seen, total)) > _COLOURED
+            coloured = bool(coloured or abs(_middle_of(apart, seen, total)) > _COLOURED)
     for channel in range(channels):
         if coloured and channel in (1, 2):
             _free_of_colour(values, middle, seen, plane, floor, channel, result)

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from . import (
-    complexion,
     evidence,
     eyewear,
     folds,
@@ -20,6 +19,7 @@ from . import (
     matching,
     occlusion,
     painting,
+    relighting,
     render,
     texture,
     topology,
@@ -33,7 +33,6 @@ _FEATHER = 0.085  # of the face's width in the atlas: how far the cover takes to
 _CLOSING = (0.10, 0.22)  # height to width of the eye: shut below, open above
 _OUT_OF_FOCUS = 0.5  # share of a pixel that stays in its place when the portrait is made as soft as the shot
 _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
-_REACH = 0.12  # of the face's longer side: neighbourhood over which light is broad
 _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the size
 _AROUND_HAIRS = np.ones((5, 5), np.uint8)  # cells of `look`: no hair ends where it is no longer told
 _SKIN = len(topology.triangles())
@@ -252,7 +251,7 @@ def perform(
             np.maximum(rendered[..., 3], np.rint(widest).astype(np.uint8), out=rendered[..., 3])
 
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
-    light = _light(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)
+    light = relighting.light_on(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)
     lit = here.copy()
     painting.relight_seen(lit, rendered, *light)
     blur = matching.sharpness_filter(lit, here, shown)
@@ -274,7 +273,7 @@ def perform(
     behind = flat[wanted].astype(np.float32)
     eyes = crop
     if actor.iris is not None:
-        eyes = irises.recoloured(crop, points, _eyes_in(light, raster, shape, actor.iris), irises_told)
+        eyes = irises.recoloured(crop, points, relighting.irises_in(light, raster, shape, actor.iris), irises_told)
     behind += share * (render.sample_some(eyes, raster, own_maps, wanted) - behind)
     flat[wanted] = np.rint(behind).astype(np.uint8)
 
@@ -350,51 +349,3 @@ def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int, below: float =
         mask = cv2.GaussianBlur(mask, (0, 0), sigma)
         smooth = cv2.subtract(cv2.GaussianBlur(part, (0, 0), sigma), part, dtype=cv2.CV_32F)
         part[...] = cv2.add(part, smooth * (np.float32(share) * mask[..., None]), dtype=cv2.CV_8U)
-
-
-_Light = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Mixing (3, 3) of the source's colours, then gain and offset (h, w, 3), fields over the raster's window."""
-
-
-def _light(
-    here: np.ndarray,
-    rendered: np.ndarray,
-    raster: render.Raster,
-    shape: np.ndarray,
-    weight: np.ndarray,
-    darkest: tuple[np.ndarray | None, np.ndarray],
-    hair: np.ndarray | None,
-) -> _Light:
-    side = max(here.shape[:2])
-    scale = min(1.0, matching.FIELD_SIDE / side)
-    size = (max(2, round(here.shape[1] * scale)), max(2, round(here.shape[0] * scale)))
-    target, source, small = painting.shrink_seen(np.ascontiguousarray(here), rendered, weight, (size[1], size[0]))
-    features = np.zeros((size[1], size[0]), np.uint8)
-    corner = (raster.x0 * raster.step, raster.y0 * raster.step)
-    local = ((shape[:, :2] - corner + 0.5) * (size[0] / here.shape[1]) - 0.5).astype(np.float64)
-    for ring in (topology.RIGHT_BROW, topology.LEFT_BROW, topology.RIGHT_EYE, topology.LEFT_EYE, topology.LIPS_OUTER):
-        cv2.fillPoly(
-            features, [np.rint(cv2.convexHull(local[list(ring)].astype(np.float32)) * 16).astype(np.int32)], 1, shift=4
-        )
-    features = cv2.dilate(features, np.ones((3, 3), np.uint8))
-    skin = small * (1 - features.astype(np.float32))
-    if hair is not None:
-        # A beard is as dark as it is under any light.
-        skin *= 1 - cv2.resize(hair, size, interpolation=cv2.INTER_AREA)
-    mixing = complexion.mixing(target, source, skin)
-    source = cv2.transform(source, mixing)
-    own = np.maximum(mixing @ darkest[1], 0)
-    gain, offset = matching.light_field(target, source, skin, small, _REACH * max(size), (darkest[0], own))
-    return mixing, gain, offset
-
-
-def _eyes_in(light: _Light, raster: render.Raster, shape: np.ndarray, iris: np.ndarray) -> np.ndarray:
-    """(2, 4) float32: the source's iris (4,) in the light on each eye, as `irises.recoloured` wants it."""
-    mixing, gain, offset = light
-    corner = (raster.x0 * raster.step, raster.y0 * raster.step)
-    places = shape[[topology.RIGHT_IRIS[0], topology.LEFT_IRIS[0]], :2] - corner
-    height, width = raster.ids.shape
-    scale = np.array([gain.shape[1] / (width * raster.step), gain.shape[0] / (height * raster.step)])
-    columns, rows = np.clip((places * scale).astype(int), 0, (gain.shape[1] - 1, gain.shape[0] - 1)).T
-    colours = np.clip((mixing @ iris[:3]) * gain[rows, columns] + offset[rows, columns], 0, 255)
-    return np.column_stack([colours, np.full(2, iris[3])]).astype(np.float32)
