@@ -75,7 +75,7 @@ def _above(image: np.ndarray, floor: np.ndarray) -> np.ndarray:
 
 
 def overexposed(image: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
-    """(h, w, 3) float32 0..1: how surely each channel of image (h, w, 3) float32 0..255, a field, is brighter than it can
+    """(h, w, 3) float32 0..1: how surely each channel of image (h, w, 3) float32 0..255, a field, is brighter than can
     be shown; None where that is a small part of what weight (h, w) covers: highlights are the skin's.
     """
     clipped = smoothstep(image, *_CLIPPED)

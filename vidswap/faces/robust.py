@@ -80,7 +80,7 @@ def usual(
 
 @compiled("(float32[:,:,::1], float32[:,::1])")
 def _lit_alike(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """`there` (T, P) of the looks in values (T, 4, P) whose light has the colour nearest to all others'; 0 of the rest."""
+    """`there` (T, P) of the looks in values (T, 4, P) whose light has the colour nearest to all; 0 of the rest."""
     times = len(values)
     colours = np.zeros((times, 2), np.float32)
     for t in range(times):
