@@ -192,3 +192,13 @@ def test_under_a_light_that_blows_skin_out_dark_things_stay_as_grey_as_they_are(
     assert np.ptp(meant) < 6 < np.ptp(plain)
     gain, offset = matching.light_field(bright, rendered, weight, weight, 8.0)
     assert (rendered[10, 85] * gain[10, 85] + offset[10, 85]).min() > 250
+
+
+def test_at_night_a_face_has_no_more_contrast_than_its_light_gives_it():
+    _, rendered, weight, skin = blown_out(0.5)
+    rendered[40:44, 80:84] *= 0.3
+    target = np.broadcast_to(0.12 * skin, rendered.shape).astype(np.float32)
+    gain, offset = matching.light_field(target, rendered, weight, weight, 8.0, (np.zeros(3), np.zeros(3)))
+    lit = rendered * gain + offset
+    assert lit[42, 82].min() > 0.15 * lit[10, 80].min()
+    assert lit[10, 80] == pytest.approx(target[10, 80], abs=1)

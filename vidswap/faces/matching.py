@@ -24,7 +24,7 @@ _PLAIN = 2.0  # times the usual size of details of skin: up to here they are ski
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 _CLIPPED, _MUCH_CLIPPED = (238.0, 253.0), (0.08, 0.25)  # grey levels; share of a face
 _BRIGHTEST = 2.0  # times white
-_GAIN = (0.4, 2.2)  # beyond these the difference is added, not multiplied: dark pixels have no contrast to amplify
+_GAIN = (0.1, 2.2)  # beyond these the difference is added, not multiplied: dark pixels have no contrast to amplify
 
 
 def light_field(
