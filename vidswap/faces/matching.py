@@ -23,6 +23,8 @@ _LEAST_UNEVEN = 0.3  # grey levels
 _PLAIN = 2.0  # times the usual size of details of skin: up to here they are skin
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 _CLIPPED, _MUCH_CLIPPED = (238.0, 253.0), (0.08, 0.25)  # grey levels; share of a face
+_LITTLE = 8  # grey levels: below, what is seen tells little of the light
+_NIGHT = (0.3, 0.5)  # of the portrait's brightness
 _BRIGHTEST = 2.0  # times white
 _GAIN = (0.1, 2.2)  # beyond these the difference is added, not multiplied: dark pixels have no contrast to amplify
 
@@ -62,16 +64,19 @@ def light_field(
 
 def _field(both: np.ndarray, floor: np.ndarray, own_floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     wanted, given = np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3:])
-    gain = _above(wanted, floor) / _above(given, own_floor)
+    # Where little is to be told, light is what it is on the whole; about as bright as the portrait's, but at night.
+    dim = float(wanted.mean()) / max(float(given.mean()), 1.0)
+    usual = dim + (1 - dim) * float(smoothstep(dim, *_NIGHT)) if dim < _NIGHT[1] else 1.0
+    gain = _above(wanted, floor, usual) / _above(given, own_floor)
     # A portrait without deep shadows is not given any: haze may take contrast, its absence adds none.
-    gain = np.clip(np.minimum(gain, (wanted + 8) / (given + 8)), *_GAIN)
+    gain = np.clip(np.minimum(gain, (wanted + _LITTLE * usual) / (given + _LITTLE)), *_GAIN)
     return gain, wanted - given * gain
 
 
-def _above(image: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def _above(image: np.ndarray, floor: np.ndarray, usual: float = 1.0) -> np.ndarray:
     # OpenCV takes a colour from every pixel several times as fast as numpy does.
     rest = cv2.subtract(image, (*floor.tolist(), 0.0))
-    return np.maximum(rest, 0, out=rest) + 8
+    return np.maximum(rest, 0, out=rest) + _LITTLE * usual
 
 
 def overexposed(image: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
