@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import cv2
 import numpy as np
 from pydantic import Field, field_validator
 
@@ -16,6 +15,7 @@ from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Operator, Options, Setting
 
+from .generate_stylegan import brought
 from .learned import Learned, LearnedOptions, sized
 from .tuned import Tuned
 
@@ -201,14 +201,6 @@ class GenerateE4S(_E4S[GenerateE4SOptions]):
         if self._tuned is None:
             return [(None, range(len(batch)))]
         return self._tuned.groups(batch["track"] if "track" in batch.names else None, len(batch))
-
-
-def brought(image: np.ndarray, size: int) -> np.ndarray:
-    """An image (R, R, 3) at `size` px a side."""
-    if len(image) == size:
-        return image
-    how = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (size, size), interpolation=how))
 
 
 class BlendE4SOptions(Options):

@@ -32,7 +32,6 @@ class GenerateStyle(Learned[GenerateStyleOptions]):
     kind, served = "generate", True
     needs = ("style",)
     gives = ("image",)
-    served = True
     Options = GenerateStyleOptions
 
     def load(self) -> Loaded:

@@ -167,10 +167,10 @@ class GenerateStyleGAN3(_Synthesis[GenerateStyleGAN3Options]):
 
 def brought(image: np.ndarray, size: int) -> np.ndarray:
     """An image (R, R, 3) at `size` px a side; averaged where it becomes smaller."""
-    if image.shape[0] == size:
+    if len(image) == size:
         return image
-    how = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=how)
+    how = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (size, size), interpolation=how))
 
 
 def cover(labels: np.ndarray | None, size: int, what: str) -> np.ndarray:

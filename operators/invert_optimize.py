@@ -58,11 +58,7 @@ class InvertOptimizeOptions(LearnedOptions):
     @field_validator("losses")
     @classmethod
     def _known(cls, value: str) -> str:
-        terms = [term.strip() for term in value.split(",")]
-        wrong = [term for term in terms if term not in TERMS]
-        if value != "auto" and wrong:
-            raise ValueError(f"no loss {wrong[0]!r}; write auto, or some of {','.join(TERMS)}")
-        return value if value == "auto" else ",".join(terms)
+        return known_terms(value, TERMS)
 
     @field_validator("precision")
     @classmethod
@@ -75,6 +71,15 @@ class InvertOptimizeOptions(LearnedOptions):
     def terms(self) -> list[str] | None:
         """The losses asked for by name; None for those that there are."""
         return None if self.losses == "auto" else self.losses.split(",")
+
+
+def known_terms(losses: str, terms: Sequence[str]) -> str:
+    """Names of losses, commas between, or `auto`; without spaces. Raises ValueError for one that is none of `terms`."""
+    given = [term.strip() for term in losses.split(",")]
+    wrong = [term for term in given if term not in terms]
+    if given != ["auto"] and wrong:
+        raise ValueError(f"no loss {wrong[0]!r}; write auto, or some of {','.join(terms)}")
+    return ",".join(given)
 
 
 class InvertOptimize(Learned[InvertOptimizeOptions]):

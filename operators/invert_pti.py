@@ -16,7 +16,7 @@ from vidswap.graph.errors import InputError
 from vidswap.graph.operator import Setting
 
 from .invert_encoders import sampled
-from .invert_optimize import digests, loss_files
+from .invert_optimize import digests, known_terms, loss_files
 from .learned import Learned, LearnedOptions, weights_files
 from .tuned import tuned_file
 
@@ -48,10 +48,7 @@ class InvertPTIOptions(LearnedOptions):
     @field_validator("losses")
     @classmethod
     def _known(cls, value: str) -> str:
-        wrong = [term for term in value.split(",") if term not in TERMS]
-        if value != "auto" and wrong:
-            raise ValueError(f"no loss {wrong[0]!r} in tuning; write auto, or some of {','.join(TERMS)}")
-        return value
+        return known_terms(value, TERMS)
 
     @field_validator("precision")
     @classmethod

@@ -28,7 +28,7 @@ def run(frames: dict[int, list[list[float]]], face: str, signatures=None) -> dic
 
 @pytest.mark.parametrize("face", ["biggest", "-1", "1.5", "", "²"])
 def test_an_unknown_choice_lists_what_may_be_said(face):
-    with pytest.raises(InputError, match="largest, all, left, right or a number"):
+    with pytest.raises(InputError, match="largest, all, left, right, like:PORTRAIT or a number"):
         check_face(face)
 
 

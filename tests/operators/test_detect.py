@@ -73,7 +73,7 @@ def test_options_out_of_range_are_refused(options):
 
 @pytest.mark.parametrize("face", ["biggest", -1, 1.5])
 def test_an_unknown_face_lists_what_may_be_said(face):
-    with pytest.raises(ValidationError, match="largest, all, left, right or a number"):
+    with pytest.raises(ValidationError, match="largest, all, left, right, like:PORTRAIT or a number"):
         TracksOptions(face=face)
 
 

@@ -80,7 +80,7 @@ def test_videos_and_codes_of_others_are_refused(weights):
     operator = InvertPTI(InvertPTI.Options(weights=weights))
     with pytest.raises(InputError, match="codes of 18 rows of 512 do not fit"):
         operator.ready("cpu", {"wplus": (18, 512)})
-    with pytest.raises(ValueError, match="no loss 'identity' in tuning"):
+    with pytest.raises(ValueError, match="no loss 'identity'; write auto"):
         InvertPTI.Options(losses="mse,identity")
     with pytest.raises(ValueError, match="tuning runs in fp32"):
         InvertPTI.Options(precision="fp16")

@@ -69,7 +69,8 @@ def check_face(face: str) -> str:
     """The choice as given, or InputError that lists what may be said."""
     if face in NAMES or (face.isascii() and face.isdigit()) or (face.startswith(LIKE) and len(face) > len(LIKE)):
         return face
-    raise InputError(f"face is {face!r}; it must be one of {', '.join(NAMES)} or a number, 0 being the leftmost face")
+    known = f"{', '.join(NAMES)}, {LIKE}PORTRAIT"
+    raise InputError(f"face is {face!r}; it must be one of {known} or a number, 0 being the leftmost face")
 
 
 def choices(face: str) -> tuple[str, ...]:

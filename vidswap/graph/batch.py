@@ -87,7 +87,7 @@ class Batch:
 
     @staticmethod
     def concat(batches: Iterable[Batch]) -> Batch:
-        """The rows of all batches, in order. Batches without rows are skipped; columns must agree otherwise."""
+        """The rows of all batches, in order; those without rows are skipped. Raises ValueError where columns differ."""
         batches = list(batches)
         filled = [b for b in batches if len(b)]
         if not filled:

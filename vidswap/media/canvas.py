@@ -7,13 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from .colour import Colour
+from .colour import HD_COLOUR
 from .geometry import Orientation
 from .hdr import Hdr
 from .index import VideoIndex
-
-_BT709 = 1
-_LIMITED = 1
 
 
 def canvas(index: VideoIndex, width: int, height: int, *, sound: bool = True) -> VideoIndex:
@@ -32,7 +29,7 @@ def canvas(index: VideoIndex, width: int, height: int, *, sound: bool = True) ->
         orientation=Orientation(),
         display_matrix=None,
         pixel_format="yuv420p",
-        colour=Colour(_LIMITED, _BT709, _BT709, _BT709, "left"),
+        colour=HD_COLOUR,
         streams=index.streams if sound else (),
         interlaced=False,
         deinterlace=None,

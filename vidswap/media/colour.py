@@ -117,6 +117,10 @@ class Colour:
         }.get(self.chroma_location, (-0.5, 0.0))
 
 
+HD_COLOUR = Colour(LIMITED_RANGE, primaries=1, transfer=1, matrix=1, chroma_location="left")
+"""What players take untagged video of today for: BT.709, limited range."""
+
+
 def rgb_from_codes(matrix: int, full_range: bool, bits: int) -> np.ndarray:
     """(3, 4) float64: RGB 0..255 = A @ (Y, Cb, Cr, 1) in code values of `bits` bits (H.273, equations 20 to 44)."""
     return _inverse(codes_from_rgb(matrix, full_range, bits))

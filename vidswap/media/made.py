@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .colour import Colour
+from .colour import HD_COLOUR
 from .geometry import Orientation
 from .index import VideoIndex
-
-_BT709 = 1
-_LIMITED = 1
 
 
 def made_index(path: Path, *, frames: int, rate: Fraction, width: int, height: int) -> VideoIndex:
@@ -33,7 +30,7 @@ def made_index(path: Path, *, frames: int, rate: Fraction, width: int, height: i
         orientation=Orientation(),
         display_matrix=None,
         pixel_format="gbrp",
-        colour=Colour(_LIMITED, _BT709, _BT709, _BT709, "left"),
+        colour=HD_COLOUR,
         time_base=1 / rate,
         pts=np.arange(frames, dtype=np.int64),
         durations=np.ones(frames, np.int64),

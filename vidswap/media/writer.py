@@ -91,7 +91,7 @@ class SegmentWriter:
     """
 
     def __init__(self, path: str | Path, index: VideoIndex, options: WriterOptions | None = None) -> None:
-        """Raises InputError for an encoder, option or size that does not work, VidswapError when none can be opened."""
+        """Raises InputError for an encoder, option or size that does not work, or a file that cannot be made."""
         self.path, self.index, self.options = Path(path), index, options or WriterOptions()
         self._encoder = encoder(self.options.codec)
         self.pixel_format = output_pixel_format(index, self.options)

@@ -13,7 +13,7 @@ from .blame import Blame
 from .spans import Span, Stopwatch
 from .store import Tables
 
-CHUNKS_AHEAD = 2
+CHUNKS_AHEAD = 2  # one with the owner, one on its way: more would only take memory
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,23 @@ def is_name_of_source(bound: str, sources: Mapping[str, SourceSpecification]) ->
     return bound in sources or any(s.several and person_and_picture(bound, n) for n, s in sources.items())
 
 
-def check_output(output: Path, target: Path, overwrite: bool, *, pictures: bool = False) -> None:
-    """Raise InputError when the output cannot or must not be written there; `pictures` may go to a folder."""
+def check_output(output: Path, target: Path | None, overwrite: bool, *, pictures: bool = False) -> None:
+    """Raise InputError when the output cannot or must not be written there; `pictures` may go to a folder.
+
+    target: what it is made of, if that is a file or folder: it stays.
+    """
     check_place(output)
     sequence = pictures and outputs.is_image_output(output)
     if output.is_dir() and (not sequence or outputs.is_file_name(output)):
         raise InputError(f"the output {output} is a folder; give a file name, such as {output / 'swapped.mp4'}")
-    if _is_same(output, target):
+    if target is not None and _is_same(output, target):
         raise InputError(f"the output {output} is the target itself; give another name with -o")
-    if target.is_dir() and output.suffix.lower() in IMAGE_SUFFIXES and _is_same(output.absolute().parent, target):
+    if (
+        target is not None
+        and target.is_dir()
+        and output.suffix.lower() in IMAGE_SUFFIXES
+        and _is_same(output.absolute().parent, target)
+    ):
         raise InputError(f"the output {output} would be one of the target's pictures; write it elsewhere")
     if sequence and isinstance(output, RemotePath):
         raise InputError(f"{output}: pictures are written to a folder of this machine; or give a file, such as .mkv")

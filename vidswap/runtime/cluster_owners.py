@@ -27,8 +27,8 @@ from .settings import RunSettings
 
 TRIES = 4
 PULSE_S = 2.0
-ELSEWHERE = 1.3
-FORGET = 0.9
+ELSEWHERE = 1.3  # times what an answer takes: crops go over the network, and those who are near come first
+FORGET = 0.9  # of what is known of an owner's speed stays from listing to listing
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class LocalExecutor:
 
 
 def served_stages(pipeline: Pipeline) -> tuple[str, ...]:
-    """The names of the stages that run on the target and may be served."""
+    """The names of the stages that may be served."""
     return tuple(s.name for s in pipeline.stages if s.operator.served)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from vidswap.graph import Batch, InputError, Stage, object_column
 
 SMALL_FACE_PIXELS = 96
-FRAMES_OF_A_VIDEO = 8
+FRAMES_OF_A_VIDEO = 8  # moments: a few poses of a face, and no more than a second of decoding
 _LOOKS, _APART = 7, 3  # at each of these moments of a video that drives, and frames from one to the next
 Caller = tuple[Stage, Callable[[Batch], Batch]]
 

@@ -41,6 +41,7 @@ from .store import Sidecars, Tables, joined, load_tables, save_tables
 from .tables import attached, frames_of, goes_before_reading, own_rows, shed, spans_of, stored
 
 LARGEST_BATCH_BYTES = 8 << 20
+_LEAST_BATCH = 8  # frames: fewer, and what a call of every stage costs by itself would be felt
 Observer = Callable[[str, Batch], None]
 
 
@@ -337,7 +338,7 @@ class SegmentWorker:
         return {"frame": stored(plan.tables["frame"].frames_between(start, stop), stores), "face": Batch()}
 
     def _batch_frames(self, stages: Iterable[Stage]) -> int:
-        wanted = max([8, *(self.operator(s).batch_size for s in stages)])
+        wanted = max([_LEAST_BATCH, *(self.operator(s).batch_size for s in stages)])
         frame_bytes = self.order.video.width * self.order.video.height * 3
         return max(1, min(wanted, LARGEST_BATCH_BYTES // max(1, frame_bytes)))
 
