@@ -1,6 +1,7 @@
 """Bad input: one clear line, exit code 2, nothing half-written."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,20 @@ def test_output_is_the_target(swap, clip):
 
 def test_output_is_the_source(swap, grace, clip):
     swap("--overwrite", source=clip, output=clip, target=grace, says="is the source itself")
+
+
+def test_a_folder_of_results_does_not_replace_the_source_or_a_face_to_look_for(swap, grace, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    portrait = shutil.copy(grace, folder / "00000001.jpg")
+    says = "00000001.jpg is one of the pictures in"
+    swap("--overwrite", source=portrait, output=folder / "%08d.png", says=says)
+    swap("--overwrite", "--face-like", portrait, output=folder / "%08d.png", says=says)
+
+
+def test_a_sheet_does_not_replace_the_source(refused, grace, clip, tmp_path):
+    portrait = shutil.copy(grace, tmp_path / "portrait.png")
+    refused("preview", "-s", portrait, "-t", clip, "-o", portrait, "--overwrite", says="is the source itself")
 
 
 def test_source_and_target_are_the_wrong_way_round(swap, grace, clip):

@@ -148,6 +148,7 @@ def test_a_bug_in_a_stage_fails_its_job_alone(batch, here, monkeypatch):
         ([{"target": "a.mp4", "output": "x.toy"}], "job 1: no source; give one in the list, or --source for all"),
         ([{"target": "a.mp4", "output": "x.toy", "source": "f"}] * 2, "job 2: its output"),
         ([{"target": "a.mp4", "output": "a.mp4", "source": "f"}], "is the target of"),
+        ([{"target": "a.mp4", "output": "f", "source": "f"}], "job 1: the output"),
         ([{"target": "a.mp4", "output": "x", "source": "f", "pipeline": "swop"}], "job 1: unknown pipeline 'swop'"),
         ([{"target": "a.mp4", "output": "x", "source": "f", "options": ["smooth.raduis=1"]}], "did you mean 'radius'?"),
         ([{"target": "a.mp4", "output": "x", "source": "f", "segment_frames": 3}], "--segment-frames: input should be"),

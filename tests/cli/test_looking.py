@@ -3,7 +3,9 @@
 import contextlib
 import importlib.metadata
 import io
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -169,3 +171,12 @@ def test_doctor_says_how_to_get_what_is_optional(vidswap, no_encoders):
     assert json.loads(out)["encoders"]["binary"] is None
     for what in ("optional: decord (decode.decord)", "optional: ffmpeg-python (encode.ffmpeg)"):
         assert found[what]["state"] == "installed" or found[what]["remedy"].startswith("pip install 'vidswap[")
+
+
+def test_a_demo_on_a_full_disk_is_one_line(vidswap, tmp_path, monkeypatch):
+    def full(*given, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("vidswap.demo.make.make_demo", full)
+    code, _, err = vidswap("demo", "-o", tmp_path)
+    assert code == 1 and f"the clip cannot be written to {tmp_path}" in err and len(err.splitlines()) == 1, err

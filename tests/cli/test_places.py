@@ -100,3 +100,9 @@ def test_an_output_on_another_file_system_than_the_job_is_the_same(run, tmp_path
 def test_a_disk_that_is_full_behind_a_result_is_one_line(faceless, grace, capfd):
     code = run_command(["preview", "-s", str(grace), "-t", str(faceless), "-o", "/proc/sheet.png", "--at", "0"])
     assert (code, capfd.readouterr().err) == (1, "error: no such file or directory: /proc/sheet.png\n")
+
+
+def test_a_name_that_is_no_utf_8_is_a_name(run, vidswap, grace, faceless, tmp_path):
+    output = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    code, _, err = vidswap("swap", "-s", grace, "-t", faceless, "-o", output, "-j", 0, "--report", tmp_path / "r.html")
+    assert code == 0 and output.exists(), err

@@ -41,3 +41,24 @@ def test_a_worker_is_started_early_where_the_command_will_run_one(monkeypatch, a
     monkeypatch.setattr("vidswap.runtime.child.started_early", start)
     with cli._worker_started_early(arguments.split()):
         assert started == pipeline
+
+
+def test_closed_standard_streams_are_nobody_elses():
+    code = (
+        "import os; os.close(0); os.close(2)\n"
+        "from vidswap.cli import _with_standard_streams\n"
+        "_with_standard_streams()\n"
+        "with open(os.devnull) as file: print(file.fileno() > 2)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert found.strip() == "True"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use is not removed there")
+def test_a_working_folder_that_was_removed_is_no_bug(tmp_path):
+    code = (
+        f"import os, sys; os.chdir({str(tmp_path)!r}); os.rmdir({str(tmp_path)!r})\n"
+        "from vidswap.cli.app import main; sys.argv = ['vidswap', 'pipelines']; main()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "swap-mesh" in found

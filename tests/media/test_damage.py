@@ -79,6 +79,35 @@ def test_a_flipped_byte_is_named_with_its_time_though_the_decoder_conceals_it(tm
     assert "is damaged at 0.400 s (frame 10)" in warning
 
 
+def test_a_damaged_keyframe_is_concealed_with_the_picture_before(tmp_path):
+    y, x = np.mgrid[0:144, 0:176]
+    whole = tmp_path / "whole.mp4"
+    with av.open(str(whole), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={**X264, "x264-params": "slices=4:scenecut=0"})
+        stream.width, stream.height, stream.pix_fmt = 176, 144, "yuv420p"
+        for i in range(30):
+            image = (128 + 90 * np.sin((x + i) / 9) * np.cos(y / 7)).astype(np.uint8)[..., None].repeat(3, 2)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(whole)) as container:
+        keyframe = [p for p in container.demux(video=0) if p.is_keyframe][1]
+        position, size = keyframe.pos, keyframe.size
+    data = bytearray(whole.read_bytes())
+    data[position + size // 3] ^= 0x10
+    data[position + size // 3 + 1] ^= 0x10
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    seen = {}
+    for path in (whole, damaged):
+        with Reader(probe(path)) as reader:
+            seen[path] = [picture.crop(np.eye(2, 3), (176, 144)).astype(int) for picture in reader.read(8, 12)]
+            told = reader.take_warnings()
+    assert "(frame 10)" in told[0]
+    # Without a picture before it, what is damaged is grey or green.
+    assert all(np.abs(a - b).mean() < 5 for a, b in zip(seen[whole], seen[damaged], strict=True))
+
+
 def changing(path: Path, kinds: list[tuple[int, int, str]]) -> Path:
     """Ten frames of each size and format, one after the other in one H.264 stream."""
     with av.open(str(path), "w") as container:

@@ -14,6 +14,7 @@ import pytest
 from vidswap.media import SegmentWriter, WriterOptions, probe, read
 from vidswap.media.codecs import choose_pixel_format
 from vidswap.media.picture import _rgb_of_codes, _to_bytes
+from vidswap.media.planes import working_format
 
 IDENTITY = np.eye(2, 3)
 FFV1 = "ffv1"
@@ -322,6 +323,11 @@ ODD_CHOICES = [
 @pytest.mark.parametrize(("codec", "source", "size", "wanted"), ODD_CHOICES)
 def test_the_pixel_format_is_the_nearest_that_the_encoder_has(codec, source, size, wanted):
     assert choose_pixel_format(codec, source, *size) == wanted
+
+
+@pytest.mark.parametrize("floats", ["gbrpf32le", "gbrapf32le", "grayf32le"])
+def test_pictures_of_floats_are_worked_on_at_16_bits(floats):
+    assert working_format(floats).endswith("16le")
 
 
 @pytest.mark.parametrize("planes", [1, 3])

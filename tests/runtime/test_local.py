@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy import toy_pipeline
+from toy import Encode, toy_pipeline
 
-from vidswap.graph import InputError, Pipeline, StageError
+from vidswap.graph import InputError, Pipeline, StageError, VidswapError
 from vidswap.runtime.checks import check_sources
 from vidswap.runtime.local import run
 from vidswap.runtime.settings import RunSettings
@@ -259,3 +259,17 @@ def test_one_picture_of_one_person_is_not_bound_twice(tmp_path, clip):
     bound = {"source": clip(1), "source1": clip(2)}
     with pytest.raises(InputError, match="sources source and source1 are one picture of one person"):
         check_sources(Pipeline.from_mapping(mapping), bound)
+
+
+def test_a_target_that_changes_while_it_is_read_is_told_and_nothing_is_joined(go, tmp_path, monkeypatch):
+    finish = Encode.finish
+
+    def meanwhile(self):
+        (tmp_path / "clip60.toy").write_text("60 ")
+        return finish(self)
+
+    with monkeypatch.context() as changing:
+        changing.setattr(Encode, "finish", meanwhile)
+        with pytest.raises(VidswapError, match=r"clip60.toy has changed while it was read; .* --fresh"):
+            go()
+    assert not (tmp_path / "out.toy").exists()

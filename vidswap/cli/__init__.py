@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ def main() -> None:
     written = None
     try:
         interrupts.install()
+        _with_standard_streams()
         sys.stderr, _ = enduring(sys.stderr, 2)
         sys.stdout, written = enduring(sys.stdout, 1)
         with _worker_started_early(sys.argv[1:]):
@@ -41,6 +43,16 @@ def main() -> None:
         code = 1
     interrupts.over()
     sys.exit(code)  # type: ignore[arg-type]
+
+
+def _with_standard_streams() -> None:
+    """Open what of descriptors 0 to 2 is closed, for nothing else to be opened there: children have them as theirs."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest that is free is taken.
+            os.open(os.devnull, os.O_RDWR)
 
 
 _RUNS = {"swap": "swap-mesh", "reenact": "reenact-mesh", "run": None, "resume": None, "batch": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from pathlib import Path
@@ -203,7 +204,9 @@ def main() -> None:
     """Entry point of the command `vidswap`."""
     # So that `module:Class` operators and plug-ins beside the YAML are found, as `python -m` would.
     if "" not in sys.path:
-        sys.path.append(str(Path.cwd()))
+        # A working folder that was removed has nothing to be found.
+        with contextlib.suppress(OSError):
+            sys.path.append(str(Path.cwd()))
     try:
         code = run_command(None)
     except KeyboardInterrupt:

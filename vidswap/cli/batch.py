@@ -38,8 +38,7 @@ class Planned:
         """A digest of what the job is about; inputs count by path, size and time, so that thousands are soon seen."""
         from vidswap.graph import InputError
         from vidswap.runtime.job import digest
-
-        from .stamps import stamp
+        from vidswap.runtime.stamps import stamp
 
         files: list[Any] = []
         for stage in self.pipeline.stages:
@@ -125,6 +124,10 @@ def plan(jobs: Path, output: Path | None, given: dict[str, Any]) -> list[Planned
         planned.append(
             Planned(place, pipeline, addresses.place(row.target), addresses.place(str(row.output)), sources, settings)
         )
+    read = {path.resolve(): job for job in planned for path in job.sources.values()}
+    for job in planned:
+        if (other := read.get(job.output.resolve())) is not None:
+            raise InputError(f"{job.place}: the output {job.output} is a source of {other.place}")
     return planned
 
 

@@ -14,7 +14,7 @@ def demo(*, folder: Path, seconds: float, workers: int | None, overwrite: bool) 
     """Make the clip, swap, write a contact sheet and say where all is."""
     from vidswap.api import Pipeline
     from vidswap.demo.make import make_demo
-    from vidswap.graph import InputError
+    from vidswap.graph import InputError, VidswapError
     from vidswap.runtime.settings import RunSettings
 
     from .preview import spread_frames, write_sheet
@@ -30,7 +30,10 @@ def demo(*, folder: Path, seconds: float, workers: int | None, overwrite: bool) 
     except OSError as error:
         raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
     VOICE.say("Making a clip of a portrait in the public domain ...")
-    made = make_demo(folder, seconds=seconds)
+    try:
+        made = make_demo(folder, seconds=seconds)
+    except OSError as error:
+        raise VidswapError(f"the clip cannot be written to {folder}: {error.strerror or error}") from None
     pipeline = Pipeline.prepared("swap-mesh", disclose="AI-altered")
     listener: Any = contextlib.nullcontext()
     if VOICE.shows_progress:

@@ -50,5 +50,5 @@ def exit_code(run: Callable[[], Any], arguments: list[str] | None) -> int:
 def _usage(error: Any) -> str:
     """What is wrong with how a command was written, and where its options stand."""
     command = getattr(getattr(error, "ctx", None), "command_path", None) or "vidswap"
-    told = error.format_message().rstrip()
+    told = error.format_message().rstrip() or "give a command"
     return f"{told}{'' if told.endswith(('.', '?', '!')) else '.'} See {command} --help."

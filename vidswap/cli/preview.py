@@ -44,7 +44,7 @@ def preview(
     """Check, render the frames and write the sheet."""
     from vidswap.api import Pipeline
     from vidswap.graph import InputError
-    from vidswap.runtime.checks import check_output, check_place
+    from vidswap.runtime.checks import check_output, check_place, check_sources_stay, files_read
     from vidswap.runtime.settings import RunSettings
 
     from .running import bind_sources, chosen_faces
@@ -63,6 +63,7 @@ def preview(
 
         shown = stages_named(stages, stages_of(ready))
     check_output(output, target, overwrite)
+    check_sources_stay(output, files_read(ready, sources))
     decoder: Any = ready.decoder.make()
     count = decoder.probe(target).frame_count
     wanted = frame_list(at, count) if at else spread_frames(frames, count)

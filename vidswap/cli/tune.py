@@ -13,7 +13,6 @@ import typer
 
 from .console import VOICE
 from .options import LEARNED, Face, Json, Options, Quiet, Source, Target
-from .stamps import stamp
 from .train import bits, device_named, known, stoppable
 from .train_options import Bits, Device, Fresh, LogEvery, Losses, Rate, SaveEvery, Seed
 from .tuned_nets import Tuning, base_name, made_of, tuning_of
@@ -138,6 +137,7 @@ def _faces(
 
     from vidswap.files import file_digest, written_whole
     from vidswap.graph import InputError
+    from vidswap.runtime.stamps import stamp
 
     told = {
         "target": file_digest(target) if target.is_file() else stamp(target.resolve()),

@@ -171,6 +171,7 @@ def explain(error: ValidationError, fields: Mapping[str, Any]) -> str:
     message = first["msg"][0].lower() + first["msg"][1:]
     if first["type"] == "value_error":
         # Our own words, which name the value where it helps.
-        return f"{place}: {message.removeprefix('value error, ')}{more}"
+        said = message.removeprefix("value error, ")
+        return f"{place}: {said}{more}" if place else f"{said}{more}"
     shown = f", got {first['input']!r}" if not isinstance(first["input"], (dict, list)) else ""
     return f"{place}: {message}{shown}{more}"

@@ -94,7 +94,8 @@ def working_format(pixel_format: str) -> str:
         return little
     described = av.VideoFormat(pixel_format, 16, 16)
     bits = max(component.bits for component in described.components)
-    depth = "" if bits <= 8 else next(f"{b}le" for b in (10, 12, 14, 16) if bits <= b)
+    # Floats, of EXR and the like, too: their samples beyond white and between 65536 steps are not kept.
+    depth = "" if bits <= 8 else next((f"{b}le" for b in (10, 12, 14) if bits <= b), "16le")
     alpha = any(component.is_alpha for component in described.components)
     if described.is_rgb or described.has_palette:
         return f"gbrap{depth}".replace("p14", "p16") if alpha else f"gbrp{depth}"

@@ -238,7 +238,8 @@ class Reader:
     def _repaired(self, group: int) -> Iterator[tuple[int, av.VideoFrame, bool]]:
         file = self._file
         start, stop = file.group_span(group)
-        starts = [g if g > 0 else None for g in range(group, max(-1, group - _FARTHEST_CONCEALMENT), -1)]
+        # From the group before, whose pictures a decoder conceals the first one with, as a player's does.
+        starts = [g if g > 0 else None for g in range(max(0, group - 1), max(-1, group - _FARTHEST_CONCEALMENT), -1)]
         for keyframe in dict.fromkeys([*starts, None]) if file.timed else (None,):
             last: av.VideoFrame | None = None
             following = start

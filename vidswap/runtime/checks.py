@@ -112,10 +112,20 @@ def check_output(output: Path, target: Path | None, overwrite: bool, *, pictures
 
 
 def check_sources_stay(output: Path, sources: Mapping[str, Path]) -> None:
-    """Raise InputError for an output that would replace a source."""
+    """Raise InputError for an output that would replace a source, or another file that is read."""
     for name, path in sources.items():
         if _is_same(output, path):
             raise InputError(f"the output {output} is the {name} itself; give another name with -o")
+        folder = output.parent if outputs.is_pattern(output) else output
+        is_picture = path.suffix.lower() in IMAGE_SUFFIXES
+        if is_picture and outputs.is_image_output(output) and _is_same(path.parent, folder):
+            raise InputError(f"the {name} {path} is one of the pictures in {folder}; write them to another folder")
+
+
+def files_read(pipeline: Pipeline, sources: Mapping[str, Path]) -> dict[str, Path]:
+    """The sources, and the files that stages read, by what to call them. Raises InputError for one that is missing."""
+    files = ((s.name, file) for s in pipeline.stages for file in s.make().files())
+    return {**{f"file of stage {name!r}, {file.name},": file for name, file in files}, **sources}
 
 
 def check_roles(decoder: Decoder, target: Path, video: Video, output: Path, sources: Mapping[str, Path]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from vidswap.files import file_digest
 from vidswap.graph import InputError, Interrupted, Pipeline, StageError, VidswapError, cut, joined_spans
 from vidswap.graph.ends import Decoder, Encoder
 from vidswap.media.outputs import occupied, standing_for
+from vidswap.storage import is_remote
 
 from .checks import (
     check_output,
@@ -28,6 +30,7 @@ from .checks import (
     check_shared,
     check_sources,
     check_sources_stay,
+    files_read,
 )
 from .driving import Drive
 from .executors import Executor, MakeExecutor, Needs, executor_of
@@ -41,6 +44,7 @@ from .report import Event, Listener, Lost, Report, Started, told_memory
 from .resuming import order_data, versions
 from .scans import Scans
 from .settings import RunSettings
+from .stamps import stamp
 from .store import trouble
 
 __all__ = ["Event", "Listener", "Lost", "Report", "Started", "check_output", "check_sources", "run"]
@@ -133,6 +137,7 @@ class _Run:
         self._check_output(self.settings.overwrite or bool(written))
         check_sources_stay(self.output, self.sources)
         self.pipeline = self.pipeline.for_output(self.output)
+        self._stamps = self._stamped()
         decoder = cast(Decoder, self.pipeline.decoder.make())
         self.encoder = cast(Encoder, self.pipeline.encoder.make())
         self.video = decoder.probe(self.target)
@@ -147,6 +152,10 @@ class _Run:
             raise InputError(f"--on-error skip-copy: {self.pipeline.name} makes other pictures than those of its input")
         self.segments = cut(self.video.frame_count, self.video.keyframes, self.settings.segment_frames)
         check_ready(self.pipeline, self.settings.device if self.settings.executor == "local" else None)
+        check_sources_stay(self.output, files_read(self.pipeline, self.sources))
+
+    def _stamped(self) -> list[list[Any]]:
+        return [stamp(path) for path in (self.target, *self.sources.values()) if not is_remote(path)]
 
     def _check_output(self, overwrite: bool) -> None:
         check_output(self.output, self.target, overwrite, pictures=self._writes_pictures)
@@ -199,7 +208,7 @@ class _Run:
     def _complete(self, job: Job, executor: Executor) -> None:
         """Do what is left to do, and tell what goes wrong in one line; tracebacks go to the job folder."""
         try:
-            self._tag = f"vidswap-{hashlib.sha256(str(job.folder.absolute()).encode()).hexdigest()[:8]}"
+            self._tag = f"vidswap-{hashlib.sha256(os.fsencode(str(job.folder.absolute()))).hexdigest()[:8]}"
             clear_temporary(self.output, self._tag)
             written = None if self.settings.overwrite else job.journal.output(self.output, self._identity_digest)
             self._check_output(self.settings.overwrite or written is not None)
@@ -268,6 +277,11 @@ class _Run:
                 self.report.warnings.append(warning)
 
     def _join(self, job: Job, copied: list[tuple[int, int]]) -> None:
+        for before, now in zip(self._stamps, self._stamped(), strict=True):
+            if before != now:
+                raise VidswapError(
+                    f"{before[0]} has changed while it was read; the same command with --fresh begins anew"
+                )
         makes_faces = any(s.operator.yields == "face" for s in self.pipeline.stages)
         untouched = makes_faces and self.report.faces == 0
         as_it_is = untouched and self.canvas is self.video and self.encoder.can_copy(self.video, self.output)

@@ -76,7 +76,7 @@ def write_page(
         f"<body>{''.join(body)}</body></html>\n"
     )
     with written_whole(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def sheet_frames(segments: Sequence[Segment], faces: dict[int, int], wanted: int = SHEET_FRAMES) -> list[int]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vidswap.graph import InputError
+from vidswap.media.image_sequences import is_sequence, sequence_files
+
+from .job import digest
+
 
 def stamp(path: Path) -> list[Any]:
     """Path, size in bytes and time of change in ns of a file; for a sequence of pictures a digest of all of theirs.
 
     The path alone where there is nothing to be read.
     """
-    from vidswap.graph import InputError
-    from vidswap.media.image_sequences import is_sequence, sequence_files
-    from vidswap.runtime.job import digest
-
     try:
         if is_sequence(path):
             files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sequence_files(path)]
