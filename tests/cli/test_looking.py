@@ -1,9 +1,9 @@
 """Commands that look: help, inspect, preview, operators, pipelines, doctor."""
 
 import contextlib
+import errno
 import importlib.metadata
 import io
-import errno
 import json
 import os
 import subprocess
