@@ -43,6 +43,11 @@ def test_no_such_file(swap, tmp_path):
     swap(source=tmp_path / "none.jpg", says="source: no such file")
 
 
+def test_a_name_that_no_file_can_have(swap, tmp_path):
+    swap(source=tmp_path / f"{'a' * 300}.jpg", says="file name too long")
+    swap(output=tmp_path / f"{'a' * 300}.mp4", says="file name too long")
+
+
 def test_not_a_video(swap, tmp_path, grace):
     (tmp_path / "text.mp4").write_text("this is no video at all\n" * 50)
     (tmp_path / "empty.mp4").write_bytes(b"")
@@ -134,6 +139,10 @@ def test_output_of_no_known_container(swap, tmp_path):
     ("arguments", "says"),
     [
         (["--crf", "99"], "crf"),
+        (["--crf", "60"], "crf: that of libx264 ends at 51, got 60"),
+        (["--codec", "ffv1", "--crf", "20"], "ffv1 has no crf"),
+        (["--codec", "ffv1", "--preset", "fast"], "ffv1 has no preset"),
+        (["--ray-address", "auto"], "--ray-address is for --executor ray"),
         (["--crf", "-1"], "crf"),
         (["--codec", "libx265x"], "libx265"),
         (["--preset", "fastish"], "fastish"),

@@ -89,7 +89,10 @@ def test_a_changed_source_is_refused_with_the_difference_and_fresh_starts_anew(v
     (tmp_path / "source.toy").write_text("1 ")
     code, _, err = vidswap("resume", job, "-q")
     assert code == 2
-    assert "holds an interrupted run that differs: sources.source was " in err and "--fresh starts anew" in err
+    assert (
+        "holds an interrupted run that differs: source source has another content; " in err
+        and "--fresh starts anew" in err
+    )
     assert vidswap("resume", job, "-q", "--fresh")[0] == 0
 
 

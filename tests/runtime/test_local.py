@@ -122,7 +122,7 @@ def test_again_starts_anew_from_the_analysis_where_it_still_holds(go, tmp_path, 
     job = tmp_path / "kept"
     expected = go(output="plain.toy", options={"smooth": {"radius": 2}})[1]
     go(job=job)
-    with pytest.raises(InputError, match=r"--fresh starts anew, --again too, but from the analysis that is there"):
+    with pytest.raises(InputError, match=r"--fresh starts anew, the whole command with --again does, too"):
         go(job=job, overwrite=True, options={"smooth": {"radius": 2}})
     seen.clear()
     report, text = go(job=job, overwrite=True, again=True, options={"smooth": {"radius": 2}})

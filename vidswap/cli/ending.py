@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from .console import VOICE
+
+# What no file can be called, however full or broken a disk is.
+_NAMES_OF_NOTHING = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 
 
 def exit_code(run: Callable[[], Any], arguments: list[str] | None) -> int:
@@ -35,8 +39,9 @@ def exit_code(run: Callable[[], Any], arguments: list[str] | None) -> int:
         if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno:
             from vidswap.runtime.store import trouble
 
-            VOICE.fail(trouble(error), 1)
-            return 1
+            code = 2 if error.errno in _NAMES_OF_NOTHING else 1
+            VOICE.fail(trouble(error), code)
+            return code
         # Usage errors of typer's parser: a class of its vendored click, or of click itself in older releases.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             if "--json" in (sys.argv if arguments is None else arguments):

@@ -39,6 +39,8 @@ def run_settings(profile: str | None, given: dict[str, Any]) -> tuple[list[str],
             raise InputError(f"{profile}: {explain(error, RunSettings.model_fields)}") from None
         option = f"--{name.removesuffix('_s').replace('_', '-')}"
         raise InputError(explain(error, RunSettings.model_fields).replace(name, option, 1)) from None
+    if given.get("ray_address") and settings.executor != "ray":
+        raise InputError("--ray-address is for --executor ray; give that, too, or leave the address out")
     return options, settings.model_dump()
 
 

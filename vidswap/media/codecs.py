@@ -25,6 +25,7 @@ class Encoder:
         name: FFmpeg's name.
         crf: default quality, in the encoder's own scale; None for an encoder without that option.
         crf_option: name of the option that takes it.
+        last_crf: where its scale ends.
         preset, preset_option: default of the option that trades speed for size; None where there is none.
         options: always set; they close groups of pictures and silence the encoder.
         even_chroma: sizes must be multiples of the chroma block.
@@ -40,6 +41,7 @@ class Encoder:
     codec: str
     crf: float | None = None
     crf_option: str = "crf"
+    last_crf: float = 51
     preset: str | None = None
     preset_option: str = "preset"
     options: dict[str, str] = field(default_factory=dict)
@@ -67,6 +69,7 @@ _X26_PRESETS = (
     "veryslow",
     "placebo",
 )
+_SVT_PRESETS = tuple(map(str, range(14)))
 
 
 # libx264 "veryfast" at CRF 18 is visually lossless on faces and keeps encoding cheaper than the work before it; slower
@@ -76,11 +79,12 @@ ENCODERS = {
     for e in (
         Encoder("libx264", "h264", crf=18, preset="veryfast", even_chroma=True, presets=_X26_PRESETS, fields=True),
         Encoder("libx265", "hevc", crf=20, preset="fast", even_chroma=True, presets=_X26_PRESETS),
-        Encoder("libsvtav1", "av1", crf=24, preset="8", even_chroma=True, presets=tuple(map(str, range(14)))),
+        Encoder("libsvtav1", "av1", crf=24, last_crf=63, preset="8", even_chroma=True, presets=_SVT_PRESETS),
         Encoder(
             "libvpx-vp9",
             "vp9",
             crf=24,
+            last_crf=63,
             preset="4",
             preset_option="cpu-used",
             options={"row-mt": "1"},

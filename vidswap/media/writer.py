@@ -244,15 +244,26 @@ def field_order(index: VideoIndex) -> int:
     return _TOP_FIRST if index.top_field_first else _BOTTOM_FIRST
 
 
+def _check_taken(options: WriterOptions, chosen: Encoder) -> None:
+    """FFmpeg passes over options that an encoder does not know, and takes the last of its scale for what is beyond."""
+    for name, wanted, own in (("crf", options.crf, chosen.crf), ("preset", options.preset, chosen.preset)):
+        if wanted is not None and own is None:
+            raise InputError(f"{chosen.name} has no {name}; leave it out")
+    if options.crf is not None and options.crf > chosen.last_crf:
+        raise InputError(f"crf: that of {chosen.name} ends at {chosen.last_crf:g}, got {options.crf:g}")
+
+
 def encoder_options(
     options: WriterOptions, hdr: Hdr | None = None, *, chosen: Encoder | None = None, width: int = 0
 ) -> dict[str, str]:
     """FFmpeg's options for the encoder; `hdr` is told to those that write it into their frames.
 
-    `chosen` is one outside of PyAV's build; `width` is that of the pictures. Raises InputError for a preset that the
-    encoder lacks.
+    `chosen` is one outside of PyAV's build; `width` is that of the pictures. Raises InputError for a preset or a quality
+    that the encoder lacks.
     """
-    chosen = chosen or encoder(options.codec)
+    if chosen is None:
+        chosen = encoder(options.codec)
+        _check_taken(options, chosen)
     found = dict(chosen.options)
     if options.preset is not None and chosen.presets and options.preset not in chosen.presets:
         raise InputError(f"{options.codec} has no preset {options.preset!r}; there are: {', '.join(chosen.presets)}")

@@ -27,7 +27,15 @@ MARKER = "job.json"
 LOCK = "lock"
 ERROR = "error.txt"
 TEMPORARY = ".*.tmp*"
-_OPTION_OF_STAGE = re.compile(r"^pipeline\.stages\.([^.]+)\.options\.")
+_NAMES = (
+    (re.compile(r"^pipeline\.stages\.([^.]+)\.options\."), r"\1."),
+    (re.compile(r"^part\.0$"), "--start"),
+    (re.compile(r"^part\.1$"), "--end"),
+    (re.compile(r"^sources\.(.+)$"), r"source \1"),
+    (re.compile(r"^files\.([^.]+)\.\d+$"), r"a file of stage \1"),
+)
+"""What parts of an identity are to those who wrote a command."""
+_DIGEST = re.compile(r"((sampled-)?sha256:)?[0-9a-f]{64}$")
 LOCK_TRIES = 100
 
 
@@ -89,7 +97,9 @@ class Job:
             before = read_marker(self.folder)
             difference = first_difference(before["identity"], identity)
             if difference:
-                or_else = ", --again too, but from the analysis that is there" if holds else ""
+                or_else = (
+                    ", the whole command with --again does, too, but from the analysis that is there" if holds else ""
+                )
                 raise InputError(
                     f"{self.folder} holds an interrupted run that differs: {difference}; --fresh starts anew{or_else}"
                 )
@@ -192,7 +202,7 @@ def read_marker(folder: Path) -> dict[str, Any]:
     except NotADirectoryError:
         raise InputError(f"{folder} is not a job folder of vidswap: it is a file") from None
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{folder / MARKER} is not readable; --fresh starts anew") from None
+        raise InputError(f"{folder / MARKER} is not readable; the whole command with --fresh starts anew") from None
 
 
 def _analysis_of(folder: Path) -> str | None:
@@ -211,7 +221,8 @@ def digest(identity: dict[str, Any]) -> str:
 def first_difference(before: Any, now: Any, where: str = "") -> str | None:
     """The first place, in the order of `now`, where plain data differ, as `place was A, is B`; None when they agree.
 
-    Items of lists that have a name go by it, and options of a stage as the command line names them.
+    Items of lists that have a name go by it, options of a stage and of a run as the command line names them; of digests
+    it is told that they differ.
 
     >>> first_difference({"a": [1, 2]}, {"a": [1, 3]})
     'a.1 was 2, is 3'
@@ -229,12 +240,17 @@ def first_difference(before: Any, now: Any, where: str = "") -> str | None:
             if found:
                 return found
         return None
-    where = _OPTION_OF_STAGE.sub(r"\1.", where)
-    return None if before == now else f"{where} was {_shown(before)}, is {_shown(now)}"
+    if before == now:
+        return None
+    for pattern, name in _NAMES:
+        where = pattern.sub(name, where)
+    if isinstance(before, str) and isinstance(now, str) and _DIGEST.match(before) and _DIGEST.match(now):
+        return f"{where} has another content"
+    return f"{where} was {_shown(before)}, is {_shown(now)}"
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
+    text = "not given" if value is None else json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
