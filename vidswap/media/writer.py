@@ -258,8 +258,8 @@ def encoder_options(
 ) -> dict[str, str]:
     """FFmpeg's options for the encoder; `hdr` is told to those that write it into their frames.
 
-    `chosen` is one outside of PyAV's build; `width` is that of the pictures. Raises InputError for a preset or a quality
-    that the encoder lacks.
+    `chosen` is one outside of PyAV's build; `width` is that of the pictures. Raises InputError for what the encoder
+    lacks: a preset, a quality.
     """
     if chosen is None:
         chosen = encoder(options.codec)
