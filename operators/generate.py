@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from vidswap.faces import alignment, folds, irises, texture, transfer, unseen
+from vidswap.faces import actor, alignment, folds, irises, texture, transfer, unseen
 from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options, Setting
 
@@ -18,11 +18,11 @@ def chosen_regions(value: Any) -> str:
     """A comma-separated list of regions as given by a user, checked; raises ValueError with the names there are."""
     names = [n.strip() for n in str(value).split(",") if n.strip()]
     if names == ["all"]:
-        names = list(transfer.REGIONS)
-    wrong = [n for n in names if n not in transfer.REGIONS]
+        names = list(actor.REGIONS)
+    wrong = [n for n in names if n not in actor.REGIONS]
     if wrong or not names:
-        raise ValueError(f"regions is {value!r}; it must be 'all' or some of {', '.join(transfer.REGIONS)}")
-    return ",".join(n for n in transfer.REGIONS if n in names)
+        raise ValueError(f"regions is {value!r}; it must be 'all' or some of {', '.join(actor.REGIONS)}")
+    return ",".join(n for n in actor.REGIONS if n in names)
 
 
 def people_of(batch: Batch, count: int) -> np.ndarray:
@@ -84,10 +84,8 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
             )
             grown = unseen.grown_around_eyes(texture.still_grown(person["texture_alpha"], person["texture_grown"]))
             iris = irises.of_a_person(person["iris"]) if self.options.irises == "source" else None
-            self._actors.append(
-                transfer.Actor(colour, alpha, regions, hidden, iris, _smile_folds(person, colour), grown)
-            )
-            if (shown := transfer.share_shown(alpha)) < _LEAST_SHOWN:
+            self._actors.append(actor.Actor(colour, alpha, regions, hidden, iris, _smile_folds(person, colour), grown))
+            if (shown := actor.share_shown(alpha)) < _LEAST_SHOWN:
                 whose = f" of person {number}" if len(people) > 1 else ""
                 self._told.append(
                     f"no portrait{whose} shows more than {shown:.0%} of the face; what is hidden is the target's, or "
@@ -103,21 +101,19 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
         """Adds image (S, S, 3) uint8 and alpha (S, S) float32 to each row."""
         images, alphas = [], []
         for row, person in zip(batch.rows(), people_of(batch, len(self._actors)), strict=True):
-            image, alpha = transfer.perform(
-                self._actors[person],
-                row["crop"],
-                alignment.transform(row["matrix"], row["shape"]),
-                alignment.transform(row["matrix"], row["landmarks"]),
-                row["regions"],
-                row["person"],
-                row.get("occluded"),
+            points = alignment.transform(row["matrix"], row["landmarks"])
+            target = transfer.Target(row["crop"], points, row["regions"], row["person"])
+            told = transfer.Told(
+                occluded=row.get("occluded"),
+                beard=row.get("beard"),
                 darkest=row.get("darkest"),
                 worn=None if "eyewear" not in row else float(row["eyewear"]),
-                rims_told=row.get("rims"),
-                irises_told=row.get("irises"),
-                beard_told=row.get("beard"),
+                rims=row.get("rims"),
+                irises=row.get("irises"),
                 nostrils=None if "nostrils" not in row else float(row["nostrils"]),
             )
+            shape = alignment.transform(row["matrix"], row["shape"])
+            image, alpha = transfer.perform(self._actors[person], target, shape, told)
             images.append(image)
             alphas.append(alpha)
         return batch.with_columns(image=object_column(images), alpha=object_column(alphas))

@@ -4,7 +4,9 @@ import pytest
 from mesh_faces import face_row, in_crop, with_mouth
 
 from vidswap.faces import look, texture, topology, transfer
+from vidswap.faces.actor import REGIONS, Actor
 from vidswap.faces.regions import HAIR
+from vidswap.faces.transfer import Target
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +19,17 @@ def source(astronaut, face_model):
     return face_row(astronaut, face_model)
 
 
-def actor_of(row, regions=transfer.REGIONS):
+def actor_of(row, regions=REGIONS):
     made = texture.build_texture(row["crop"][0], in_crop(row), row["regions"][0], row["person"][0])
-    return transfer.Actor(*made, regions)
+    return Actor(*made, regions)
 
 
 def performed(actor, row, shape=None, points=None):
     own = in_crop(row)
     points = own if points is None else points
     shape = points if shape is None else shape
-    return transfer.perform(actor, row["crop"][0], shape, points, row["regions"][0], row["person"][0])
+    target = Target(row["crop"][0], points, row["regions"][0], row["person"][0])
+    return transfer.perform(actor, target, shape)
 
 
 def test_a_shot_out_of_focus_gets_no_sharp_edges(source, target):
@@ -36,7 +39,7 @@ def test_a_shot_out_of_focus_gets_no_sharp_edges(source, target):
     closed[: int(points[topology.FOREHEAD, 1] + 0.3 * np.ptp(points[:, 1]))] = HAIR
     steepest = []
     for shot in (crop, cv2.GaussianBlur(crop, (0, 0), 5)):
-        _, alpha = transfer.perform(actor, shot, points, points, closed, person)
+        _, alpha = transfer.perform(actor, Target(shot, points, closed, person), points)
         steepest.append(np.abs(np.diff(alpha, axis=0)).max())
     assert steepest[1] < 0.8 * steepest[0]
 
@@ -109,17 +112,15 @@ def test_lids_that_close_are_the_targets(target):
 
 
 def test_hairs_that_give_way_do_not_show_through_beside_the_mouth_of_a_portrait_that_smiles(source, target):
-    actor, own = actor_of(source), (target["regions"][0], target["person"][0])
-    points = in_crop(target)
+    actor, points = actor_of(source), in_crop(target)
+    own = Target(target["crop"][0], points, target["regions"][0], target["person"][0])
     bearded = np.full(len(look.cells().index), 0, np.uint8)
     inside = np.zeros((look.GRID, look.GRID), np.uint8)
     zone = texture.atlas_points(look.GRID)[[57, 164, 287, 273, 200, 43]]
     cv2.fillConvexPoly(inside, cv2.convexHull(np.rint(zone).astype(np.int32)), 1)
     bearded[inside.ravel()[look.cells().index] > 0] = 255
     beside = np.rint(points[[57, 287], :2]).astype(int)
-    plain, shaved = (
-        transfer.perform(actor, target["crop"][0], points, points, *own, beard_told=told)[1] for told in (None, bearded)
-    )
+    plain, shaved = (transfer.perform(actor, own, points, transfer.Told(beard=beard))[1] for beard in (None, bearded))
     before, after = (alpha[beside[:, 1], beside[:, 0]] for alpha in (plain, shaved))
     assert before.min() < 0.8 and after.min() > 0.95
     assert np.array_equal(plain[: int(points[topology.NOSE_TIP, 1])], shaved[: int(points[topology.NOSE_TIP, 1])])
@@ -169,16 +170,3 @@ def test_grooves_beside_the_nose_show_no_hard_line_and_the_rest_stays(target):
     beyond = soft.copy()
     transfer.soften_grooves(beyond, points + 10_000.0, 1)
     assert np.array_equal(beyond, soft)
-
-
-def test_of_a_portrait_with_a_mask_nose_and_mouth_are_not_known_and_of_another_they_are():
-    size = 256
-    mouth, forehead = (tuple(np.rint(texture.atlas_points(size)[i]).astype(int)[::-1]) for i in (13, 151))
-    alpha = np.ones((size, size), np.float32)
-    assert transfer.known(alpha).min() == 1
-    # Bared teeth hide the corners of a mouth.
-    alpha[mouth[0] - 8 : mouth[0] + 8, mouth[1] - 30 : mouth[1] + 30] = 0
-    assert transfer.known(alpha)[mouth] > 0.9
-    alpha[size // 2 :] = 0
-    assert transfer.known(alpha)[mouth] == 0
-    assert transfer.known(alpha)[forehead] == 1

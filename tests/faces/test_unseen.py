@@ -4,7 +4,9 @@ import pytest
 from mesh_faces import face_row, in_crop
 
 from vidswap.faces import texture, topology, transfer, unseen
+from vidswap.faces.actor import Actor
 from vidswap.faces.pose import rotation_of
+from vidswap.faces.transfer import Target
 
 NOSTRIL = (239, 20, 459, 250)
 
@@ -98,8 +100,8 @@ def looking_up(row, pitch=20.0):
 
 def performed(row, crop, hidden, points, colour=(150, 110, 90)):
     atlas = np.full((256, 256, 3), colour, np.uint8)
-    actor = transfer.Actor(atlas, np.ones((256, 256), np.float32), hidden=hidden)
-    return transfer.perform(actor, crop, points, points, row["regions"][0], row["person"][0])[0]
+    actor = Actor(atlas, np.ones((256, 256), np.float32), hidden=hidden)
+    return transfer.perform(actor, Target(crop, points, row["regions"][0], row["person"][0]), points)[0]
 
 
 def marked(row, points):
@@ -147,10 +149,10 @@ def test_a_face_that_lies_beyond_the_crop_is_left_alone(target):
     crop, _ = marked(target, points)
     before = crop.copy()
     points = points + (0, 250, 0)
-    actor = transfer.Actor(
+    actor = Actor(
         np.full((128, 128, 3), 128, np.uint8), np.ones((128, 128), np.float32), hidden=unseen.unseen(turned(0.0)[None])
     )
-    image, alpha = transfer.perform(actor, crop, points, points, target["regions"][0], target["person"][0])
+    image, alpha = transfer.perform(actor, Target(crop, points, target["regions"][0], target["person"][0]), points)
     assert image.shape == before.shape and alpha.max() <= 1
 
 
@@ -159,12 +161,12 @@ def test_a_target_with_glasses_lends_no_lids(target):
     atlas, alpha = np.full((256, 256, 3), (150, 110, 90), np.uint8), np.ones((256, 256), np.float32)
     none = np.zeros(topology.POINTS)
     grown = unseen.grown_around_eyes(over_glasses())
-    parts = target["regions"][0], target["person"][0]
+    own = Target(crop, points, target["regions"][0], target["person"][0])
     plain, lent, worn = (
-        transfer.perform(transfer.Actor(atlas, alpha, hidden=none, grown=g), crop, points, points, *parts, worn=w)[0]
+        transfer.perform(Actor(atlas, alpha, hidden=none, grown=g), own, points, transfer.Told(worn=w))[0]
         for g, w in ((None, 0.0), (grown, 0.0), (grown, 1.0))
     )
-    shut, _ = transfer.perform(transfer.Actor(atlas, alpha), crop, points, points, *parts, worn=1.0)
+    shut, _ = transfer.perform(Actor(atlas, alpha), own, points, transfer.Told(worn=1.0))
     np.testing.assert_array_equal(worn, shut)
     changed = np.abs(lent.astype(int) - plain).max(2) > 2
     rows = np.flatnonzero(changed.any(1))

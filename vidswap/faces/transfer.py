@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from functools import cache
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from . import (
-    evidence,
-    eyewear,
-    folds,
-    glasses,
-    irises,
-    look,
-    matching,
-    occlusion,
-    painting,
-    relighting,
-    render,
-    texture,
-    topology,
-    unseen,
-)
+from . import eyewear, irises, look, matching, occlusion, painting, relighting, render, texture, topology, unseen
+from .actor import Actor
 from .matching import smoothstep
 
-REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
-
-_FEATHER = 0.085  # of the face's width in the atlas: how far the cover takes to rise from the outline
 _CLOSING = (0.10, 0.22)  # height to width of the eye: shut below, open above
 _OUT_OF_FOCUS = 0.5  # share of a pixel that stays in its place when the portrait is made as soft as the shot
 _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
@@ -38,255 +20,174 @@ _AROUND_HAIRS = np.ones((5, 5), np.uint8)  # cells of `look`: no hair ends where
 _SKIN = len(topology.triangles())
 _GROOVES = ((49, 102, 129, 64, 98), (279, 331, 358, 294, 327))
 """Landmarks along the grooves beside the nose's wings."""
-_NOSE_MIDDLE = 195
-_BROAD, _HARDLY = 0.05, (0.1, 0.35)  # of the atlas; how much of it is shown around a place that is not known
-_BROAD_SIDE = 256  # pixels a side of an atlas in which broad slopes are made
 _UNDER_NOSE = (64, 98, 97, 2, 326, 327, 294)
 """Landmarks along the nose's base: as narrow a fold while it hides the nostrils."""
 _GROOVE_SOFT = 0.025  # of the distance of the wings: over so much the grooves are smoothed
 
 
-class Actor:
-    """A source, ready to be rendered: texture pyramid with the cover of its atlas as fourth channel; darkest (3,)
-    float32, 0..255: the darkest of each of its channels.
-
-    hidden (478,): where the target's picture stands in for what no portrait shows (`unseen`). beard (GRID, GRID) 0..1:
-    where hairs hide the skin, in the cells of `look`; None of a face without a beard. iris (4,) float32: the colour of
-    its eyes and how surely it is known, of `irises.of_a_person`; None leaves the target's.
-    creased: the folds that come and go with its smile. grown (478,): where it does so for targets without glasses, in
-    place of what the portraits' glasses hide (`unseen.grown_around_eyes`).
+@dataclass(frozen=True)
+class Target:
+    """A face of the target, in one frame: crop (S, S, 3) uint8 RGB, points (478, 3) in its pixels, regions (S, S)
+    labels and person (S, S) 0..1.
     """
 
-    def __init__(
-        self,
-        colour: np.ndarray,
-        alpha: np.ndarray,
-        regions: Collection[str] = REGIONS,
-        hidden: np.ndarray | None = None,
-        iris: np.ndarray | None = None,
-        creased: folds.SmileFolds | None = None,
-        grown: np.ndarray | None = None,
-    ) -> None:
-        size = colour.shape[0]
-        # Well inside the outline the completed texture is better than a hole through which the target looks.
-        told = known(alpha)
-        shown = np.maximum(soft(alpha), inner(size) * told)
-        within = rim(size) * chosen(size, tuple(r for r in REGIONS if r in regions))
-        cover = shown * within
-        self.widest = render.Pyramid(np.rint(told * within * 255).astype(np.uint8))
-        self.size = size
-        self.creased = creased
-        self.borrowed = None if hidden is None else unseen.Borrowed(hidden, grown)
-        self.regions = frozenset(regions)
-        self.iris = iris if "eyes" in self.regions and iris is not None and iris[3] > 0 else None
-        worn = eyewear.worn(colour, texture.atlas_points(size))
-        rims = glasses.rims(colour, texture.atlas_points(size)) if worn > 0.5 else None
-        self.rims = None if rims is None else render.Pyramid((cv2.dilate(rims, None) * 255).astype(np.uint8))
-        self.pyramid = render.Pyramid(np.dstack([colour, np.rint(cover * 255).astype(np.uint8)]))
-        _, hair = evidence.in_a_picture(look_of(colour))
-        self.beard = look.laid(hair) if hair.any() else None
-        small = [cv2.resize(i, (matching.FIELD_SIDE,) * 2, interpolation=cv2.INTER_AREA) for i in (colour, shown)]
-        self.darkest = matching.floor_of(small[0].astype(np.float32), small[1] > 0.5)
+    crop: np.ndarray
+    points: np.ndarray
+    regions: np.ndarray
+    person: np.ndarray
 
 
-def look_of(colour: np.ndarray) -> np.ndarray:
-    """(K, 6) uint8: the look of the face in an atlas (T, T, 3) uint8 RGB, as large as in crops that tell looks."""
-    side = look.SAMPLE_SIZE // 2
-    small = cv2.resize(colour, (side, side), interpolation=cv2.INTER_AREA)
-    return look.look_of_crop(small, texture.atlas_points(side))
+@dataclass(frozen=True)
+class Told:
+    """What is known of a target's face over time; of what is None, the frame itself tells.
 
-
-def soft(alpha: np.ndarray) -> np.ndarray:
-    """alpha (T, T) float32 with broad slopes on the inner side of its edges, so that a hairline of the source's does
-    not show as a line on the target's forehead.
+    occluded (K,) uint8: what came before the face, in the cells of `look`, and beard (K,) uint8: where it has one that
+    gives way; neither is told by one frame. darkest (3,): of the target (`light.darkest_of_crop`). worn: how surely it
+    wears glasses, 0..1; rims: where they are (`glasses.sample_rims`). irises (2, 4): their colours
+    (`irises.sample_irises`). nostrils: how far they face the viewer (`unseen.nostrils_facing`).
     """
 
-    def slopes(small: np.ndarray) -> np.ndarray:
-        reach = max(1, round(0.025 * len(small)))
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        return cv2.GaussianBlur(cv2.erode(small, disc), (0, 0), 0.5 * reach)
-
-    return np.minimum(alpha, _broadly(alpha, slopes))
-
-
-def _broadly(image: np.ndarray, make: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """(T, T) float32: what `make` does to image (T, T) float32 with at most `_BROAD_SIDE` pixels a side, which is fine
-    enough for broad slopes.
-    """
-    size = min(len(image), _BROAD_SIDE)
-    made = make(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
-    return cv2.resize(made, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    occluded: np.ndarray | None = None
+    beard: np.ndarray | None = None
+    darkest: np.ndarray | None = None
+    worn: float | None = None
+    rims: np.ndarray | None = None
+    irises: np.ndarray | None = None
+    nostrils: float | None = None
 
 
-@cache
-def rim(size: int) -> np.ndarray:
-    """(T, T) float32: 0 on the outline of the atlas and outside, 1 well within."""
-    inside = np.zeros((size, size), np.uint8)
-    ring = texture.atlas_points(size)[list(topology.FACE_OVAL)]
-    cv2.fillPoly(inside, [np.rint(ring * 16).astype(np.int32)], 1, shift=4)
-    return smoothstep(cv2.distanceTransform(inside, cv2.DIST_L2, 5), 0.01 * size, _FEATHER * size)
+_NOTHING = Told()
 
 
-@cache
-def inner(size: int) -> np.ndarray:
-    """(T, T) float32: 1 around eyes, nose and mouth, 0 towards forehead, temples and jaw."""
-    places = texture.atlas_points(size)
-    inside = np.zeros((size, size), np.uint8)
-    around = (*topology.BROWS, *topology.EYES, *topology.NOSE, *topology.LIPS_OUTER)
-    cv2.fillPoly(inside, [np.rint(cv2.convexHull(places[list(around)]) * 16).astype(np.int32)], 1, shift=4)
-    return _broadly(inside.astype(np.float32), lambda small: cv2.GaussianBlur(small, (0, 0), 0.02 * len(small)))
+@dataclass(frozen=True)
+class _Mesh:
+    """The mesh in a crop: its raster, whose pixels are `step` of the crop's, and the maps from there to an atlas."""
+
+    raster: render.Raster
+    skin_maps: render.Maps
+    shrink: float
+    step: int
+    in_hole: np.ndarray
+    seen: np.ndarray
+
+    def placed(self, shape: np.ndarray) -> np.ndarray:
+        """Landmarks (478, 3) in pixels of the window."""
+        return shape - (self.raster.x0 * self.step, self.raster.y0 * self.step, 0)
 
 
-def share_shown(alpha: np.ndarray) -> float:
-    """How much of eyes, nose, mouth and what lies between a texture's alpha (T, T) float32 shows, 0..1."""
-    weight = inner(alpha.shape[0])
-    return float((alpha * weight).sum() / weight.sum())
-
-
-def known(alpha: np.ndarray) -> np.ndarray:
-    """(T, T) float32: 0 where alpha (T, T) float32 shows so little of nose and mouth that what grows into the rest is
-    neither, as of a portrait with a mask.
-    """
-    size = alpha.shape[0]
-    above, below = texture.atlas_points(size)[[_NOSE_MIDDLE, topology.NOSE_TIP], 1]
-    lower = smoothstep(np.arange(size, dtype=np.float32), float(above), float(below))[:, None]
-
-    def around(small: np.ndarray) -> np.ndarray:
-        return smoothstep(cv2.GaussianBlur(small, (0, 0), _BROAD * len(small)), *_HARDLY)
-
-    return 1 - lower * (1 - _broadly(alpha, around))
-
-
-@cache
-def chosen(size: int, regions: tuple[str, ...]) -> np.ndarray:
-    """(T, T) float32: 1 where the atlas belongs to one of the regions, with soft borders between them."""
-    if set(regions) == set(REGIONS):
-        return np.ones((size, size), np.float32)
-    part: dict[str, list[tuple[int, ...]]] = {
-        "nose": [topology.NOSE],
-        "brows": [topology.RIGHT_BROW, topology.LEFT_BROW],
-        "eyes": [topology.RIGHT_EYE, topology.LEFT_EYE],
-        "mouth": [topology.LIPS_OUTER],
-    }
-    reach = {"nose": 0.01, "brows": 0.02, "eyes": 0.035, "mouth": 0.025}
-    places = texture.atlas_points(size)
-    labels = np.full((size, size), REGIONS.index("skin"), np.uint8)
-    for name, rings in part.items():
-        mask = np.zeros((size, size), np.uint8)
-        for ring in rings:
-            cv2.fillPoly(mask, [np.rint(cv2.convexHull(places[list(ring)]) * 16).astype(np.int32)], 1, shift=4)
-        side = 2 * round(reach[name] * size) + 1
-        labels[cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0] = REGIONS.index(name)
-    wanted = np.isin(labels, [REGIONS.index(r) for r in regions]).astype(np.float32)
-    return cv2.GaussianBlur(wanted, (0, 0), 0.012 * size)
-
-
-def perform(
-    actor: Actor,
-    crop: np.ndarray,
-    shape: np.ndarray,
-    points: np.ndarray,
-    regions: np.ndarray,
-    person: np.ndarray,
-    occluded: np.ndarray | None = None,
-    darkest: np.ndarray | None = None,
-    worn: float | None = None,
-    rims_told: np.ndarray | None = None,
-    irises_told: np.ndarray | None = None,
-    beard_told: np.ndarray | None = None,
-    nostrils: float | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+def perform(actor: Actor, target: Target, shape: np.ndarray, told: Told = _NOTHING) -> tuple[np.ndarray, np.ndarray]:
     """Render one face: image (S, S, 3) uint8 and alpha (S, S) float32.
 
-    crop (S, S, 3) uint8 RGB of the target; shape (478, 3) landmarks as they will be, points (478, 3) as the target
-    has them, both in crop pixels; regions (S, S) labels and person (S, S) 0..1 of the target; occluded (K,) uint8: what
-    came before the face, in the cells of `look`; darkest (3,): of the target (`light.darkest_of_crop`), and worn: how
-    surely it wears glasses, 0..1, rims_told: where their rims are (`glasses.sample_rims`), irises_told (2, 4): their
-    colours (`irises.sample_irises`), and nostrils: how far they face the viewer (`unseen.nostrils_facing`), all as told
-    over time; None takes what this frame tells. beard_told (K,) uint8: where it has a beard that gives way.
+    shape (478, 3): landmarks as they will be, in pixels of the target's crop.
     """
+    crop, points = target.crop, target.points
     size = crop.shape[0]
     image, alpha = crop.copy(), np.zeros((size, size), np.float32)
-    triangles = topology.triangles(holes=False)
-    step = 2 if size >= _COARSE and size % 2 == 0 else 1
-    raster = render.rasterise(shape, triangles, (size, size), margin=2, step=step)
-    if not raster.ids.size:
+    mesh = _mesh(shape, size, actor.size)
+    if mesh is None:
         return image, alpha
-    window = raster.window
-    skin_maps = render.affine_maps(shape, texture.atlas_points(actor.size), triangles)
-    raster = render.without_steep(raster, skin_maps)
-    # Eyeballs and the inside of the mouth are the target's own, moved along with lids and lips.
-    own_maps = render.affine_maps(shape, points, triangles)
-    in_hole = raster.ids >= _SKIN
-    seen = (raster.ids >= 0).astype(np.uint8)
+    raster, step = mesh.raster, mesh.step
+    here = crop[raster.window]
+    worn = eyewear.worn(crop, points) if told.worn is None else float(smoothstep(told.worn, *_WORN))
+    nostrils = unseen.nostrils_facing(points) if told.nostrils is None else told.nostrils
 
-    shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
-    rendered = actor.pyramid.paint(raster, skin_maps, shrink)
-    if actor.creased is not None:
-        actor.creased.lay(rendered, raster, skin_maps, shape)
-    render.soften_contours(rendered, raster, skin_maps, shrink, actor.size)
-    here = crop[window]
-    worn = eyewear.worn(crop, points) if worn is None else float(smoothstep(worn, *_WORN))
-    free = occlusion.free_face(crop, points, regions, person, worn, rims_told)[window]
-    rims = actor.rims if worn > 0 else None
-    hair = None
-    beards = [] if actor.beard is None else [actor.beard]
-    gives_way = None if beard_told is None or not beard_told.any() else look.on_grid(beard_told)
-    if gives_way is not None:
-        beards.append(gives_way)
-    if rims is not None or beards or (occluded is not None and occluded.any()):
-        places = render.lookup(raster, skin_maps)
-        cells = (places + np.float32(0.5)) / np.float32(actor.size)
-        if occluded is not None and occluded.any():
-            free = free * (1 - look.mask(occluded, cells, here))
-        if rims is not None:
-            # Nobody wears two pairs of glasses.
-            free = free * (1 - np.float32(worn / 255) * rims.sample(places, shrink))
-        if beards:
-            hair = look.sampled(np.max(beards, axis=0), cells)
-        if gives_way is not None:
-            # Skin that was grown into what a smile hides is better than hairs that show through it.
-            shaved = look.sampled(cv2.dilate(gives_way, _AROUND_HAIRS), cells)
-            widest = shaved * actor.widest.sample(places, shrink)
-            np.maximum(rendered[..., 3], np.rint(widest).astype(np.uint8), out=rendered[..., 3])
-
+    rendered = _painted(actor, mesh, shape)
+    free, hair = _uncovered(actor, target, mesh, rendered, worn, told)
     shown = rendered[..., 3] * (free * np.float32(1 / 255))
-    light = relighting.light_on(here, rendered, raster, shape, shown, (darkest, actor.darkest), hair)
+    light = relighting.light_on(here, rendered, raster, shape, shown, (told.darkest, actor.darkest), hair)
     lit = here.copy()
     painting.relight_seen(lit, rendered, *light)
     blur = matching.sharpness_filter(lit, here, shown)
     lit = matching.match_grain(matching.weakened(lit, blur), here, shown)
 
-    hole = enlarged(cv2.GaussianBlur(in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size / step)), step)
-    closing_lids(shape - (raster.x0 * step, raster.y0 * step, 0), points, hole)
+    hole = enlarged(cv2.GaussianBlur(mesh.in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size / step)), step)
+    closing_lids(mesh.placed(shape), points, hole)
     if min(float(kernel[len(kernel) // 2]) for kernel in blur) < _OUT_OF_FOCUS:
         # Nothing has a sharp edge there.
         hole, shown = matching.weakened(hole, blur), matching.weakened(shown, blur)
-    wanted = np.flatnonzero((hole > 0.004) & (enlarged(seen, step) > 0))
-    share = hole.ravel()[wanted, None]
     lit = cv2.convertScaleAbs(lit) if lit.dtype != np.uint8 else np.ascontiguousarray(lit)
     if actor.borrowed is not None:
         actor.borrowed.lay(lit, crop, raster, shape, points, nostrils, worn)
-    nostrils = unseen.nostrils_facing(points) if nostrils is None else nostrils
-    soften_grooves(lit, shape - (raster.x0 * step, raster.y0 * step, 0), step, unseen.hidden(nostrils))
-    flat = lit.reshape(-1, 3)
-    behind = flat[wanted].astype(np.float32)
+    soften_grooves(lit, mesh.placed(shape), step, unseen.hidden(nostrils))
     eyes = crop
     if actor.iris is not None:
-        eyes = irises.recoloured(crop, points, relighting.irises_in(light, raster, shape, actor.iris), irises_told)
-    behind += share * (render.sample_some(eyes, raster, own_maps, wanted) - behind)
-    flat[wanted] = np.rint(behind).astype(np.uint8)
+        eyes = irises.recoloured(crop, points, relighting.irises_in(light, raster, shape, actor.iris), told.irises)
+    _open_holes(lit, hole, eyes, mesh, render.affine_maps(shape, points, topology.triangles(holes=False)))
 
+    bordered = cv2.copyMakeBorder(mesh.seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    silhouette = step * cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1]
     edge = max(1.0, 0.012 * size)
-    silhouette = (
-        step
-        * cv2.distanceTransform(cv2.copyMakeBorder(seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3)[
-            1:-1, 1:-1
-        ]
-    )
-    alpha[window] = shown * enlarged(smoothstep(silhouette, 0.5, 1 + 2 * edge), step)
-    image[window] = lit
+    alpha[raster.window] = shown * enlarged(smoothstep(silhouette, 0.5, 1 + 2 * edge), step)
+    image[raster.window] = lit
     return image, alpha
+
+
+def _mesh(shape: np.ndarray, size: int, atlas: int) -> _Mesh | None:
+    """The mesh `shape` in a crop of `size` pixels a side, with maps to an atlas of `atlas`; None outside of it."""
+    triangles = topology.triangles(holes=False)
+    step = 2 if size >= _COARSE and size % 2 == 0 else 1
+    raster = render.rasterise(shape, triangles, (size, size), margin=2, step=step)
+    if not raster.ids.size:
+        return None
+    skin_maps = render.affine_maps(shape, texture.atlas_points(atlas), triangles)
+    raster = render.without_steep(raster, skin_maps)
+    in_hole = raster.ids >= _SKIN
+    shrink = render.shrinking(skin_maps, np.where(in_hole, -1, raster.ids))
+    return _Mesh(raster, skin_maps, shrink, step, in_hole, (raster.ids >= 0).astype(np.uint8))
+
+
+def _painted(actor: Actor, mesh: _Mesh, shape: np.ndarray) -> np.ndarray:
+    """(h, w, 4) uint8: the actor's texture on the mesh, and how much of it covers."""
+    rendered = actor.pyramid.paint(mesh.raster, mesh.skin_maps, mesh.shrink)
+    if actor.creased is not None:
+        actor.creased.lay(rendered, mesh.raster, mesh.skin_maps, shape)
+    render.soften_contours(rendered, mesh.raster, mesh.skin_maps, mesh.shrink, actor.size)
+    return rendered
+
+
+def _uncovered(
+    actor: Actor, target: Target, mesh: _Mesh, rendered: np.ndarray, worn: float, told: Told
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where nothing stands before the face (h, w) float32, and where hairs of a beard do, of either face, or None.
+
+    rendered (h, w, 4): covers more where a beard gives way.
+    """
+    raster = mesh.raster
+    free = occlusion.free_face(target.crop, target.points, target.regions, target.person, worn, told.rims)
+    free = free[raster.window]
+    rims = actor.rims if worn > 0 else None
+    beards = [] if actor.beard is None else [actor.beard]
+    gives_way = None if told.beard is None or not told.beard.any() else look.on_grid(told.beard)
+    if gives_way is not None:
+        beards.append(gives_way)
+    covered = told.occluded is not None and bool(told.occluded.any())
+    if rims is None and not beards and not covered:
+        return free, None
+    places = render.lookup(raster, mesh.skin_maps)
+    cells = (places + np.float32(0.5)) / np.float32(actor.size)
+    if told.occluded is not None and covered:
+        free = free * (1 - look.mask(told.occluded, cells, target.crop[raster.window]))
+    if rims is not None:
+        # Nobody wears two pairs of glasses.
+        free = free * (1 - np.float32(worn / 255) * rims.sample(places, mesh.shrink))
+    if gives_way is not None:
+        # Skin that was grown into what a smile hides is better than hairs that show through it.
+        shaved = look.sampled(cv2.dilate(gives_way, _AROUND_HAIRS), cells)
+        widest = shaved * actor.widest.sample(places, mesh.shrink)
+        np.maximum(rendered[..., 3], np.rint(widest).astype(np.uint8), out=rendered[..., 3])
+    return free, look.sampled(np.max(beards, axis=0), cells) if beards else None
+
+
+def _open_holes(lit: np.ndarray, hole: np.ndarray, eyes: np.ndarray, mesh: _Mesh, own_maps: render.Maps) -> None:
+    """Lay eyeballs and the inside of the mouth into lit (h, w, 3) uint8: the target's own, of `eyes` (S, S, 3), moved
+    along with lids and lips by own_maps, as far as hole (h, w) 0..1 says.
+    """
+    wanted = np.flatnonzero((hole > 0.004) & (enlarged(mesh.seen, mesh.step) > 0))
+    share = hole.ravel()[wanted, None]
+    flat = lit.reshape(-1, 3)
+    behind = flat[wanted].astype(np.float32)
+    behind += share * (render.sample_some(eyes, mesh.raster, own_maps, wanted) - behind)
+    flat[wanted] = np.rint(behind).astype(np.uint8)
 
 
 def enlarged(values: np.ndarray, step: int) -> np.ndarray:
