@@ -12,6 +12,7 @@ from vidswap.graph.batch import Batch, object_column
 from vidswap.graph.operator import Operator, Options, Setting
 
 _LEAST_SHOWN = 0.7  # of eyes, nose, mouth and what lies between
+_MOST_WHITE = 0.25  # of those
 
 
 def chosen_regions(value: Any) -> str:
@@ -85,8 +86,13 @@ class GenerateMesh(Operator[GenerateMeshOptions]):
             grown = unseen.grown_around_eyes(texture.still_grown(person["texture_alpha"], person["texture_grown"]))
             iris = irises.of_a_person(person["iris"]) if self.options.irises == "source" else None
             self._actors.append(actor.Actor(colour, alpha, regions, hidden, iris, _smile_folds(person, colour), grown))
+            whose = f" of person {number}" if len(people) > 1 else ""
+            if (white := actor.share_white(colour, alpha)) > _MOST_WHITE:
+                self._told.append(
+                    f"the portrait{whose} is overexposed: {white:.0%} of the face is white and shows neither its "
+                    "colour nor its features; give a darker one"
+                )
             if (shown := actor.share_shown(alpha)) < _LEAST_SHOWN:
-                whose = f" of person {number}" if len(people) > 1 else ""
                 self._told.append(
                     f"no portrait{whose} shows more than {shown:.0%} of the face; what is hidden is the target's, or "
                     "grown from beside it: give a portrait that shows it as well"

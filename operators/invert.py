@@ -29,7 +29,7 @@ class InvertMesh(Operator[InvertMeshOptions]):
     """The source's appearance in the atlas of the mesh, and how far its portrait shows it."""
 
     kind = "invert"
-    needs = ("crop", "matrix", "landmarks", "regions", "person")
+    needs = ("picture", "crop", "matrix", "landmarks", "regions", "person")
     gives = ("texture", "texture_folded", "texture_alpha", "texture_grown", "iris")
     Options = InvertMeshOptions
     batch_size = 1
@@ -43,6 +43,8 @@ class InvertMesh(Operator[InvertMeshOptions]):
             points = alignment.transform(row["matrix"], row["landmarks"])
             crop = row["crop"]
             hidden, hair = things_and_beard(crop, points)
+            width, height = row["picture"].width, row["picture"].height
+            hidden = np.maximum(hidden, alignment.beyond(row["matrix"], crop.shape[0], width, height))
             grown = np.zeros(crop.shape[:2], np.float32)
             if self.options.glasses == "off":
                 hidden = np.maximum(hidden, hidden_by_glasses(crop, points))

@@ -102,3 +102,16 @@ def test_a_size_out_of_range_is_refused():
 def test_axes_without_length_are_refused():
     with pytest.raises(ValueError, match="some length"):
         alignment.matrix_of_axes(np.zeros((3, 2)), 64)
+
+
+@given(st.floats(-180, 180), st.floats(0.3, 3), st.floats(-40, 40), st.floats(-40, 40))
+def test_a_crop_lies_beyond_the_frame_where_its_pixels_come_from_there(degrees, scale, x, y):
+    angle = np.radians(degrees)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = np.concatenate([turn, [[x], [y]]], 1)
+    found = alignment.beyond(matrix, 24, 30, 20)
+    rows, columns = np.mgrid[0:24, 0:24]
+    places = alignment.transform(alignment.inverse(matrix), np.stack([columns, rows], -1).reshape(-1, 2))
+    inside = ((places > -0.5) & (places < (29.5, 19.5))).all(1).reshape(24, 24)
+    near = np.abs(places[:, None] - [(-0.5, -0.5), (29.5, 19.5)]).min((1, 2)).reshape(24, 24) < 1e-6
+    assert (found != inside)[~near].all()

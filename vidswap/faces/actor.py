@@ -15,6 +15,7 @@ REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
 
 _FEATHER = 0.085  # of the face's width in the atlas: how far the cover takes to rise from the outline
 _NOSE_MIDDLE = 195
+_WHITE = 245  # of all channels: no skin is, in any light that shows it
 _BROAD, _HARDLY = 0.05, (0.1, 0.35)  # of the atlas; how much of it is shown around a place that is not known
 _BROAD_SIDE = 256  # pixels a side of an atlas in which broad slopes are made
 
@@ -114,6 +115,12 @@ def share_shown(alpha: np.ndarray) -> float:
     """How much of eyes, nose, mouth and what lies between a texture's alpha (T, T) float32 shows, 0..1."""
     weight = inner(alpha.shape[0])
     return float((alpha * weight).sum() / weight.sum())
+
+
+def share_white(colour: np.ndarray, alpha: np.ndarray) -> float:
+    """How much of what a texture (T, T, 3) uint8 with alpha (T, T) float32 shows of that is white, 0..1."""
+    weight = inner(alpha.shape[0]) * alpha
+    return float((weight * (colour.min(2) > _WHITE)).sum() / max(float(weight.sum()), 1e-6))
 
 
 def known(alpha: np.ndarray) -> np.ndarray:

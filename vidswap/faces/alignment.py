@@ -100,6 +100,17 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([turn, -turn @ matrix[:, 2:]], 1)
 
 
+def beyond(matrix: np.ndarray, size: int, width: int, height: int) -> np.ndarray:
+    """(S, S) bool for `size` S: where a crop shows what lies beyond a frame of so many pixels, whose edge is repeated.
+
+    matrix (2, 3): from frame pixels to crop pixels.
+    """
+    (a, b, left), (c, d, top) = inverse(np.asarray(matrix, np.float64))
+    across, down = np.arange(size), np.arange(size)[:, None]
+    x, y = a * across + b * down + left, c * across + d * down + top
+    return np.asarray((x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5))
+
+
 def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (..., 2) or (..., 3) through a similarity (2, 3); z grows with its scale. Same shape, float64."""
     points = np.asarray(points, np.float64)
