@@ -39,12 +39,12 @@ class InvertMesh(Operator[InvertMeshOptions]):
         iris (2, 4) float32.
         """
         made, folded, eyes, over = [], [], [], []
-        for row in batch.rows():
+        for picture, row in zip(batch["picture"], batch.rows(), strict=True):
             points = alignment.transform(row["matrix"], row["landmarks"])
             crop = row["crop"]
             hidden, hair = things_and_beard(crop, points)
-            width, height = row["picture"].width, row["picture"].height
-            hidden = np.maximum(hidden, alignment.beyond(row["matrix"], crop.shape[0], width, height))
+            outside = alignment.beyond(row["matrix"], crop.shape[0], picture.width, picture.height)
+            hidden = np.maximum(hidden, outside)
             grown = np.zeros(crop.shape[:2], np.float32)
             if self.options.glasses == "off":
                 hidden = np.maximum(hidden, hidden_by_glasses(crop, points))

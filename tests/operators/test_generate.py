@@ -101,3 +101,9 @@ def test_every_face_becomes_the_person_it_was_chosen_for(source, batch):
     both = operator(batch.with_columns(source=np.array([0, 1, 0])))
     for row, expected in enumerate((plain, inverse, plain)):
         assert np.array_equal(both["image"][row], expected["image"][row])
+
+
+def test_an_overexposed_portrait_is_told(source):
+    white = source.with_columns(texture=np.maximum(source["texture"], 250), texture_folded=source["texture"])
+    (told,) = generator(white).take_warnings()
+    assert told.startswith("the portrait is overexposed: 100% of the face is white")
