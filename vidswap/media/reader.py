@@ -240,15 +240,15 @@ class Reader:
         start, stop = file.group_span(group)
         # From the group before, whose pictures a decoder conceals the first one with, as a player's does.
         starts = [g if g > 0 else None for g in range(max(0, group - 1), max(-1, group - _FARTHEST_CONCEALMENT), -1)]
-        for keyframe in dict.fromkeys([*starts, None]) if file.timed else (None,):
+        for tries, keyframe in enumerate(dict.fromkeys([*starts, None]) if file.timed else (None,)):
             last: av.VideoFrame | None = None
             following = start
-            if keyframe != group and self._dead is not None and self._dead[0] == group - 1:
+            if tries and self._dead is not None and self._dead[0] == group - 1:
                 last = self._dead[1]
             else:
                 for number, frame, whole in self._decoded(keyframe):
                     if number < start:
-                        if keyframe != group and following == start:
+                        if following == start:
                             last = frame
                         continue
                     if number >= stop or number < following:
