@@ -16,6 +16,7 @@ from vidswap.media import VideoIndex, copying, probe, read, trim, video_packets
 from vidswap.media.parameter_sets import ParameterSets, merged, split_start_codes, with_lengths
 
 FRAMES = 60
+HEVC = "keyint=10:scenecut=0:log-level=none:pools=1:frame-threads=1:"
 X264 = {"preset": "ultrafast", "g": "10", "sc_threshold": "0"}
 
 
@@ -80,6 +81,9 @@ KINDS = {
     "4:4:4": ("in.mkv", "libx264", "yuv444p", {"bf": "2"}),
     "transport stream": ("in.ts", "libx264", "yuv420p", {"bf": "2"}),
     "own numbers": ("in.mp4", "libx264", "yuv420p", {"x264-params": "sps-id=1"}),
+    "hevc": ("in.mp4", "libx265", "yuv420p", {"x265-params": HEVC + "open-gop=0:bframes=3"}),
+    "hevc, ten bits": ("in.mkv", "libx265", "yuv420p10le", {"x265-params": HEVC + "open-gop=0:slices=2"}),
+    "hevc transport stream": ("in.ts", "libx265", "yuv420p", {"x265-params": HEVC + "open-gop=0:bframes=0"}),
     "vp9": ("in.webm", "libvpx-vp9", "yuv420p", {"g": "10", "deadline": "realtime", "cpu-used": "8"}),
     "ffv1": ("in.mkv", "ffv1", "yuv420p", {"level": "3", "slicecrc": "1", "g": "1"}),
 }

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import hevc_parameter_sets
+from .hevc_parameter_sets import HevcSets, kind_of
 from .parameter_sets import IDR, PICTURE, SEQUENCE, ParameterSets, split_start_codes
 
 # Every keyframe of these starts anew, whatever came before.
 _ALWAYS_CLEAN = frozenset({"vp8", "vp9", "av1", "prores", "mjpeg", "ffv1", "dnxhd", "huffyuv", "utvideo", "rawvideo"})
 _HEVC_RANDOM_ACCESS = range(16, 22)
-_HEVC_LENGTH_AT = 21
 # Parameter sets and the first slice lie at a packet's start; what comes after need not be looked at.
 _LOOKED_AT_BYTES = 4096
 
@@ -28,6 +29,8 @@ class CleanCuts:
     codec: str
     header: bytes
     _own: ParameterSets | None = None
+    _hevc: HevcSets | None = None
+    _hevc_numbers: tuple[set[int], set[int], set[int]] = (set(), set(), set())
     _clean: list[bool] = field(default_factory=list)
     _complete: list[bool] = field(default_factory=list)
     _numbers: set[int] = field(default_factory=set)
@@ -35,12 +38,15 @@ class CleanCuts:
     _dirty: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        if self.codec == "h264":
-            try:
+        try:
+            if self.codec == "h264":
                 self._own = ParameterSets.parse(self.header)
                 self._numbers = self._own.numbers()
-            except ValueError:
-                self._own = None
+            elif self.codec == "hevc":
+                self._hevc = HevcSets.parse(self.header)
+                self._hevc_numbers = self._hevc.numbers()
+        except ValueError:
+            self._own = self._hevc = None
 
     def look(self, packet: bytes | memoryview) -> None:
         """Take the next keyframe's packet."""
@@ -50,10 +56,12 @@ class CleanCuts:
         data = bytes(memoryview(packet)[:_LOOKED_AT_BYTES])
         if self.codec == "h264" and self._own is not None:
             self._look_h264(data)
-        elif self.codec == "hevc":
-            kinds = [(unit[0] >> 1) & 63 for unit in _units(data, self._hevc_length()) if unit]
-            first = next((k for k in kinds if k < 32), -1)
-            self._note(first in _HEVC_RANDOM_ACCESS, True)
+        elif self.codec == "hevc" and self._hevc is not None:
+            units = _units(data, self._hevc.length_bytes)
+            # Sets that are not in the header: what they are a part of cannot stand beside other packets.
+            self._foreign |= not HevcSets.among(units, None).all() <= self._hevc.all()
+            first = next((k for k in map(kind_of, units) if k < hevc_parameter_sets.VIDEO), -1)
+            self._note(first in _HEVC_RANDOM_ACCESS, False)
         else:
             self._note(False, False)
 
@@ -75,11 +83,6 @@ class CleanCuts:
     def _note(self, clean: bool, complete: bool) -> None:
         self._clean.append(clean)
         self._complete.append(complete)
-
-    def _hevc_length(self) -> int | None:
-        if self.header[:1] == b"\1" and len(self.header) > _HEVC_LENGTH_AT:
-            return (self.header[_HEVC_LENGTH_AT] & 3) + 1
-        return None
 
     def leave_out(self, groups: set[int] | None = None) -> None:
         """Note that the group of the last keyframe, or those `groups`, has packets that are no frames of the video."""
@@ -109,7 +112,11 @@ class CleanCuts:
 
     @property
     def free_number(self) -> int | None:
-        """For H.264, the smallest number that no parameter set of the stream bears; None where there is none."""
+        """For H.264, the smallest number that no parameter set of the stream bears, for H.265 the place of such numbers
+        (`hevc_parameter_sets.numbers_at`); None where there is none.
+        """
+        if self._hevc is not None:
+            return hevc_parameter_sets.free_place(self._hevc_numbers)
         if self._own is None:
             return None
         return next((n for n in range(32) if n not in self._numbers), None)

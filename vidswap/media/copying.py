@@ -1,13 +1,14 @@
 """Smart copy: stretches that nothing changes go from the input to the output packet by packet, without re-encoding.
 
 A stretch can be copied when its packets stand by themselves (vidswap.media.closing) and when the track's header serves
-them and the encoder's packets alike. For H.264 a header with the parameter sets of both is made; other codecs carry all
-that they need in every keyframe, or have equal headers, or are not copied.
+them and the encoder's packets alike. For H.264 and H.265 a header with the parameter sets of both is made; other codecs
+carry all that they need in every keyframe, or have equal headers, or are not copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -16,7 +17,8 @@ import numpy as np
 from vidswap.graph.errors import VidswapError
 from vidswap.graph.segments import joined_spans
 
-from . import parameter_sets
+from . import hevc_parameter_sets, parameter_sets
+from .hevc_parameter_sets import HevcSets
 from .index import VideoIndex
 from .opening import opened
 from .parameter_sets import ParameterSets
@@ -34,7 +36,7 @@ def why_not(index: VideoIndex, codec: str, pixel_format: str, header: bytes) -> 
         index: of the input.
         codec: name of the format that the encoder writes, such as "h264".
         pixel_format: that the encoder writes.
-        header: of the encoder (extradata); of no account for H.264.
+        header: of the encoder (extradata); of no account for H.264, whose parameter sets got numbers of their own.
     """
     if index.images:
         return "the input is a sequence of pictures"
@@ -48,7 +50,12 @@ def why_not(index: VideoIndex, codec: str, pixel_format: str, header: bytes) -> 
         return "the input has no closed groups of pictures that could be cut out"
     if codec == "h264":
         return None if index.free_parameter_set is not None else "the input's header has no room for a second encoder"
-    if codec not in _SELF_CONTAINED and header != index.codec_header:
+    if codec == "hevc" and header != index.codec_header:
+        try:
+            _hevc_header(index, header)
+        except ValueError as error:
+            return f"the input's hevc header and the encoder's do not go together: {error}"
+    elif codec not in _SELF_CONTAINED and header != index.codec_header:
         return f"the input's {codec} header differs from the encoder's"
     return None
 
@@ -70,31 +77,62 @@ def stretches(index: VideoIndex, changed: np.ndarray, start: int, stop: int) -> 
     return joined_spans((int(a), int(b)) for a, b in inside[untouched])
 
 
-def common_header(index: VideoIndex, header: bytes) -> bytes:
-    """The track's header for copied packets of the input and encoded ones; `header` is the encoder's.
+@dataclass(frozen=True)
+class Fitting:
+    """How an encoder's packets come to lie beside copied ones: the track's header, and what becomes of them.
 
-    Raises VidswapError when there can be none, which `why_not` should have told.
+    `length_bytes`: how long the lengths before their NAL units are to be, None for start codes. `place`: that of the
+    numbers of H.265's parameter sets; None where they stay as they are.
     """
-    if index.codec != "h264":
-        return header
+
+    header: bytes
+    length_bytes: int | None = None
+    place: int | None = None
+
+    def fitted(self, packet: av.Packet, *, ends: bool) -> av.Packet:
+        """An encoder's packet among copied ones; `ends` where copied ones follow it. Raises VidswapError."""
+        if self.place is not None:
+            try:
+                data = hevc_parameter_sets.packet_anew(bytes(packet), self.place, self.length_bytes, ends=ends)
+            except ValueError as error:
+                raise _unfit(error) from error
+        elif self.length_bytes is not None:
+            data = parameter_sets.with_lengths(bytes(packet), self.length_bytes)
+        else:
+            return packet
+        made = av.Packet(data)
+        made.is_keyframe = packet.is_keyframe
+        return made
+
+
+def fitting(index: VideoIndex, header: bytes) -> Fitting:
+    """How packets of an encoder with this header fit between copied ones.
+
+    Raises VidswapError where they cannot, which `why_not` should have told.
+    """
     try:
-        return parameter_sets.merged(ParameterSets.parse(index.codec_header), ParameterSets.parse(header))
+        if index.codec == "h264":
+            own = ParameterSets.parse(index.codec_header)
+            return Fitting(parameter_sets.merged(own, ParameterSets.parse(header)), own.length_bytes)
+        if index.codec == "hevc" and header != index.codec_header:
+            lengths = HevcSets.parse(index.codec_header).length_bytes
+            return Fitting(_hevc_header(index, header), lengths, index.free_parameter_set)
     except ValueError as error:
-        raise VidswapError(f"copied and encoded stretches do not fit together: {error}") from error
+        raise _unfit(error) from error
+    return Fitting(header)
 
 
-def length_bytes(index: VideoIndex) -> int | None:
-    """How long the lengths before the NAL units of the input's packets are; None where they have start codes."""
-    if index.codec != "h264":
-        return None
-    return ParameterSets.parse(index.codec_header).length_bytes
+def _unfit(error: ValueError) -> VidswapError:
+    return VidswapError(f"copied and encoded stretches do not fit together: {error}")
 
 
-def with_lengths(packet: av.Packet, lengths: int) -> av.Packet:
-    """An encoder's packet with start codes, as one with lengths before its NAL units."""
-    made = av.Packet(parameter_sets.with_lengths(bytes(packet), lengths))
-    made.is_keyframe = packet.is_keyframe
-    return made
+def _hevc_header(index: VideoIndex, header: bytes) -> bytes:
+    if index.free_parameter_set is None:
+        raise ValueError("there is no room for a second encoder")
+    if HevcSets.parse(index.codec_header).layered:
+        raise ValueError("the input has several layers")
+    own = hevc_parameter_sets.numbered_anew(HevcSets.parse(header), index.free_parameter_set)
+    return hevc_parameter_sets.merged(index.codec_header, own)
 
 
 def packets(index: VideoIndex, spans: Sequence[Span]) -> Iterator[tuple[int, av.Packet]]:

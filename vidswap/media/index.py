@@ -79,7 +79,8 @@ class VideoIndex:
         codec_header: the stream's parameters as FFmpeg has them ("extradata").
         closed_groups: (G, 2) int64, frames [start, stop) of stretches whose packets stand by themselves, so that they
             can be cut out without decoding (vidswap.media.closing).
-        free_parameter_set: for H.264, a number that none of the stream's parameter sets bears.
+        free_parameter_set: for H.264, a number that none of the stream's parameter sets bears; for H.265, see
+            `hevc_parameter_sets.numbers_at`.
         images: absolute paths of the pictures that are the frames, where the video is a sequence of them.
         first: for a part of a video, the number of its first frame in `whole`.
         whole: the index that this one is a part of, or None.

@@ -94,7 +94,8 @@ def _join(
         encoded = segment.streams.video[0]
         with picture_template(segment, index, target) as template:
             stream = _add_video(video, result, target, template, alpha=says_alpha(encoded))
-        stream.codec_context.extradata = video.header or encoded.codec_context.extradata
+        fitting = video.fitting
+        stream.codec_context.extradata = fitting.header if fitting else encoded.codec_context.extradata
     else:
         copied = source.streams[index.stream_index]
         stream = _add_video(video, result, target, copied, alpha=says_alpha(copied))

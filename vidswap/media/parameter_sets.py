@@ -119,7 +119,7 @@ def _parse_record(record: bytes) -> ParameterSets:
     return ParameterSets(length_bytes, kinds[0], kinds[1])
 
 
-class _Bits:
+class Bits:
     """Reads bits of a NAL unit's payload, without the bytes that only prevent start codes (7.4.1)."""
 
     def __init__(self, unit: bytes, skipped: int) -> None:
@@ -128,10 +128,19 @@ class _Bits:
         self._left = 8 * len(payload)
 
     def take(self, count: int) -> int:
+        """u(n), section 7.2."""
         if count > self._left:
             raise ValueError("the parameter set is cut off")
         self._left -= count
         return (self._bits >> self._left) & ((1 << count) - 1)
+
+    def before_stop(self) -> tuple[int, int]:
+        """What is left up to the stop bit (7.3.2.11), as a number and how many bits it has."""
+        rest = self._bits & ((1 << self._left) - 1)
+        if not rest:
+            raise ValueError("the parameter set is cut off")
+        stop = (rest & -rest).bit_length()
+        return rest >> stop, self._left - stop
 
     def golomb(self) -> int:
         """ue(v), section 9.1."""
@@ -144,12 +153,12 @@ class _Bits:
 
 
 def _number(unit: bytes, skipped: int) -> int:
-    return _Bits(unit, skipped).golomb()
+    return Bits(unit, skipped).golomb()
 
 
 def _sample_format(unit: bytes) -> tuple[int, int, int]:
     """chroma_format_idc, luma and chroma bit depth of a sequence parameter set of a high profile."""
-    bits = _Bits(unit, 4)
+    bits = Bits(unit, 4)
     bits.golomb()
     chroma = bits.golomb()
     if chroma == 3:

@@ -35,7 +35,7 @@ class JoinedVideo:
 
     Attributes:
         template: a segment with encoded frames, or None when everything is copied.
-        header: the track's header where it differs from the template's, else None.
+        fitting: how encoded packets lie beside copied ones; None where there is but one kind.
         depth: how many frames decoding runs ahead of presentation, at most.
     """
 
@@ -43,7 +43,7 @@ class JoinedVideo:
     runs: tuple[_Run, ...]
     copied: tuple[Span, ...]
     template: Path | None
-    header: bytes | None
+    fitting: copying.Fitting | None
     depth: int
 
     def packets(self, stream: Any, shift_s: Fraction) -> Iterator[tuple[Fraction, int, av.Packet]]:
@@ -63,14 +63,16 @@ class JoinedVideo:
             yield Fraction(packet.dts) * base, stream.index, packet
 
     def _in_decoding_order(self) -> Iterator[tuple[int, av.Packet]]:
-        lengths = copying.length_bytes(self.index) if self.copied and self.runs else None
         copies = copying.packets(self.index, self.copied)
         encoded = _encoded_packets(self.runs)
         pieces = [(r.start, len(r.ranks), False) for r in self.runs] + [(a, b - a, True) for a, b in self.copied]
-        for _, count, is_copy in sorted(pieces):
-            for _ in range(count):
+        before_copies = {start - 1 for start, _ in self.copied}
+        for start, count, is_copy in sorted(pieces):
+            for left in range(count - 1, -1, -1):
                 frame, packet = next(copies) if is_copy else next(encoded)
-                yield frame, packet if is_copy or lengths is None else copying.with_lengths(packet, lengths)
+                if self.fitting is not None and not is_copy:
+                    packet = self.fitting.fitted(packet, ends=not left and start + count - 1 in before_copies)
+                yield frame, packet
         # Lets the readers close their files, and tells of segments that hold more than they should.
         if next(copies, None) is not None or next(encoded, None) is not None:
             raise VidswapError("the segments hold more frames than the video")
@@ -115,8 +117,8 @@ def plan(index: VideoIndex, segments: Sequence[Path], copied: Sequence[Span]) ->
         raise VidswapError(
             f"the segments hold {total + index.frame_count - counted[-1]} frames, the video has {index.frame_count}"
         )
-    joint = copying.common_header(index, header) if spans and runs else None
-    return JoinedVideo(index, tuple(runs), tuple(spans), template, joint, depth)
+    fitting = copying.fitting(index, header) if spans and runs else None
+    return JoinedVideo(index, tuple(runs), tuple(spans), template, fitting, depth)
 
 
 def _read(path: Path) -> tuple[tuple[object, ...], np.ndarray]:
