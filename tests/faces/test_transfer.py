@@ -95,22 +95,6 @@ def test_closed_lips_show_nothing_of_the_inside(source, target):
     assert np.abs(painted[lip].astype(int) - closed[lip]).mean() < 25
 
 
-def test_lids_that_close_are_the_targets(target):
-    points = in_crop(target)
-    lids = np.zeros((256, 256), np.float32)
-    transfer.closing_lids(points, points, lids)
-    assert lids.max() == 0
-    shut = points.copy()
-    n = len(topology.RIGHT_EYE)
-    for i in range(1, n // 2):
-        shut[topology.RIGHT_EYE[i]] = shut[topology.RIGHT_EYE[n - i]]
-    transfer.closing_lids(shut, shut, lids)
-    x, y = np.rint(points[468, :2]).astype(int)
-    assert lids[y, x] > 0.5
-    x, y = np.rint(points[473, :2]).astype(int)
-    assert lids[y, x] == 0
-
-
 def test_hairs_that_give_way_do_not_show_through_beside_the_mouth_of_a_portrait_that_smiles(source, target):
     actor, points = actor_of(source), in_crop(target)
     own = Target(target["crop"][0], points, target["regions"][0], target["person"][0])

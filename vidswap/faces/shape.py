@@ -21,9 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from . import topology
+from .matching import smoothstep
 from .pose import HeadPose, fit_pose
 
 REGIONS = ("brows", "eyes", "nose", "mouth", "skin")
+SHUT = (0.04, 0.13)
+"""Height to width of an eye: shut for sure below, not quite above."""
 _THE_PERSONS = {"brows": 0.6, "eyes": 0.7, "mouth": 0.6}
 """What of a difference between two people in the directions in which faces move is theirs: about its variance between
 twelve people, over that and the variance within a single shot of each. None of the nose and the rest, which move with
@@ -152,7 +155,29 @@ class Likeness:
         """
         pose = fit_pose(landmarks)
         own = in_mean_frame(landmarks, pose)
-        return np.asarray(landmarks + pose.scale * self.offset(own, resting) @ pose.rotation.T, np.float32)
+        worn = landmarks + pose.scale * self.offset(own, resting) @ pose.rotation.T
+        _shut_lids(worn, np.asarray(landmarks, np.float64))
+        return np.asarray(worn, np.float32)
+
+
+def _shut_lids(worn: np.ndarray, own: np.ndarray) -> None:
+    """Draw upper lids of worn (478, 3) down as far as those of own (478, 3), the closer these are the more.
+
+    A slit that stays open shows the line of the lashes in all of its height.
+    """
+    eyes = zip((topology.RIGHT_EYE, topology.LEFT_EYE), topology.LID_GAUGES, strict=True)
+    for ring, (upper, lower, one, other) in eyes:
+        wide, own_wide = (float(np.linalg.norm(points[one, :2] - points[other, :2])) for points in (worn, own))
+        gap = float(np.linalg.norm(own[upper, :2] - own[lower, :2])) / max(own_wide, 1e-6)
+        closed = 1 - float(smoothstep(gap, *SHUT))
+        if closed <= 0:
+            continue
+        above, below = list(ring[1 : len(ring) // 2]), list(ring[: len(ring) // 2 : -1])
+        gaps = worn[above] - worn[below]
+        apart, wanted = np.linalg.norm(gaps, axis=1), np.linalg.norm(own[above] - own[below], axis=1)
+        wanted *= wide / max(own_wide, 1e-6)
+        share = 1 - closed * np.clip(1 - wanted / np.maximum(apart, 1e-9), 0, 1)
+        worn[above] = worn[below] + gaps * share[:, None]
 
 
 def _without(acts: Collection[tuple[tuple[int, float], ...]], write: np.ndarray) -> np.ndarray:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from . import eyewear, irises, look, matching, occlusion, painting, relighting, render, texture, topology, unseen
+from . import eyewear, irises, lids, look, matching, occlusion, painting, relighting, render, texture, topology, unseen
 from .actor import Actor
 from .matching import smoothstep
 
-_CLOSING = (0.10, 0.22)  # height to width of the eye: shut below, open above
 _OUT_OF_FOCUS = 0.5  # share of a pixel that stays in its place when the portrait is made as soft as the shot
 _WORN = (0.15, 0.45)  # mean over time of what single frames say of glasses: none below, for sure above
 _COARSE = 512  # pixels a side: in larger crops the mesh is painted at half the size
@@ -101,7 +100,8 @@ def perform(actor: Actor, target: Target, shape: np.ndarray, told: Told = _NOTHI
     lit = matching.match_grain(matching.weakened(lit, blur), here, shown)
 
     hole = enlarged(cv2.GaussianBlur(mesh.in_hole.astype(np.float32), (0, 0), max(0.5, 0.003 * size / step)), step)
-    closing_lids(mesh.placed(shape), points, hole)
+    closing = lids.closing(mesh.placed(shape), points, hole.shape)
+    lids.show(closing, hole)
     if min(float(kernel[len(kernel) // 2]) for kernel in blur) < _OUT_OF_FOCUS:
         # Nothing has a sharp edge there.
         hole, shown = matching.weakened(hole, blur), matching.weakened(shown, blur)
@@ -109,10 +109,11 @@ def perform(actor: Actor, target: Target, shape: np.ndarray, told: Told = _NOTHI
     if actor.borrowed is not None:
         actor.borrowed.lay(lit, crop, raster, shape, points, nostrils, worn)
     soften_grooves(lit, mesh.placed(shape), step, unseen.hidden(nostrils))
+    tint = lids.tint(closing, lit, here, shown)
     eyes = crop
     if actor.iris is not None:
         eyes = irises.recoloured(crop, points, relighting.irises_in(light, raster, shape, actor.iris), told.irises)
-    _open_holes(lit, hole, eyes, mesh, render.affine_maps(shape, points, topology.triangles(holes=False)))
+    _open_holes(lit, hole, eyes, mesh, render.affine_maps(shape, points, topology.triangles(holes=False)), tint)
 
     bordered = cv2.copyMakeBorder(mesh.seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     silhouette = step * cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1]
@@ -178,15 +179,20 @@ def _uncovered(
     return free, look.sampled(np.max(beards, axis=0), cells) if beards else None
 
 
-def _open_holes(lit: np.ndarray, hole: np.ndarray, eyes: np.ndarray, mesh: _Mesh, own_maps: render.Maps) -> None:
+def _open_holes(
+    lit: np.ndarray, hole: np.ndarray, eyes: np.ndarray, mesh: _Mesh, own_maps: render.Maps, tint: np.ndarray | None
+) -> None:
     """Lay eyeballs and the inside of the mouth into lit (h, w, 3) uint8: the target's own, of `eyes` (S, S, 3), moved
-    along with lids and lips by own_maps, as far as hole (h, w) 0..1 says.
+    along with lids and lips by own_maps, as far as hole (h, w) 0..1 says, times tint (h, w, 3).
     """
     wanted = np.flatnonzero((hole > 0.004) & (enlarged(mesh.seen, mesh.step) > 0))
     share = hole.ravel()[wanted, None]
     flat = lit.reshape(-1, 3)
     behind = flat[wanted].astype(np.float32)
-    behind += share * (render.sample_some(eyes, mesh.raster, own_maps, wanted) - behind)
+    own = render.sample_some(eyes, mesh.raster, own_maps, wanted)
+    if tint is not None:
+        own = np.minimum(own * tint.reshape(-1, 3)[wanted], np.float32(255))
+    behind += share * (own - behind)
     flat[wanted] = np.rint(behind).astype(np.uint8)
 
 
@@ -195,34 +201,6 @@ def enlarged(values: np.ndarray, step: int) -> np.ndarray:
     if step == 1 or not values.size:
         return values
     return cv2.resize(values, (values.shape[1] * step, values.shape[0] * step), interpolation=cv2.INTER_LINEAR)
-
-
-def closing_lids(shape: np.ndarray, points: np.ndarray, hole: np.ndarray) -> None:
-    """Raise `hole` (h, w) float32, 0..1, where lids are about to close, so that the target's own are shown there.
-
-    A portrait with open eyes does not show what the upper lid looks like when it is drawn down. shape (478, 2 or 3) in
-    pixels of `hole`; points (478, 2 or 3) of the target in the same scale.
-    """
-    eyes = zip((topology.RIGHT_EYE, topology.LEFT_EYE), topology.LID_GAUGES, strict=True)
-    for ring, (upper, lower, one, other) in eyes:
-        corners = float(np.linalg.norm(points[one, :2] - points[other, :2]))
-        gap = float(np.linalg.norm(points[upper, :2] - points[lower, :2]))
-        closed = 1 - float(smoothstep(gap / max(corners, 1e-3), *_CLOSING))
-        if closed <= 0:
-            continue
-        hull = cv2.convexHull(shape[list(ring), :2].astype(np.float32))
-        reach, sigma = max(1, round(0.2 * corners)), max(0.6, 0.07 * corners)
-        around = reach + round(4 * sigma) + 2
-        x0, y0 = (max(0, int(v) - around) for v in hull.min((0, 1)))
-        x1, y1 = (max(0, int(v) + around + 1) for v in hull.max((0, 1)))
-        part = hole[y0:y1, x0:x1]
-        if not part.size:
-            continue
-        mask = np.zeros(part.shape, np.uint8)
-        cv2.fillPoly(mask, [np.rint((hull - (x0, y0)) * 16).astype(np.int32)], 1, shift=4)
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
-        np.maximum(part, np.float32(closed) * soft, out=part)
 
 
 def soften_grooves(lit: np.ndarray, shape: np.ndarray, step: int, below: float = 0.0) -> None:
