@@ -104,10 +104,12 @@ def numbered_anew(sets: HevcSets, place: int) -> HevcSets:
         raise ValueError("the encoder has more than one parameter set of a kind")
     other, own = numbers_at(place)
     (video,), (sequence,), (picture,) = sets.units
-    written = []
-    for unit, changed in ((video, _video), (sequence, _sequence), (picture, _picture)):
-        written.append((unit[:2] + changed(Bits(unit, 2), other, own),))
-    return replace(sets, units=(written[0], written[1], written[2]))
+    written = (
+        video[:2] + _video(Bits(video, 2), other),
+        sequence[:2] + _sequence(Bits(sequence, 2), other),
+        picture[:2] + _picture(Bits(picture, 2), other, own),
+    )
+    return replace(sets, units=((written[0],), (written[1],), (written[2],)))
 
 
 def packet_anew(data: bytes, place: int, length_bytes: int | None, *, ends: bool = False) -> bytes:
@@ -186,14 +188,12 @@ def _slice(unit: bytes, number: int) -> bytes:
     return unit[:2] + moved.to_bytes(2, "big") + unit[3:]
 
 
-def _video(bits: Bits, other: int, own: int) -> bytes:
-    del own
+def _video(bits: Bits, other: int) -> bytes:
     bits.take(4)
     return _closed([(other, 4), bits.before_stop()])
 
 
-def _sequence(bits: Bits, other: int, own: int) -> bytes:
-    del own
+def _sequence(bits: Bits, other: int) -> bytes:
     bits.take(4)
     layers = bits.take(4)
     levels = _levels(bits, layers >> 1)
