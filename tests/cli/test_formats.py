@@ -98,7 +98,7 @@ def test_a_changed_picture_is_noticed_when_a_run_goes_on(vidswap, animated, grac
     assert vidswap(*arguments)[0] == 0
     Image.fromarray(shown(animated)[7]).save(folder / "3.png")
     code, _, err = vidswap(*arguments)
-    assert code == 2 and "target was" in err
+    assert code == 2 and "target has another content" in err
 
 
 def test_a_folder_with_animations_is_a_batch_of_them(vidswap, animated, grace, tmp_path):
